@@ -1,0 +1,1 @@
+"""The HTTP service: checks, activations, administration, status."""

@@ -1,0 +1,1 @@
+"""What happened to licenses, and what it means."""
