@@ -1,0 +1,140 @@
+"""Events: the envelope's facts and what each type carries (docs/format.md, "Events").
+
+Requests are events too; the fold gives each its verdict. Sealed values are text of the form
+`<data key id>.<base64url>`: the fold sees ciphertext and digests, never the value.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from ledger.domain.terms import OwnTerms, Seats, Terms, TimeMs
+
+RULES_VERSION: Final = 1
+EVENT_BYTES_MAX: Final = 64 * 1024
+METADATA_BYTES_MAX: Final = 16 * 1024
+SECRET_BYTES_MAX: Final = 512
+"""Of a license key and of a fingerprint, in UTF-8."""
+SEQUENCE_MAX: Final = 2**53 - 1
+
+Id = Annotated[str, Meta(min_length=36, max_length=36)]
+Digest = Annotated[str, Meta(min_length=32, max_length=32)]
+Sealed = Annotated[str, Meta(min_length=18, max_length=2048)]
+Name = Annotated[str, Meta(max_length=512)]
+Word = Annotated[str, Meta(min_length=1, max_length=256)]
+Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
+Version = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
+Metadata = Annotated[str, Meta(max_length=METADATA_BYTES_MAX)]
+
+
+class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What an event of one type carries."""
+
+
+class Issued(Data, frozen=True, kw_only=True):
+    """A license was issued: whose, under which policy, on which terms."""
+
+    account: Id
+    product: Id
+    policy: Id
+    key: Sealed
+    terms: Terms
+    own: OwnTerms
+    name: Name | None = None
+    metadata: Metadata | None = None
+
+
+class ActivationRequested(Data, frozen=True, kw_only=True):
+    """Somebody asked for `seats` for a machine; who gets the last one the fold decides."""
+
+    machine: Id
+    fingerprint: Sealed
+    fingerprint_digest: Digest
+    seats: Seats = 1
+    name: Sealed | None = None
+    hostname: Sealed | None = None
+    ip: Sealed | None = None
+    platform: Name | None = None
+    cores: Seats | None = None
+    metadata: Metadata | None = None
+
+
+class DeactivationRequested(Data, frozen=True, kw_only=True):
+    """Somebody asked to give a machine's seats back."""
+
+    machine: Id
+
+
+class Suspended(Data, frozen=True, kw_only=True):
+    """A license was ordered to stop until it is reinstated."""
+
+
+class Reinstated(Data, frozen=True, kw_only=True):
+    """A suspension was ordered to end."""
+
+
+class Revoked(Data, frozen=True, kw_only=True):
+    """A license was ordered to end for good."""
+
+
+class DenialImported(Data, frozen=True, kw_only=True):
+    """Another license server refused somebody; `reason` is that server's word."""
+
+    kind: Literal["denied", "unsupported"]
+    seats: Seats = 1
+    reason: Name | None = None
+    fingerprint: Sealed | None = None
+
+
+EventData = (
+    Issued
+    | ActivationRequested
+    | DeactivationRequested
+    | Suspended
+    | Reinstated
+    | Revoked
+    | DenialImported
+)
+
+TYPES: Final[dict[str, type[EventData]]] = {
+    "license.issued": Issued,
+    "license.activation-requested": ActivationRequested,
+    "license.deactivation-requested": DeactivationRequested,
+    "license.suspended": Suspended,
+    "license.reinstated": Reinstated,
+    "license.revoked": Revoked,
+    "license.denial-imported": DenialImported,
+}
+"""Types that rules version 1 folds; docs/format.md has the schema of every other."""
+
+TYPE_NAMES: Final[dict[type[EventData], str]] = {data: name for name, data in TYPES.items()}
+
+
+class Event(Struct, frozen=True, kw_only=True):
+    """One event of a license, as the fold takes it.
+
+    `id`: the command id. `time_ms`: the sender's now, the calendar. `sequence` and
+    `source_digest` stand on imported events only: the line's number and a keyed digest of the
+    source up to and including it. `occurred_at_ms`: when it happened in the source system; it
+    is shown and adjudicates nothing.
+    """
+
+    id: Id
+    source: Word
+    license: Id
+    time_ms: TimeMs
+    actor: Word
+    content_digest: Digest
+    data: EventData
+    rules: int = RULES_VERSION
+    policy_version: Version | None = None
+    sequence: Sequence | None = None
+    source_digest: Digest | None = None
+    occurred_at_ms: TimeMs | None = None
+
+    @property
+    def type(self) -> str:
+        """Name of the event's type."""
+        return TYPE_NAMES[type(self.data)]

@@ -1,0 +1,161 @@
+"""Identifiers: functions of what they name, keyed by the ledger's pepper.
+
+A check computes where to look without a secondary index, and the same key issued twice meets
+itself in one partition (docs/format.md, "Identity"). Ids are handled as canonical lower-case
+UUID text; `UUID` objects stay at the edges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import Final
+from uuid import UUID, uuid5
+
+PARTITIONS_MAX: Final = 4096
+"""Low 12 bits of an id route it, so a ledger has at most this many partitions."""
+
+_ROUTING_MASK: Final = PARTITIONS_MAX - 1
+_ID_LENGTH: Final = 36
+_KEY_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_KEY_RANDOM_BYTES: Final = 20
+_PEPPER_BYTES_MIN: Final = 32
+_PEPPER_BYTES_MAX: Final = 64
+
+
+class Pepper:
+    """The secret that keys every digest of a ledger, fixed for the ledger's life like N.
+
+    `secret`: 32 to 64 bytes. Raises `ValueError` for any other length. Never printed.
+    """
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        if not _PEPPER_BYTES_MIN <= len(secret) <= _PEPPER_BYTES_MAX:
+            msg = f"a pepper has 32 to 64 bytes, this one has {len(secret)}"
+            raise ValueError(msg)
+        self._secret = secret
+
+    def __repr__(self) -> str:
+        """Say that it is one, never what it is."""
+        return "Pepper(…)"
+
+    def digest(self, purpose: str, *parts: bytes, size: int = 16) -> bytes:
+        """Keyed BLAKE2b of the length-prefixed parts, apart for each purpose (≤ 16 bytes)."""
+        state = hashlib.blake2b(key=self._secret, digest_size=size, person=purpose.encode())
+        for part in parts:
+            state.update(len(part).to_bytes(4, "big"))
+            state.update(part)
+        return state.digest()
+
+    @property
+    def check_value(self) -> str:
+        """What genesis records hold to recognize this pepper; tells nothing about it."""
+        return self.digest("ledger.check").hex()
+
+
+def license_id(pepper: Pepper, account: str, key: str) -> str:
+    """Id of the license that `account` (UUID text) holds under `key`."""
+    return _uuid8(pepper.digest("ledger.license", UUID(account).bytes, key.encode()))
+
+
+def machine_id(pepper: Pepper, license_: str, fingerprint: str) -> str:
+    """Id of a machine: the license's low 12 bits, so that it routes itself, and a digest."""
+    digest = pepper.digest("ledger.machine", UUID(license_).bytes, fingerprint.encode())
+    number = int.from_bytes(digest, "big") & ~_ROUTING_MASK
+    return _uuid8((number | routing_bits(license_)).to_bytes(16, "big"))
+
+
+def command_id(
+    pepper: Pepper, account: str, actor: str, license_: str, idempotency_key: str
+) -> str:
+    """Id of a command that carries an Idempotency-Key; its scope is account, actor, license."""
+    scope = (UUID(account).bytes, actor.encode(), UUID(license_).bytes)
+    return _uuid8(pepper.digest("ledger.command", *scope, idempotency_key.encode()))
+
+
+def import_command_id(pepper: Pepper, license_: str, source: str, sequence: int) -> str:
+    """Id of an imported event: the same each time that the same line is read."""
+    parts = (UUID(license_).bytes, source.encode(), sequence.to_bytes(8, "big"))
+    return _uuid8(pepper.digest("ledger.import", *parts))
+
+
+def random_id() -> str:
+    """Id of a command without an Idempotency-Key."""
+    return _uuid8(secrets.token_bytes(16))
+
+
+def fingerprint_digest(pepper: Pepper, account: str, fingerprint: str) -> str:
+    """What the account's index of machines is built from, in place of the fingerprint."""
+    return pepper.digest("ledger.finger", UUID(account).bytes, fingerprint.encode()).hex()
+
+
+def content_digest(pepper: Pepper, canonical_request: bytes) -> str:
+    """Digest of what a client asked, to tell a repetition from another request."""
+    return pepper.digest("ledger.content", canonical_request).hex()
+
+
+def slug_id(ledger: str, kind: str, slug: str) -> str:
+    """Id of the account, product or policy of a ledger without a catalog (UUIDv5)."""
+    return str(uuid5(UUID(ledger), f"{kind}:{slug}"))
+
+
+def new_license_key() -> str:
+    """Make a random license key: 160 bits, with prefix and checksum."""
+    return _license_key(secrets.token_bytes(_KEY_RANDOM_BYTES))
+
+
+def derived_license_key(pepper: Pepper, account: str, actor: str, idempotency_key: str) -> str:
+    """Derive the license key that every worker makes of the same Idempotency-Key."""
+    secret = pepper.digest("ledger.keygen", size=32)
+    scope = b"".join(
+        len(part).to_bytes(4, "big") + part
+        for part in (UUID(account).bytes, actor.encode(), idempotency_key.encode())
+    )
+    return _license_key(hmac.digest(secret, scope, "sha256")[:_KEY_RANDOM_BYTES])
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is a canonical lower-case UUID."""
+    if len(text) != _ID_LENGTH:
+        return False
+    try:
+        return str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def routing_bits(id_: str) -> int:
+    """Low 12 bits of an id, which route it."""
+    return int(id_[-3:], 16)
+
+
+def partition_of(id_: str, partitions: int) -> int:
+    """Partition of a license or machine id in a ledger of `partitions` (a power of two)."""
+    return routing_bits(id_) & (partitions - 1)
+
+
+def partition_count(partitions: int) -> int:
+    """Return `partitions` where it is a power of two ≤ 4,096, else raise `ValueError`."""
+    if not 1 <= partitions <= PARTITIONS_MAX or partitions & (partitions - 1):
+        msg = f"the number of partitions is a power of two up to {PARTITIONS_MAX}, not {partitions}"
+        raise ValueError(msg)
+    return partitions
+
+
+def _uuid8(digest: bytes) -> str:
+    number = int.from_bytes(digest, "big")
+    number = number & ~(0xF << 76) | (0x8 << 76)
+    number = number & ~(0x3 << 62) | (0x2 << 62)
+    return str(UUID(int=number))
+
+
+def _license_key(random: bytes) -> str:
+    number = int.from_bytes(random, "big")
+    digits = "".join(_KEY_ALPHABET[number >> shift & 31] for shift in range(155, -1, -5))
+    check = hashlib.blake2b(digits.encode(), digest_size=3, person=b"ledger.keycheck").digest()
+    value = int.from_bytes(check, "big")
+    body = digits + "".join(_KEY_ALPHABET[value >> shift & 31] for shift in (15, 10, 5, 0))
+    return "LIC-" + "-".join(body[at : at + 6] for at in range(0, len(body), 6))

@@ -1,0 +1,386 @@
+"""The fold of a license: state and event in, state and verdict out. Rules version 1.
+
+`docs/format.md` ("Laws of the fold", "States by requests") is the written form. Who gets the
+last seat is decided here and nowhere else, in log order, the same in every replica, in a
+rebuild and in a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ledger.domain import verdicts
+from ledger.domain.events import (
+    ActivationRequested,
+    DeactivationRequested,
+    DenialImported,
+    Event,
+    Issued,
+    Reinstated,
+    Revoked,
+    Suspended,
+)
+from ledger.domain.terms import OwnTerms, Terms, expiry_ms, seat_limit
+from ledger.domain.verdicts import Remembered, Verdict
+
+MEMORY_MS: Final = 24 * 3600 * 1000
+MEMORY_COMMANDS: Final = 64
+"""A command is remembered for 24 h elapsed or as one of the last 64, whichever is longer."""
+FORGOTTEN_MAX: Final = 8
+SOURCES_MAX: Final = 64
+
+Status = Literal["none", "live", "revoked"]
+"""`none`: something was asked of a license that was never issued."""
+
+
+class Heard(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far a source's records were applied, and the source's digest up to there."""
+
+    sequence: int
+    digest: str | None = None
+
+
+class License(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Complete state of one license; what the next event needs besides is named by it.
+
+    `seats_held` counts seats, `machines` counts machines. `epoch` is the incarnation: machines
+    of an older one hold nothing. `frozen_at` is the offset of the record that could not be
+    folded; a frozen license stays as it was before it.
+    """
+
+    id: str
+    status: Status = "none"
+    epoch: int = 0
+    account: str = ""
+    product: str = ""
+    policy: str = ""
+    policy_version: int = 0
+    key: str = ""
+    name: str | None = None
+    metadata: str | None = None
+    terms: Terms | None = None
+    own: OwnTerms = OwnTerms()
+    suspended: bool = False
+    issued_ms: int = 0
+    issued_offset: int = 0
+    changed_ms: int = 0
+    expiry_ms: int | None = None
+    limit: int | None = None
+    seats_held: int = 0
+    seats_peak: int = 0
+    seats_peak_offset: int = 0
+    machines: int = 0
+    refusals: dict[str, int] = {}
+    commands: int = 0
+    sources: dict[str, Heard] = {}
+    frozen_at: int | None = None
+
+    def expired(self, now_ms: int) -> bool:
+        """Whether the license's time was over at `now_ms` on the calendar."""
+        return self.expiry_ms is not None and now_ms >= self.expiry_ms
+
+
+class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One activated device and the seats it holds in the license's incarnation `epoch`."""
+
+    id: str
+    license: str
+    epoch: int
+    seats: int
+    fingerprint: str
+    fingerprint_digest: str
+    activated_ms: int
+    activated_offset: int
+    name: str | None = None
+    hostname: str | None = None
+    ip: str | None = None
+    platform: str | None = None
+    cores: int | None = None
+    metadata: str | None = None
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """What an event names, as stored: nothing else is looked at.
+
+    `oldest` holds the front of the license's command memory, at least its first 8 where there
+    are as many.
+    """
+
+    license: License | None = None
+    machine: Machine | None = None
+    remembered: Verdict | None = None
+    oldest: Sequence[Remembered] = ()
+
+
+class Folded(Struct, frozen=True, kw_only=True):
+    """What an event made, and so what is to be written.
+
+    Write `license`; `machine` where `machine_changed` (None: delete it); the verdict under the
+    command where `remember`; and forget what `forget` names.
+
+    `changed` is False where nothing at all is to be written.
+    """
+
+    verdict: Verdict
+    license: License
+    changed: bool = True
+    machine: Machine | None = None
+    machine_changed: bool = False
+    remember: bool = False
+    forget: tuple[Remembered, ...] = ()
+
+
+def fold(event: Event, offset: int, elapsed_ms: int, loaded: Loaded) -> Folded:
+    """Decide `event` on what is stored. Pure; raises nothing for any decoded event.
+
+    `offset`: where the event stands; `elapsed_ms`: its partition's elapsed clock there.
+    """
+    license_ = loaded.license or License(id=event.license)
+    repeated = _repeated(event, offset, license_, loaded)
+    if repeated is not None:
+        return Folded(verdict=repeated, license=license_, changed=False)
+    folded = _decide(event, offset, license_, _current(license_, loaded.machine))
+    return _entered(event, elapsed_ms, folded, loaded.oldest)
+
+
+def _repeated(event: Event, offset: int, license_: License, loaded: Loaded) -> Verdict | None:
+    """Verdict of an event that was applied before, which changes nothing; None of a new one."""
+    if event.sequence is not None:
+        heard = license_.sources.get(event.source)
+        if heard is not None and event.sequence <= heard.sequence:
+            return _verdict(verdicts.ALREADY_APPLIED, event, offset, license_)
+        return None
+    first = loaded.remembered
+    if first is None or first.content_digest == event.content_digest:
+        return first
+    return _verdict(verdicts.IDEMPOTENCY_MISMATCH, event, offset, license_)
+
+
+def _current(license_: License, machine: Machine | None) -> Machine | None:
+    """Keep the machine if it holds seats now: one of an older incarnation holds nothing."""
+    if machine is None or license_.status != "live" or machine.epoch != license_.epoch:
+        return None
+    return machine
+
+
+def _decide(event: Event, offset: int, license_: License, machine: Machine | None) -> Folded:
+    data = event.data
+    if _is_one_source_too_many(event, license_):
+        return _refused(verdicts.SOURCES_EXCEEDED, event, offset, license_)
+    if isinstance(data, ActivationRequested):
+        return _activate(data, event, offset, license_, machine)
+    if isinstance(data, DeactivationRequested):
+        return _deactivate(data, event, offset, license_, machine)
+    if isinstance(data, Issued):
+        return _issue(data, event, offset, license_)
+    return _administer(event, offset, license_)
+
+
+def _is_one_source_too_many(event: Event, license_: License) -> bool:
+    if event.sequence is None or event.source in license_.sources:
+        return False
+    return len(license_.sources) >= SOURCES_MAX
+
+
+def _issue(data: Issued, event: Event, offset: int, license_: License) -> Folded:
+    if license_.status == "live":
+        return _refused(verdicts.KEY_TAKEN, event, offset, license_)
+    issued = License(
+        id=license_.id,
+        status="live",
+        epoch=license_.epoch + 1,
+        account=data.account,
+        product=data.product,
+        policy=data.policy,
+        policy_version=event.policy_version or 0,
+        key=data.key,
+        name=data.name,
+        metadata=data.metadata,
+        terms=data.terms,
+        own=data.own,
+        issued_ms=event.time_ms,
+        issued_offset=offset,
+        expiry_ms=expiry_ms(data.terms, data.own, event.time_ms),
+        limit=seat_limit(data.terms, data.own),
+        refusals=license_.refusals,
+        commands=license_.commands,
+        sources=license_.sources,
+    )
+    return _granted(event, offset, issued)
+
+
+def _activate(
+    data: ActivationRequested, event: Event, offset: int, license_: License, held: Machine | None
+) -> Folded:
+    refusal = _activation_refusal(data, event, license_, held)
+    if refusal is not None:
+        return _refused(refusal, event, offset, license_, data.machine)
+    seats = license_.seats_held + data.seats
+    peak = seats > license_.seats_peak
+    grown = replace(
+        license_,
+        seats_held=seats,
+        machines=license_.machines + 1,
+        seats_peak=seats if peak else license_.seats_peak,
+        seats_peak_offset=offset if peak else license_.seats_peak_offset,
+    )
+    return _granted(event, offset, grown, data.machine, _activated(data, event, offset, license_))
+
+
+def _activation_refusal(
+    data: ActivationRequested, event: Event, license_: License, held: Machine | None
+) -> str | None:
+    if license_.status != "live":
+        return verdicts.NOT_FOUND
+    if license_.suspended:
+        return verdicts.SUSPENDED
+    if license_.expired(event.time_ms):
+        return verdicts.EXPIRED
+    if held is not None:
+        return verdicts.ALREADY_HELD if held.seats == data.seats else verdicts.SEATS_DIFFER
+    if license_.limit is not None and license_.seats_held + data.seats > license_.limit:
+        return verdicts.LIMIT_EXCEEDED
+    return None
+
+
+def _activated(data: ActivationRequested, event: Event, offset: int, license_: License) -> Machine:
+    return Machine(
+        id=data.machine,
+        license=license_.id,
+        epoch=license_.epoch,
+        seats=data.seats,
+        fingerprint=data.fingerprint,
+        fingerprint_digest=data.fingerprint_digest,
+        activated_ms=event.time_ms,
+        activated_offset=offset,
+        name=data.name,
+        hostname=data.hostname,
+        ip=data.ip,
+        platform=data.platform,
+        cores=data.cores,
+        metadata=data.metadata,
+    )
+
+
+def _deactivate(
+    data: DeactivationRequested, event: Event, offset: int, license_: License, held: Machine | None
+) -> Folded:
+    if license_.status != "live":
+        return _refused(verdicts.NOT_FOUND, event, offset, license_, data.machine)
+    if held is None:
+        return _refused(verdicts.NO_MACHINE, event, offset, license_, data.machine)
+    shrunk = replace(
+        license_,
+        seats_held=license_.seats_held - held.seats,
+        machines=license_.machines - 1,
+    )
+    folded = _granted(event, offset, shrunk, data.machine)
+    return replace(folded, machine_changed=True)
+
+
+def _administer(event: Event, offset: int, license_: License) -> Folded:
+    data = event.data
+    if license_.status != "live":
+        return _refused(verdicts.NOT_FOUND, event, offset, license_)
+    if isinstance(data, Suspended):
+        if license_.suspended:
+            return _refused(verdicts.ALREADY_SUSPENDED, event, offset, license_)
+        return _granted(event, offset, replace(license_, suspended=True))
+    if isinstance(data, Reinstated):
+        if not license_.suspended:
+            return _refused(verdicts.NOT_SUSPENDED, event, offset, license_)
+        return _granted(event, offset, replace(license_, suspended=False))
+    if isinstance(data, Revoked):
+        return _granted(event, offset, _tombstone(license_))
+    assert isinstance(data, DenialImported)  # noqa: S101 - the union has no other member
+    counted = _counted(license_, f"imported-{data.kind}")
+    return _granted(event, offset, counted)
+
+
+def _tombstone(license_: License) -> License:
+    """Keep what a new incarnation goes on from; everything else of the license has ended."""
+    return License(
+        id=license_.id,
+        status="revoked",
+        epoch=license_.epoch,
+        account=license_.account,
+        product=license_.product,
+        policy=license_.policy,
+        policy_version=license_.policy_version,
+        issued_ms=license_.issued_ms,
+        issued_offset=license_.issued_offset,
+        refusals=license_.refusals,
+        commands=license_.commands,
+        sources=license_.sources,
+    )
+
+
+def _granted(
+    event: Event,
+    offset: int,
+    license_: License,
+    machine_id: str | None = None,
+    machine: Machine | None = None,
+) -> Folded:
+    changed = replace(license_, changed_ms=event.time_ms)
+    verdict = _verdict(verdicts.GRANTED, event, offset, changed, machine_id)
+    return Folded(
+        verdict=verdict, license=changed, machine=machine, machine_changed=machine is not None
+    )
+
+
+def _refused(
+    code: str, event: Event, offset: int, license_: License, machine: str | None = None
+) -> Folded:
+    verdict = _verdict(code, event, offset, license_, machine)
+    return Folded(verdict=verdict, license=_counted(license_, code))
+
+
+def _counted(license_: License, code: str) -> License:
+    return replace(
+        license_, refusals={**license_.refusals, code: license_.refusals.get(code, 0) + 1}
+    )
+
+
+def _verdict(
+    code: str, event: Event, offset: int, license_: License, machine: str | None = None
+) -> Verdict:
+    return Verdict(
+        code=code,
+        offset=offset,
+        time_ms=event.time_ms,
+        content_digest=event.content_digest,
+        seats_held=license_.seats_held,
+        limit=license_.limit,
+        epoch=license_.epoch,
+        machine=machine,
+    )
+
+
+def _entered(event: Event, elapsed_ms: int, folded: Folded, oldest: Sequence[Remembered]) -> Folded:
+    """Enter the event in the one memory that will know it again: its source's, or the commands'."""
+    license_ = folded.license
+    if event.sequence is not None:
+        if folded.verdict.code == verdicts.SOURCES_EXCEEDED:
+            return folded
+        heard = Heard(sequence=event.sequence, digest=event.source_digest)
+        known = replace(license_, sources={**license_.sources, event.source: heard})
+        return replace(folded, license=known)
+    forget = _forgettable(license_.commands + 1, elapsed_ms, oldest)
+    counted = replace(license_, commands=license_.commands + 1 - len(forget))
+    return replace(folded, license=counted, remember=True, forget=forget)
+
+
+def _forgettable(
+    commands: int, elapsed_ms: int, oldest: Sequence[Remembered]
+) -> tuple[Remembered, ...]:
+    """Return the commands to forget, oldest first: beyond the last 64 and older than 24 h."""
+    spare = min(commands - MEMORY_COMMANDS, FORGOTTEN_MAX)
+    if spare <= 0:
+        return ()
+    due = (old for old in oldest[:spare] if elapsed_ms - old.elapsed_ms > MEMORY_MS)
+    return tuple(due)

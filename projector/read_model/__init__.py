@@ -1,0 +1,1 @@
+"""The read model: where a replica keeps what was folded."""

@@ -1,0 +1,83 @@
+"""Names of what a replica stores (docs/format.md, "State in Redis").
+
+All keys of a partition share its hash tag, so a replica can be one Redis or a Redis Cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+FIRST_GENERATION: Final = "1"
+UNROUTABLE: Final = "unroutable"
+"""In place of a license: records set aside whose key is no license id."""
+
+
+def serving(partition: int) -> str:
+    """Pointer to the generation that serves."""
+    return f"{{p{partition:02d}}}:serving"
+
+
+def genesis(partition: int) -> str:
+    """The partition's genesis record, so that a process can start while Kafka is away."""
+    return f"{{p{partition:02d}}}:genesis"
+
+
+def positions(partition: int) -> str:
+    """Channel of applied batches: `<from> <to>` then the changed licenses, spaces between."""
+    return f"{{p{partition:02d}}}:positions"
+
+
+def data_key(partition: int, license_: str, dk: str) -> str:
+    """A sealed data key, outside the generations; an empty value says that it was erased."""
+    return f"{{p{partition:02d}}}:D:{license_}:{dk}"
+
+
+def data_keys_position(partition: int) -> str:
+    """Offset up to which the partition's data keys were taken over."""
+    return f"{{p{partition:02d}}}:D:position"
+
+
+class Keys:
+    """Key names of one partition in one generation."""
+
+    __slots__ = ("head", "prefix")
+
+    def __init__(self, partition: int, generation: str = FIRST_GENERATION) -> None:
+        self.prefix = f"{{p{partition:02d}}}:{generation}:"
+        self.head = self.prefix + "head"
+
+    def license(self, license_: str) -> str:
+        """The license's document."""
+        return f"{self.prefix}L:{license_}"
+
+    def machine(self, machine: str) -> str:
+        """One machine."""
+        return f"{self.prefix}M:{machine}"
+
+    def command(self, license_: str, command: str) -> str:
+        """One remembered verdict."""
+        return f"{self.prefix}C:{license_}:{command}"
+
+    def commands(self, license_: str) -> str:
+        """Sorted set of remembered commands: score offset, member `elapsed:command`."""
+        return f"{self.prefix}K:{license_}"
+
+    def machines_of_license(self, license_: str) -> str:
+        """Sorted set of machine ids: score is the offset of the activation."""
+        return f"{self.prefix}I:{license_}"
+
+    def licenses_of_account(self, account: str) -> str:
+        """Sorted set of license ids: score is the offset of the issue."""
+        return f"{self.prefix}A:{account}"
+
+    def licenses_of_policy(self, policy: str) -> str:
+        """Sorted set of license ids: score is the offset of the issue."""
+        return f"{self.prefix}P:{policy}"
+
+    def machines_by_fingerprint(self, account: str) -> str:
+        """Sorted set, all scores 0, member `fingerprint digest:machine id`."""
+        return f"{self.prefix}F:{account}"
+
+    def set_aside(self, license_: str) -> str:
+        """Sorted set of records set aside: score offset, member `timestamp:elapsed:record`."""
+        return f"{self.prefix}Q:{license_}"
