@@ -34,7 +34,7 @@ check: $(STAMP) ## style, types, import contracts, and the house
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(PYTEST) --quiet tests/test_tidy.py
 
 bench: $(STAMP) ## figures, each beside its baseline
