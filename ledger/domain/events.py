@@ -18,14 +18,20 @@ METADATA_BYTES_MAX: Final = 16 * 1024
 SECRET_BYTES_MAX: Final = 512
 """Of a license key and of a fingerprint, in UTF-8."""
 SEQUENCE_MAX: Final = 2**53 - 1
+RULES_MAX: Final = 2**31 - 1
 
-Id = Annotated[str, Meta(min_length=36, max_length=36)]
-Digest = Annotated[str, Meta(min_length=32, max_length=32)]
+Id = Annotated[
+    str,
+    Meta(max_length=36, pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
+]
+"""Ids and digests name keys of the replicas, so their alphabet is part of the format."""
+Digest = Annotated[str, Meta(max_length=32, pattern="^[0-9a-f]{32}$")]
 Sealed = Annotated[str, Meta(min_length=18, max_length=2048)]
 Name = Annotated[str, Meta(max_length=512)]
 Word = Annotated[str, Meta(min_length=1, max_length=256)]
 Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
 Version = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
+Rules = Annotated[int, Meta(ge=1, le=RULES_MAX)]
 Metadata = Annotated[str, Meta(max_length=METADATA_BYTES_MAX)]
 
 

@@ -148,11 +148,17 @@ def fold(event: Event, offset: int, elapsed_ms: int, loaded: Loaded) -> Folded:
 
 
 def _repeated(event: Event, offset: int, license_: License, loaded: Loaded) -> Verdict | None:
-    """Verdict of an event that was applied before, which changes nothing; None of a new one."""
+    """Verdict of an event that changes nothing, as what was applied before; None of a new one.
+
+    A source that could not be entered is not applied either: without a memory of it, a second
+    run of the same import would change something.
+    """
     if event.sequence is not None:
         heard = license_.sources.get(event.source)
         if heard is not None and event.sequence <= heard.sequence:
             return _verdict(verdicts.ALREADY_APPLIED, event, offset, license_)
+        if heard is None and len(license_.sources) >= SOURCES_MAX:
+            return _verdict(verdicts.SOURCES_EXCEEDED, event, offset, license_)
         return None
     first = loaded.remembered
     if first is None or first.content_digest == event.content_digest:
@@ -161,16 +167,14 @@ def _repeated(event: Event, offset: int, license_: License, loaded: Loaded) -> V
 
 
 def _current(license_: License, machine: Machine | None) -> Machine | None:
-    """Keep the machine if it holds seats now: one of an older incarnation holds nothing."""
-    if machine is None or license_.status != "live" or machine.epoch != license_.epoch:
+    """Keep the machine if it holds seats of this license in this incarnation."""
+    if machine is None or machine.license != license_.id:
         return None
-    return machine
+    return machine if license_.status == "live" and machine.epoch == license_.epoch else None
 
 
 def _decide(event: Event, offset: int, license_: License, machine: Machine | None) -> Folded:
     data = event.data
-    if _is_one_source_too_many(event, license_):
-        return _refused(verdicts.SOURCES_EXCEEDED, event, offset, license_)
     if isinstance(data, ActivationRequested):
         return _activate(data, event, offset, license_, machine)
     if isinstance(data, DeactivationRequested):
@@ -178,12 +182,6 @@ def _decide(event: Event, offset: int, license_: License, machine: Machine | Non
     if isinstance(data, Issued):
         return _issue(data, event, offset, license_)
     return _administer(event, offset, license_)
-
-
-def _is_one_source_too_many(event: Event, license_: License) -> bool:
-    if event.sequence is None or event.source in license_.sources:
-        return False
-    return len(license_.sources) >= SOURCES_MAX
 
 
 def _issue(data: Issued, event: Event, offset: int, license_: License) -> Folded:
@@ -365,8 +363,6 @@ def _entered(event: Event, elapsed_ms: int, folded: Folded, oldest: Sequence[Rem
     """Enter the event in the one memory that will know it again: its source's, or the commands'."""
     license_ = folded.license
     if event.sequence is not None:
-        if folded.verdict.code == verdicts.SOURCES_EXCEEDED:
-            return folded
         heard = Heard(sequence=event.sequence, digest=event.source_digest)
         known = replace(license_, sources={**license_.sources, event.source: heard})
         return replace(folded, license=known)

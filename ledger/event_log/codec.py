@@ -6,19 +6,31 @@ CloudEvents 1.0 structured JSON, keys sorted, record key = license id (docs/form
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import re
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from ledger.domain import events
 from ledger.domain.clocks import from_rfc3339, rfc3339
 from ledger.domain.events import Event
+from ledger.domain.identifiers import routing_bits
+from ledger.domain.terms import OwnTerms, Terms
 
 T = TypeVar("T")
 
 CONTENT_TYPE: Final = "application/cloudevents+json; charset=utf-8"
-_TIME_LENGTH: Final = len("2019-11-05T08:00:00.000Z")
+DEPTH_MAX: Final = 32
+"""Of metadata, and of a record of later rules: the stack of a process must not decide."""
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_PATH: Final = re.compile(r" - at `\$\.([a-z_.]+)`$")
+_TIME_PATTERN: Final = (
+    r"^(19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
+    r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"
+)
+_Time = Annotated[str, Meta(max_length=24, pattern=_TIME_PATTERN)]
+"""The log's one form of time, so that every Python version takes and refuses the same."""
 
 
 class UndecodableError(Exception):
@@ -37,31 +49,40 @@ class UnknownRulesError(Exception):
 
 
 class _Envelope(Struct, kw_only=True, forbid_unknown_fields=True):
-    specversion: str
+    specversion: Literal["1.0"]
     id: events.Id
     source: events.Word
     type: str
     subject: events.Id
-    time: str
-    rules: int
+    time: _Time
+    rules: events.Rules
     actor: events.Word
     contentdigest: events.Digest
     data: Raw
-    datacontenttype: str = "application/json"
+    datacontenttype: Literal["application/json"] = "application/json"
     policyversion: events.Version | UnsetType = UNSET
     sequence: events.Sequence | UnsetType = UNSET
     sourcedigest: events.Digest | UnsetType = UNSET
-    occurredat: str | UnsetType = UNSET
+    occurredat: _Time | UnsetType = UNSET
 
 
 class _Rules(Struct):
-    rules: int
+    rules: events.Rules
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _envelopes: Final = msgspec.json.Decoder(_Envelope)
 _rules: Final = msgspec.json.Decoder(_Rules)
+_metadatas: Final = msgspec.json.Decoder(dict[str, Raw])
 _datas: Final = {name: msgspec.json.Decoder(data) for name, data in events.TYPES.items()}
+
+
+_FIELDS: Final = {
+    name
+    for struct in (_Envelope, *events.TYPES.values(), Terms, OwnTerms)
+    for name in struct.__struct_fields__
+}
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
 
 class EventTooLargeError(ValueError):
@@ -101,11 +122,11 @@ def decode(key: bytes | None, value: bytes | None) -> Event:
         raise UndecodableError(msg)
     try:
         envelope = _envelopes.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         _stop_at_unknown_rules(value)
         raise UndecodableError(_reason(error)) from None
     if envelope.rules != events.RULES_VERSION:
-        raise UnknownRulesError(envelope.rules)
+        _stop_at_unknown_rules(value)
     if key != envelope.subject.encode():
         msg = "the record's key is not the event's subject"
         raise UndecodableError(msg)
@@ -114,18 +135,19 @@ def decode(key: bytes | None, value: bytes | None) -> Event:
 
 def _event(envelope: _Envelope) -> Event:
     decoder = _datas.get(envelope.type)
-    if decoder is None or envelope.specversion != "1.0":
+    if decoder is None:
         msg = "the event's type is none of rules version 1"
         raise UndecodableError(msg)
     occurred = envelope.occurredat
     try:
         data = decoder.decode(envelope.data)
+        _check_machine(data, envelope.subject)
         _check_metadata(data)
         return Event(
             id=envelope.id,
             source=envelope.source,
             license=envelope.subject,
-            time_ms=_time_ms(envelope.time),
+            time_ms=from_rfc3339(envelope.time),
             actor=envelope.actor,
             content_digest=envelope.contentdigest,
             data=data,
@@ -133,10 +155,18 @@ def _event(envelope: _Envelope) -> Event:
             policy_version=_or_none(envelope.policyversion),
             sequence=_or_none(envelope.sequence),
             source_digest=_or_none(envelope.sourcedigest),
-            occurred_at_ms=None if occurred is UNSET else _time_ms(occurred),
+            occurred_at_ms=None if occurred is UNSET else from_rfc3339(occurred),
         )
-    except (msgspec.DecodeError, ValueError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise UndecodableError(_reason(error)) from None
+
+
+def _check_machine(data: events.EventData, license_: str) -> None:
+    """A machine lies where its license does, or a check would look for it elsewhere."""
+    machine = getattr(data, "machine", license_)
+    if routing_bits(machine) != routing_bits(license_):
+        msg = "the machine is not of this license"
+        raise ValueError(msg)
 
 
 def _check_metadata(data: events.EventData) -> None:
@@ -144,36 +174,45 @@ def _check_metadata(data: events.EventData) -> None:
     metadata = getattr(data, "metadata", None)
     if metadata is None:
         return
+    if len(metadata.encode()) > events.METADATA_BYTES_MAX:
+        msg = "metadata has at most 16 KiB"
+        raise ValueError(msg)
     if "\n" in metadata or "\r" in metadata:
         msg = "metadata is one line"
         raise ValueError(msg)
-    msgspec.json.decode(metadata, type=dict[str, object])
+    if _depth(metadata) > DEPTH_MAX:
+        msg = "metadata is nested at most 32 deep"
+        raise ValueError(msg)
+    _metadatas.decode(metadata)
+
+
+def _depth(json: str) -> int:
+    """Count how deep JSON text is nested."""
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(json):
+        depth += 1 if bracket in "[{" else -1 if bracket in "]}" else 0
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _stop_at_unknown_rules(value: bytes) -> None:
     """An envelope of later rules may have fields that these do not know: not poison, but later."""
     try:
         rules = _rules.decode(value).rules
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return
-    if rules != events.RULES_VERSION:
+    if rules != events.RULES_VERSION and _depth(value.decode("latin-1")) <= DEPTH_MAX:
         raise UnknownRulesError(rules)
 
 
-def _time_ms(text: str) -> int:
-    """Read the log's one form of time, so that every Python version takes and refuses the same."""
-    if len(text) != _TIME_LENGTH or text[19] != "." or text[-1] != "Z":
-        msg = "a time is not of the form 2019-11-05T08:00:00.000Z"
-        raise ValueError(msg)
-    return from_rfc3339(text)
-
-
 def _reason(error: Exception) -> str:
-    """Say where it is wrong, never the value: msgspec's text may quote it, its path does not."""
+    """Say where it is wrong, never the value: msgspec's text may quote a value, or end in one."""
     if not isinstance(error, msgspec.ValidationError):
         return "the record's value is not well-formed"
-    _, at, path = str(error).rpartition(" - at ")
-    return f"not as the schema has it at {path}" if at else "not as the schema has it"
+    path = _PATH.search(str(error))
+    if path is None or not _FIELDS.issuperset(path[1].split(".")):
+        return "not as the schema has it"
+    return f"not as the schema has it at {path[1]}"
 
 
 def _or_unset(value: T | None) -> T | UnsetType:
