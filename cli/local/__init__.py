@@ -1,0 +1,1 @@
+"""The servers of the local system: how they are set up and started."""

