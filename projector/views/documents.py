@@ -7,6 +7,7 @@ between them: `head + b',"key":…,"status":…' + tail` is the license resource
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -88,52 +89,92 @@ def read_verdict(document: bytes) -> Verdict:
     return _verdicts.decode(document)
 
 
+class _Seats(Struct, frozen=True, kw_only=True):
+    limit: int | None
+    peak: int
+    peakPosition: int  # noqa: N815 - the API's name
+    used: int
+
+
+class _Attributes(Struct, frozen=True, kw_only=True, rename="camel"):
+    """Attributes of the answer, in the order of their names: rendered as they stand here."""
+
+    created: str
+    encrypted: bool = False
+    expiry: str | None
+    floating: bool
+    max_cores: None = None
+    max_machines: int | None
+    max_processes: None = None
+    max_users: None = None
+    max_uses: None = None
+    metadata: msgspec.Raw
+    name: str | None
+    protected: bool = False
+    refusals: dict[str, int]
+    require_check_in: bool = False
+    require_heartbeat: bool = False
+    scheme: None = None
+    seats: _Seats
+    strict: bool
+    suspended: bool
+    updated: str
+    uses: int = 0
+
+
+_HEAD: Final = b'{"id":%b,"type":"licenses","attributes":%b'
+_LINKAGE: Final = b'{"data":{"id":%b,"type":"%b"}}'
+_TAIL: Final = (
+    b'},"links":{"self":"%b"},"relationships":{"account":%b,"machines":'
+    b'{"links":{"related":"%b/machines"},"meta":{"count":%d}},"policy":%b,"product":%b}}'
+)
+
+
 def _answer(license_: License) -> tuple[bytes, bytes]:
+    encode = _encoder.encode
+    head = _HEAD % (encode(license_.id), encode(_attributes(license_))[:-1])
+    account = encode(license_.account)
+    self_path = b"/v1/accounts/%b/licenses/%b" % (account[1:-1], encode(license_.id)[1:-1])
+    tail = _TAIL % (
+        self_path,
+        _LINKAGE % (account, b"accounts"),
+        self_path,
+        license_.machines,
+        _LINKAGE % (encode(license_.policy), b"policies"),
+        _LINKAGE % (encode(license_.product), b"products"),
+    )
+    return head, tail
+
+
+def _attributes(license_: License) -> _Attributes:
     terms = license_.terms
     assert terms is not None  # noqa: S101 - a live license was issued with terms
-    self_path = f"/v1/accounts/{license_.account}/licenses/{license_.id}"
-    attributes = {
-        "created": rfc3339(license_.issued_ms),
-        "updated": rfc3339(license_.changed_ms),
-        "name": license_.name,
-        "expiry": None if license_.expiry_ms is None else rfc3339(license_.expiry_ms),
-        "suspended": license_.suspended,
-        "strict": terms.strict,
-        "floating": terms.floating,
-        "protected": False,
-        "encrypted": False,
-        "scheme": None,
-        "uses": 0,
-        "maxUses": None,
-        "maxMachines": max_machines(terms, license_.own),
-        "maxCores": None,
-        "maxProcesses": None,
-        "maxUsers": None,
-        "requireHeartbeat": False,
-        "requireCheckIn": False,
-        "metadata": msgspec.Raw((license_.metadata or "{}").encode()),
-        "seats": {
-            "used": license_.seats_held,
-            "limit": license_.limit,
-            "peak": license_.seats_peak,
-            "peakPosition": license_.seats_peak_offset,
-        },
-        "refusals": license_.refusals,
-    }
-    head = {"id": license_.id, "type": "licenses"}
-    relationships = {
-        "account": _linkage("accounts", license_.account),
-        "product": _linkage("products", license_.product),
-        "policy": _linkage("policies", license_.policy),
-        "machines": {
-            "links": {"related": f"{self_path}/machines"},
-            "meta": {"count": license_.machines},
-        },
-    }
-    tail = {"relationships": relationships, "links": {"self": self_path}}
-    opened = _encoder.encode(head)[:-1] + b',"attributes":' + _encoder.encode(attributes)[:-1]
-    return opened, b"}," + _encoder.encode(tail)[1:]
+    return _Attributes(
+        created=_time(license_.issued_ms),
+        expiry=None if license_.expiry_ms is None else _time(license_.expiry_ms),
+        floating=terms.floating,
+        max_machines=max_machines(terms, license_.own),
+        metadata=msgspec.Raw((license_.metadata or "{}").encode()),
+        name=license_.name,
+        refusals=license_.refusals,
+        seats=_Seats(
+            limit=license_.limit,
+            peak=license_.seats_peak,
+            peakPosition=license_.seats_peak_offset,
+            used=license_.seats_held,
+        ),
+        strict=terms.strict,
+        suspended=license_.suspended,
+        updated=_time(license_.changed_ms),
+    )
 
 
-def _linkage(type_: str, id_: str) -> dict[str, object]:
-    return {"data": {"type": type_, "id": id_}}
+def _time(time_ms: int) -> str:
+    seconds, millis = divmod(time_ms, 1000)
+    return f"{_second(seconds)}{millis:03d}Z"
+
+
+@lru_cache(maxsize=4096)
+def _second(seconds: int) -> str:
+    """All but the milliseconds: licenses share their days, and formatting a time is dear."""
+    return rfc3339(seconds * 1000)[:-4]

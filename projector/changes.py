@@ -1,0 +1,84 @@
+"""What a batch in the making will write; pure. Every document is rendered once, at its end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ledger.domain.license import License, Machine
+from ledger.domain.verdicts import Remembered, Verdict
+from projector.read_model.keys import Keys
+from projector.read_model.port import BATCH_KEYS_MAX, EVENT_KEYS_MAX
+from projector.views.documents import license_document, machine_document, verdict_document
+from projector.views.set_aside import SetAside, set_aside_member
+
+_HEAD_KEYS: Final = 2
+_ROOM: Final = BATCH_KEYS_MAX - EVENT_KEYS_MAX - _HEAD_KEYS
+
+
+class Changes:
+    """Documents, remembered verdicts and index entries that the batch's records changed.
+
+    `licenses`: the changed ones, first change first. In `strings` and in the members of
+    `sorted_sets` the last word wins, None removes.
+    """
+
+    __slots__ = ("_keys", "_machines", "licenses", "sorted_sets", "strings")
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self.licenses: dict[str, License] = {}
+        self._machines: dict[str, Machine | None] = {}
+        self.strings: dict[str, bytes | None] = {}
+        self.sorted_sets: dict[str, dict[str | bytes, int | None]] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether one more event may be one too many for a batch."""
+        keys = len(self.licenses) + len(self._machines) + len(self.strings) + len(self.sorted_sets)
+        return keys >= _ROOM
+
+    def machine(self, account: str, machine: Machine, *, held: bool) -> None:
+        """Write a machine and enter it in the indexes, or take it out of all."""
+        id_ = machine.id
+        self._machines[id_] = machine if held else None
+        offset = machine.activated_offset
+        self._index(self._keys.machines_of_license(machine.license), id_, offset if held else None)
+        member = f"{machine.fingerprint_digest}:{id_}"
+        self._index(self._keys.machines_by_fingerprint(account), member, 0 if held else None)
+
+    def listed(self, license_: License, *, live: bool) -> None:
+        """Enter a license in its account's and policy's index, or take it out."""
+        score = license_.issued_offset if live else None
+        self._index(self._keys.licenses_of_account(license_.account), license_.id, score)
+        self._index(self._keys.licenses_of_policy(license_.policy), license_.id, score)
+
+    def remember(self, license_: str, command: Remembered, verdict: Verdict) -> None:
+        """Keep a command's verdict."""
+        self.strings[self._keys.command(license_, command.command)] = verdict_document(verdict)
+        member = f"{command.elapsed_ms}:{command.command}"
+        self._index(self._keys.commands(license_), member, command.offset)
+
+    def forget(self, license_: str, commands: tuple[Remembered, ...]) -> None:
+        """Forget commands."""
+        for old in commands:
+            self.strings[self._keys.command(license_, old.command)] = None
+            self._index(self._keys.commands(license_), f"{old.elapsed_ms}:{old.command}", None)
+
+    def set_aside(self, license_: str, record: SetAside) -> None:
+        """Keep a record that isn't folded."""
+        self._index(self._keys.set_aside(license_), set_aside_member(record), record.offset)
+
+    def render(self) -> None:
+        """Make the documents of all changed licenses and machines."""
+        keys, strings = self._keys, self.strings
+        for id_, license_ in self.licenses.items():
+            strings[keys.license(id_)] = license_document(license_)
+        for id_, machine in self._machines.items():
+            strings[keys.machine(id_)] = None if machine is None else machine_document(machine)
+
+    def _index(self, key: str, member: str | bytes, score: int | None) -> None:
+        members = self.sorted_sets.get(key)
+        if members is None:
+            self.sorted_sets[key] = {member: score}
+        else:
+            members[member] = score

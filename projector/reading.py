@@ -1,0 +1,126 @@
+"""From records to what they name: decode a run of records, say which documents they need; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from ledger.domain.events import ActivationRequested, DeactivationRequested, Event
+from ledger.domain.identifiers import is_id, partition_of
+from ledger.event_log.codec import UnknownRulesError, decode
+
+GENESIS_KEY: Final = b"genesis"
+
+ROUTES_MAX: Final = 100_000
+"""Record keys whose license is kept at hand."""
+TROUBLE: Final = (MemoryError, OSError, TimeoutError)
+"""Not the record's fault: these stop the process, they freeze nothing."""
+
+
+class LogRecord(Protocol):
+    """A record of the log, as the client of Kafka gives it; `timestamp` in milliseconds."""
+
+    @property
+    def offset(self) -> int:
+        """Where it stands."""
+
+    @property
+    def timestamp(self) -> int:
+        """The broker's time of it."""
+
+    @property
+    def key(self) -> bytes | None:
+        """License id, `genesis`, or whatever a stranger wrote."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The event."""
+
+
+Entry = tuple[LogRecord, str | None, Event | None]
+"""A record, its license (None: its key is no license id of the partition), its event (None: it
+does not decode). A genesis record has neither and `GENESIS` in place of the license."""
+
+GENESIS: Final = "genesis"
+
+
+@dataclass(slots=True, kw_only=True)
+class Reading:
+    """A run of records, decoded, and the names of all documents that they need.
+
+    `licenses`: with the number of its commands that may be new. `unknown_rules`: the run ends
+    before a record that asks for them.
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    licenses: dict[str, int] = field(default_factory=dict)
+    machines: dict[str, None] = field(default_factory=dict)
+    commands: dict[tuple[str, str], None] = field(default_factory=dict)
+    unknown_rules: UnknownRulesError | None = None
+
+
+class Reader:
+    """Decodes the records of one partition of a ledger with `partitions` of them."""
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self._partition = partition
+        self._partitions = partitions
+        self._routes: dict[bytes | None, str | None] = {}
+
+    def read(self, records: Sequence[LogRecord]) -> Reading:
+        """Decode `records`, up to the first that asks for rules unknown here."""
+        reading = Reading()
+        routes = self._routes
+        if len(routes) > ROUTES_MAX:
+            routes.clear()
+        for record in records:
+            key = record.key
+            license_ = routes[key] if key in routes else routes.setdefault(key, self._route(key))
+            if license_ is None or license_ is GENESIS:
+                reading.entries.append((record, license_, None))
+                continue
+            try:
+                event = _decoded(record)
+            except UnknownRulesError as error:
+                reading.unknown_rules = error
+                break
+            reading.entries.append((record, license_, event))
+            _name(reading, license_, event)
+        return reading
+
+    def _route(self, key: bytes | None) -> str | None:
+        """License of a record's key; None where no check would ever look for it here."""
+        if key == GENESIS_KEY:
+            return GENESIS
+        try:
+            text = (key or b"").decode("ascii")
+        except UnicodeDecodeError:
+            return None
+        if not is_id(text) or partition_of(text, self._partitions) != self._partition:
+            return None
+        return text
+
+
+def _decoded(record: LogRecord) -> Event | None:
+    """Event of a record, None where it twice doesn't decode."""
+    for _ in range(2):
+        try:
+            return decode(record.key, record.value)
+        except (*TROUBLE, UnknownRulesError):
+            raise
+        except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison
+            continue
+    return None
+
+
+def _name(reading: Reading, license_: str, event: Event | None) -> None:
+    licenses = reading.licenses
+    if event is None or event.sequence is not None:
+        licenses.setdefault(license_, 0)
+    else:
+        licenses[license_] = licenses.get(license_, 0) + 1
+        reading.commands[license_, event.id] = None
+    data = event.data if event is not None else None
+    if isinstance(data, ActivationRequested | DeactivationRequested):
+        reading.machines[data.machine] = None

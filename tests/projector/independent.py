@@ -1,0 +1,219 @@
+"""A fold that shares nothing with the projector's but the laws themselves: one record at a time.
+
+Reads the whole log of a partition and writes every document after every record into one
+dictionary, as slowly and plainly as it can be done. Whatever the projector did on its way (batches,
+caches, crashes, replays), its replica must hold the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from uuid import UUID
+
+import redis
+from msgspec.structs import replace
+
+from ledger.domain.events import Event, Issued, Revoked
+from ledger.domain.license import Folded, License, Loaded, Machine, fold
+from ledger.domain.verdicts import Remembered, Verdict
+from ledger.event_log.codec import decode
+from projector.reading import LogRecord
+from projector.views.documents import (
+    Head,
+    head_document,
+    license_document,
+    machine_document,
+    read_head,
+    verdict_document,
+)
+from projector.views.set_aside import SetAside, set_aside_member
+
+Stored = dict[str, bytes | dict[bytes, int]]
+"""Strings and sorted sets by their key."""
+
+
+@dataclass
+class _Partition:
+    number: int
+    partitions: int
+    licenses: dict[str, License] = field(default_factory=dict)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    memory: dict[str, list[Remembered]] = field(default_factory=dict)
+    stored: Stored = field(default_factory=dict)
+    timestamp_ms: int | None = None
+    elapsed_ms: int = 0
+    chain: bytes = bytes(16)
+
+    def name(self, kind: str, id_: str) -> str:
+        return f"{{p{self.number:02d}}}:1:{kind}:{id_}"
+
+    def sorted_set(self, kind: str, id_: str) -> dict[bytes, int]:
+        members = self.stored.setdefault(self.name(kind, id_), {})
+        assert isinstance(members, dict)
+        return members
+
+
+def independent_fold(log: Iterable[LogRecord], number: int, partitions: int) -> Stored:
+    """All that a replica holds of a partition once it has folded `log` from its first record."""
+    state = _Partition(number, partitions)
+    position = 0
+    for position, record in enumerate(log):
+        assert record.offset == position
+        _tick(state, record)
+        _take(state, record)
+    if state.timestamp_ms is None:
+        return {}
+    head = Head(
+        position=position + 1,
+        timestamp_ms=state.timestamp_ms,
+        elapsed_ms=state.elapsed_ms,
+        chain=state.chain.hex(),
+    )
+    state.stored[f"{{p{number:02d}}}:1:head"] = head_document(head)
+    state.stored[f"{{p{number:02d}}}:serving"] = b"1"
+    return {name: value for name, value in state.stored.items() if value != {}}
+
+
+def stored_in_redis(url: str, number: int) -> Stored:
+    """All that a Redis holds of a partition's fold; the head without its level-at."""
+    found: Stored = {}
+    with redis.Redis.from_url(url, socket_timeout=10) as server:
+        for name in server.scan_iter(f"{{p{number:02d}}}:*", count=5000):
+            text = name.decode()
+            if ":D:" in text or text.endswith(":genesis"):
+                continue
+            if server.type(name) == b"zset":
+                members = server.zrange(name, 0, -1, withscores=True)
+                found[text] = {member: int(score) for member, score in members}
+            else:
+                value = server.get(name)
+                assert isinstance(value, bytes)
+                found[text] = value
+    return level_apart(found, number)
+
+
+def level_apart(stored: Stored, number: int) -> Stored:
+    """The same without the head's level-at, the one thing that isn't the log's."""
+    name = f"{{p{number:02d}}}:1:head"
+    head = stored.get(name)
+    if isinstance(head, bytes):
+        return {**stored, name: head_document(replace(read_head(head), level_at_ms=0))}
+    return stored
+
+
+def _tick(state: _Partition, record: LogRecord) -> None:
+    if state.timestamp_ms is not None:
+        state.elapsed_ms += min(max(record.timestamp - state.timestamp_ms, 0), 10_000)
+    state.timestamp_ms = record.timestamp
+    digest = blake2b(digest_size=16)
+    digest.update(state.chain)
+    digest.update(record.offset.to_bytes(8, "big"))
+    digest.update(record.timestamp.to_bytes(8, "big"))
+    for part in (record.key, record.value):
+        digest.update((-1 if part is None else len(part)).to_bytes(4, "big", signed=True))
+        digest.update(part or b"")
+    state.chain = digest.digest()
+
+
+def _take(state: _Partition, record: LogRecord) -> None:
+    if record.key == b"genesis":
+        return
+    id_ = _license(state, record.key)
+    if id_ is None:
+        _set_aside(state, "unroutable", record)
+        return
+    license_ = state.licenses.get(id_)
+    if license_ is not None and license_.frozen_at is not None:
+        _set_aside(state, id_, record)
+        return
+    try:
+        event = decode(record.key, record.value)
+        folded = fold(event, record.offset, state.elapsed_ms, _loaded(state, event))
+    except Exception:  # noqa: BLE001 - whatever it is, it is that record's
+        _write_license(state, replace(license_ or License(id=id_), frozen_at=record.offset))
+        _set_aside(state, id_, record)
+        return
+    if folded.changed:
+        _write(state, event, folded)
+
+
+def _license(state: _Partition, key: bytes | None) -> str | None:
+    try:
+        text = (key or b"").decode("ascii")
+        ours = UUID(text).int % state.partitions == state.number
+        return text if ours and str(UUID(text)) == text else None
+    except ValueError:
+        return None
+
+
+def _loaded(state: _Partition, event: Event) -> Loaded:
+    return Loaded(
+        license=state.licenses.get(event.license),
+        machine=state.machines.get(getattr(event.data, "machine", "")),
+        remembered=state.verdicts.get((event.license, event.id)),
+        oldest=state.memory.get(event.license, [])[:8],
+    )
+
+
+def _write(state: _Partition, event: Event, folded: Folded) -> None:
+    license_ = folded.license
+    _write_license(state, license_)
+    if folded.machine_changed:
+        _write_machine(state, event, folded)
+    if folded.remember:
+        _remember(state, event, folded.verdict)
+    for old in folded.forget:
+        del state.stored[state.name("C", f"{license_.id}:{old.command}")]
+        del state.sorted_set("K", license_.id)[f"{old.elapsed_ms}:{old.command}".encode()]
+        del state.verdicts[license_.id, old.command]
+        state.memory[license_.id].remove(old)
+    if folded.verdict.code == "granted" and isinstance(event.data, Issued | Revoked):
+        for kind, id_ in (("A", license_.account), ("P", license_.policy)):
+            if isinstance(event.data, Issued):
+                state.sorted_set(kind, id_)[license_.id.encode()] = license_.issued_offset
+            else:
+                state.sorted_set(kind, id_).pop(license_.id.encode(), None)
+
+
+def _write_license(state: _Partition, license_: License) -> None:
+    state.licenses[license_.id] = license_
+    state.stored[state.name("L", license_.id)] = license_document(license_)
+
+
+def _write_machine(state: _Partition, event: Event, folded: Folded) -> None:
+    machine, license_ = folded.machine, folded.license
+    if machine is not None:
+        member = f"{machine.fingerprint_digest}:{machine.id}".encode()
+        state.machines[machine.id] = machine
+        state.stored[state.name("M", machine.id)] = machine_document(machine)
+        state.sorted_set("I", license_.id)[machine.id.encode()] = machine.activated_offset
+        state.sorted_set("F", license_.account)[member] = 0
+        return
+    gone = state.machines.pop(getattr(event.data, "machine", ""))
+    del state.stored[state.name("M", gone.id)]
+    del state.sorted_set("I", license_.id)[gone.id.encode()]
+    del state.sorted_set("F", license_.account)[f"{gone.fingerprint_digest}:{gone.id}".encode()]
+
+
+def _remember(state: _Partition, event: Event, verdict: Verdict) -> None:
+    state.verdicts[event.license, event.id] = verdict
+    state.memory.setdefault(event.license, []).append(
+        Remembered(offset=verdict.offset, elapsed_ms=state.elapsed_ms, command=event.id)
+    )
+    state.stored[state.name("C", f"{event.license}:{event.id}")] = verdict_document(verdict)
+    member = f"{state.elapsed_ms}:{event.id}".encode()
+    state.sorted_set("K", event.license)[member] = verdict.offset
+
+
+def _set_aside(state: _Partition, under: str, record: LogRecord) -> None:
+    waiting = SetAside(
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        elapsed_ms=state.elapsed_ms,
+        key=record.key,
+        value=record.value,
+    )
+    state.sorted_set("Q", under)[set_aside_member(waiting)] = record.offset

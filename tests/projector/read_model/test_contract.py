@@ -1,0 +1,209 @@
+"""One contract for every read model: in memory and in a real Redis."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from msgspec.structs import replace
+
+from projector.read_model import keys
+from projector.read_model.keys import Keys
+from projector.read_model.memory import MemoryReadModel
+from projector.read_model.port import Batch, LevelMark, ReadModel, ReadModelCorruptError
+from projector.read_model.redis import RedisReadModel
+from projector.views.documents import Head, head_document, read_head
+from tests.servers import RedisServer
+
+NAMES = Keys(3)
+LICENSE, MACHINE, COMMAND = NAMES.license("l"), NAMES.machine("m"), NAMES.command("l", "c")
+INDEX, MEMORY = NAMES.machines_of_license("l"), NAMES.commands("l")
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def model(
+    request: pytest.FixtureRequest, new_redis: Callable[[], RedisServer]
+) -> AsyncIterator[ReadModel]:
+    if request.param == "memory":
+        yield MemoryReadModel()
+        return
+    redis = RedisReadModel(new_redis().url)
+    yield redis
+    await redis.close()
+
+
+def batch(start: int = 0, end: int = 5, **changes: object) -> Batch:
+    values: dict[str, object] = {
+        "partition": 3,
+        "start": start,
+        "end": end,
+        "head": Head(position=end, timestamp_ms=1_000, elapsed_ms=9, chain="00" * 16),
+        "strings": {},
+        "sorted_sets": {},
+        "changed": [],
+        **changes,
+    }
+    return Batch(**values)  # type: ignore[arg-type]
+
+
+async def head_of(model: ReadModel) -> Head:
+    [document] = await model.get([NAMES.head])
+    return Head() if document is None else read_head(document)
+
+
+async def members(model: ReadModel, key: str) -> list[tuple[bytes, int]]:
+    return (await model.fronts({key: 10_000}))[key]
+
+
+async def test_a_batch_is_written_whole(model: ReadModel) -> None:
+    written = batch(
+        strings={LICENSE: b"license", MACHINE: b"\x00\xff", COMMAND: None},
+        sorted_sets={INDEX: {"b": 2, "a": 3, b"\xffc": 1}, MEMORY: {"gone": None}},
+    )
+    assert await model.apply(written) is None
+    assert await model.get([LICENSE, MACHINE, COMMAND]) == [b"license", b"\x00\xff", None]
+    assert await members(model, INDEX) == [(b"\xffc", 1), (b"b", 2), (b"a", 3)]
+    assert await head_of(model) == written.head
+    assert await model.get([NAMES.head]) == [head_document(written.head)]
+
+
+async def test_the_next_batch_changes_and_deletes(model: ReadModel) -> None:
+    await model.apply(
+        batch(strings={LICENSE: b"1", MACHINE: b"1"}, sorted_sets={INDEX: {"a": 1, "b": 2}})
+    )
+    changed = batch(
+        5,
+        9,
+        strings={LICENSE: b"2", MACHINE: None},
+        sorted_sets={INDEX: {"a": None, "b": 7, "never": None}},
+    )
+    assert await model.apply(changed) is None
+    assert await model.get([LICENSE, MACHINE]) == [b"2", None]
+    assert await members(model, INDEX) == [(b"b", 7)]
+    assert (await head_of(model)).position == 9
+
+
+@pytest.mark.parametrize("start", [0, 4, 6, 500])
+async def test_at_another_position_nothing_is_written(model: ReadModel, start: int) -> None:
+    await model.apply(batch(strings={LICENSE: b"1"}, sorted_sets={INDEX: {"a": 1}}))
+    late = batch(
+        start,
+        start + 2,
+        strings={LICENSE: b"late", MACHINE: b"late"},
+        sorted_sets={INDEX: {"b": 1}},
+    )
+    assert await model.apply(late) == 5
+    assert await model.get([LICENSE, MACHINE]) == [b"1", None]
+    assert await members(model, INDEX) == [(b"a", 1)]
+    assert (await head_of(model)).position == 5
+
+
+async def test_an_empty_store_is_at_position_0(model: ReadModel) -> None:
+    assert await model.apply(batch(5, 6, strings={LICENSE: b"1"})) == 0
+    assert await model.get([LICENSE, NAMES.head, keys.serving(3)]) == [None, None, None]
+
+
+async def test_the_serving_generation_is_named_where_none_is(model: ReadModel) -> None:
+    await model.apply(batch())
+    assert await model.get([keys.serving(3)]) == [b"1"]
+    await model.put(keys.serving(3), b"7")
+    await model.apply(batch(5, 6))
+    assert await model.get([keys.serving(3)]) == [b"7"]
+
+
+async def test_types_are_checked_before_the_first_write(model: ReadModel) -> None:
+    await model.put(MEMORY, b"a string where a sorted set belongs")
+    wrong = batch(strings={LICENSE: b"1"}, sorted_sets={INDEX: {"a": 1}, MEMORY: {"c": 1}})
+    with pytest.raises(ReadModelCorruptError):
+        await model.apply(wrong)
+    assert await model.get([LICENSE, NAMES.head, keys.serving(3)]) == [None, None, None]
+    assert await members(model, INDEX) == []
+
+
+async def test_more_values_than_lua_can_unpack(model: ReadModel) -> None:
+    names = [NAMES.license(str(number)) for number in range(9_001)]
+    many: dict[str | bytes, int | None] = {f"m{number:05d}": number for number in range(9_001)}
+    first = batch(strings=dict.fromkeys(names, b"x"), sorted_sets={INDEX: many})
+    assert await model.apply(first) is None
+    assert await model.get(names) == [b"x"] * 9_001
+    assert await members(model, INDEX) == [(b"m%05d" % n, n) for n in range(9_001)][:10_000]
+    second = batch(
+        5,
+        6,
+        strings=dict.fromkeys(names),
+        sorted_sets={INDEX: dict.fromkeys(many), MEMORY: {"k": 1}},
+    )
+    assert await model.apply(second) is None
+    assert await model.get(names) == [None] * 9_001
+    assert await members(model, INDEX) == []
+    assert await members(model, MEMORY) == [(b"k", 1)]
+
+
+async def test_level_is_stored_once_the_end_is_reached(model: ReadModel) -> None:
+    await model.apply(batch())
+    assert await model.level([LevelMark(partition=3, end=6, at_ms=100)]) == [5]
+    assert (await head_of(model)).level_at_ms == 0
+    for end, at_ms, stored in ((5, 100, 100), (4, 90, 100), (4, 200, 200), (9, 300, 200)):
+        assert await model.level([LevelMark(partition=3, end=end, at_ms=at_ms)]) == [5]
+        assert await head_of(model) == replace(batch().head, level_at_ms=stored)
+
+
+async def test_level_of_several_partitions_at_once(model: ReadModel) -> None:
+    await model.apply(batch())
+    marks = [LevelMark(partition=partition, end=0, at_ms=50) for partition in (2, 3, 4)]
+    assert await model.level(marks) == [0, 5, 0]
+    assert await model.get([Keys(2).head, Keys(4).head]) == [None, None]
+    assert (await head_of(model)).level_at_ms == 50
+    assert await model.level([]) in ([], ())
+
+
+@pytest.mark.parametrize(("stored", "given", "kept"), [(80, 0, 80), (80, 70, 80), (80, 90, 90)])
+async def test_a_batch_never_sets_level_back(
+    model: ReadModel, stored: int, given: int, kept: int
+) -> None:
+    await model.apply(batch())
+    await model.level([LevelMark(partition=3, end=5, at_ms=stored)])
+    head = Head(position=7, timestamp_ms=2_000, elapsed_ms=0, level_at_ms=given, chain="11" * 16)
+    await model.apply(batch(5, 7, head=head))
+    assert await model.get([NAMES.head]) == [head_document(replace(head, level_at_ms=kept))]
+
+
+async def test_data_keys_are_taken_over_in_order_only(model: ReadModel) -> None:
+    first, second = keys.data_key(3, "l", "00"), keys.data_key(3, "l", "11")
+    assert await model.take_over(3, 0, 4, {first: b"sealed", second: b"sealed"}) is None
+    assert await model.take_over(3, 4, 5, {first: b""}) is None
+    assert await model.take_over(3, 0, 4, {first: b"sealed"}) == 5
+    assert await model.take_over(3, 5, 9, {}) is None
+    found = await model.get([first, second, keys.data_keys_position(3)])
+    assert found == [b"", b"sealed", b"9"]
+
+
+async def test_a_lock_has_one_owner_until_it_expires_or_is_given_back(model: ReadModel) -> None:
+    assert await model.hold("slot", "a", 60_000)
+    assert await model.hold("slot", "a", 60_000)
+    assert not await model.hold("slot", "b", 60_000)
+    await model.release("slot", "b")
+    assert not await model.hold("slot", "b", 60_000)
+    await model.release("slot", "a")
+    assert await model.hold("slot", "b", 1)
+    while not await model.hold("slot", "a", 60_000):
+        pass
+    assert not await model.hold("slot", "b", 60_000)
+
+
+async def test_fronts_are_the_lowest_scores(model: ReadModel) -> None:
+    await model.apply(
+        batch(sorted_sets={MEMORY: {f"k{n}": 100 - n for n in range(50)}, INDEX: {"i": 1}})
+    )
+    found = await model.fronts({MEMORY: 3, INDEX: 8, NAMES.commands("none"): 8})
+    assert found[MEMORY] == [(b"k49", 51), (b"k48", 52), (b"k47", 53)]
+    assert found[INDEX] == [(b"i", 1)]
+    assert found[NAMES.commands("none")] == []
+    assert await model.fronts({}) == {}
+    assert list(await model.get([])) == []
+
+
+async def test_the_clock_is_the_stores(model: ReadModel) -> None:
+    first = await model.time_ms()
+    assert first > 1_650_000_000_000
+    assert await model.time_ms() >= first

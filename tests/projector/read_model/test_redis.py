@@ -1,0 +1,127 @@
+"""What only a real Redis does: it fills up, freezes, forgets scripts and starts anew."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import redis
+
+from projector.read_model import keys
+from projector.read_model.port import LevelMark, ReadModelUnavailableError
+from projector.read_model.redis import RedisReadModel
+from tests.projector.read_model.test_contract import (
+    INDEX,
+    LICENSE,
+    MACHINE,
+    batch,
+    head_of,
+    members,
+)
+from tests.servers import RedisServer
+
+
+@pytest.fixture
+async def model(redis_server: RedisServer) -> AsyncIterator[RedisReadModel]:
+    store = RedisReadModel(redis_server.url, call_timeout_s=0.5)
+    yield store
+    await store.close()
+
+
+async def test_a_batch_is_published_where_it_was_written(
+    model: RedisReadModel, redis_server: RedisServer
+) -> None:
+    with redis.Redis.from_url(redis_server.url, socket_timeout=5) as listener:
+        channel = listener.pubsub(ignore_subscribe_messages=True)
+        channel.subscribe(keys.positions(3))
+        assert channel.get_message(timeout=5) is None
+        await model.apply(batch(changed=["l1", "l2"]))
+        await model.apply(batch(changed=["too late"]))
+        await model.apply(batch(5, 6))
+        heard = [channel.get_message(timeout=5) for _ in range(2)]
+        channel.close()
+    assert [message["data"] for message in heard if message] == [b"0 5 l1 l2", b"5 6"]
+
+
+@pytest.mark.parametrize("changed", [{LICENSE: b"y", MACHINE: None}, {MACHINE: None}], ids=str)
+async def test_a_full_memory_refuses_a_batch_whole(
+    model: RedisReadModel, redis_server: RedisServer, changed: dict[str, bytes | None]
+) -> None:
+    await model.apply(batch(strings={MACHINE: b"m" * 2_000_000}))
+    late = batch(5, 6, strings=changed, sorted_sets={INDEX: {"a": 1}})
+    with redis.Redis.from_url(redis_server.url) as admin:
+        admin.config_set("maxmemory", "1mb")
+        with pytest.raises(ReadModelUnavailableError, match="memory is full"):
+            await model.apply(late)
+        assert await model.get([LICENSE, MACHINE]) == [None, b"m" * 2_000_000]
+        assert await members(model, INDEX) == []
+        assert (await head_of(model)).position == 5
+        admin.config_set("maxmemory", "64mb")
+    assert await model.apply(late) is None
+    assert await model.get([LICENSE, MACHINE]) == [changed.get(LICENSE), None]
+    assert await members(model, INDEX) == [(b"a", 1)]
+
+
+async def test_scripts_are_taught_again(model: RedisReadModel, redis_server: RedisServer) -> None:
+    await model.apply(batch())
+    with redis.Redis.from_url(redis_server.url) as admin:
+        admin.script_flush()
+        assert await model.level([LevelMark(partition=3, end=5, at_ms=7)]) == [5]
+        admin.script_flush()
+        assert await model.apply(batch(5, 6)) is None
+    assert (await head_of(model)).level_at_ms == 7
+
+
+async def test_every_call_to_a_frozen_server_ends(
+    model: RedisReadModel, redis_server: RedisServer
+) -> None:
+    await model.apply(batch())
+    redis_server.freeze()
+    try:
+        started = time.monotonic()
+        calls = [
+            model.apply(batch(5, 6, strings={MACHINE: b"m"})),
+            model.get([LICENSE]),
+            model.time_ms(),
+            model.level([LevelMark(partition=3, end=5, at_ms=7)]),
+            model.fronts({INDEX: 8}),
+            model.hold("slot", "a", 1000),
+        ]
+        ended = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(error) for error in ended] == [ReadModelUnavailableError] * 6
+        assert time.monotonic() - started < 30
+    finally:
+        redis_server.thaw()
+    # The batch was on its way: whether the thawed server still read it, only the position says.
+    position = (await head_of(model)).position
+    assert position in {5, 6}
+    assert await model.get([MACHINE]) == [b"m" if position == 6 else None]
+
+
+async def test_a_server_that_is_away_and_comes_back(
+    new_redis: Callable[[], RedisServer],
+) -> None:
+    server = new_redis()
+    store = RedisReadModel(server.url)
+    await store.apply(batch(strings={LICENSE: b"1"}))
+    server.stop()
+    with pytest.raises(ReadModelUnavailableError, match="does not answer"):
+        await store.apply(batch(5, 6))
+    server.start()
+    assert await store.apply(batch(5, 6)) is None
+    assert await store.get([LICENSE]) == [b"1"]
+    await store.close()
+
+
+async def test_errors_tell_no_names_and_no_values(
+    model: RedisReadModel, redis_server: RedisServer
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as admin:
+        admin.acl_setuser("default", enabled=True, commands=["-evalsha"])
+    with pytest.raises(ReadModelUnavailableError) as refused:
+        await model.apply(batch(strings={LICENSE: b"secret value"}))
+    assert "secret" not in str(refused.value)
+    assert LICENSE not in str(refused.value)
+    assert "refuses this user" in str(refused.value)
