@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from projector.read_model import keys
 from projector.read_model.keys import Keys
-from projector.read_model.port import Batch, LevelMark, ReadModelCorruptError
+from projector.read_model.port import Batch, LevelMark, ReadModelCorruptError, Standing
 from projector.views.documents import Head, head_document, read_head
 
 
@@ -62,17 +62,9 @@ class MemoryReadModel:
         self.published.append((keys.positions(batch.partition), message))
         return None
 
-    async def level(self, marks: Sequence[LevelMark]) -> Sequence[int]:
+    async def level(self, marks: Sequence[LevelMark]) -> Sequence[Standing]:
         """Store level-at of every mark whose end was reached, never backwards."""
-        positions = []
-        for mark in marks:
-            names = Keys(mark.partition)
-            head = self._head(names)
-            positions.append(head.position)
-            known = names.head in self.strings
-            if known and head.position >= mark.end and mark.at_ms > head.level_at_ms:
-                self.strings[names.head] = head_document(replace(head, level_at_ms=mark.at_ms))
-        return positions
+        return [self._leveled(mark) for mark in marks]
 
     async def take_over(
         self, partition: int, start: int, end: int, data_keys: Mapping[str, bytes]
@@ -114,6 +106,16 @@ class MemoryReadModel:
     def _head(self, names: Keys) -> Head:
         document = self.strings.get(names.head)
         return Head() if document is None else read_head(document)
+
+    def _leveled(self, mark: LevelMark) -> Standing:
+        names = Keys(mark.partition)
+        head = self._head(names)
+        known = names.head in self.strings
+        if known and head.position >= mark.end and mark.at_ms > head.level_at_ms:
+            head = replace(head, level_at_ms=mark.at_ms)
+            self.strings[names.head] = head_document(head)
+        data_keys = int(self.strings.get(keys.data_keys_position(mark.partition), b"0"))
+        return Standing(position=head.position, data_keys=data_keys, level_at_ms=head.level_at_ms)
 
     def _write_members(self, key: str, members: Mapping[str | bytes, int | None]) -> None:
         kept = self.sorted_sets.setdefault(key, {})

@@ -59,6 +59,15 @@ class LevelMark:
     at_ms: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a partition stands in the store: positions of its fold and of its data keys, level-at."""
+
+    position: int
+    data_keys: int
+    level_at_ms: int
+
+
 class ReadModel(Protocol):
     """A replica's store. Every call is bounded in time and raises `ReadModelError`."""
 
@@ -75,10 +84,10 @@ class ReadModel(Protocol):
         `<start> <end> <license> …` on the partition's channel.
         """
 
-    async def level(self, marks: Sequence[LevelMark]) -> Sequence[int]:
+    async def level(self, marks: Sequence[LevelMark]) -> Sequence[Standing]:
         """Store level-at of every mark whose end the stored position reached, never backwards.
 
-        Gives the stored position of each mark's partition.
+        Gives how each mark's partition stands then.
         """
 
     async def take_over(

@@ -34,6 +34,7 @@ from projector.read_model.port import (
     LevelMark,
     ReadModelCorruptError,
     ReadModelUnavailableError,
+    Standing,
 )
 from projector.views.documents import head_document
 
@@ -122,19 +123,22 @@ class RedisReadModel:
         position = await self._run(self._apply, names, arguments)
         return None if position == _APPLIED else position
 
-    async def level(self, marks: Sequence[LevelMark]) -> Sequence[int]:
+    async def level(self, marks: Sequence[LevelMark]) -> Sequence[Standing]:
         """Store level-at of every mark whose end was reached; one pipeline."""
         if not marks:
             return ()
         commands = [
-            self._level.command([Keys(mark.partition).head], [mark.end, mark.at_ms])
+            self._level.command(
+                [Keys(mark.partition).head, keys.data_keys_position(mark.partition)],
+                [mark.end, mark.at_ms],
+            )
             for mark in marks
         ]
         try:
-            return await self._pipeline(commands)
+            return await self._standings(commands)
         except NoScriptError:
             await self._teach(self._level)
-            return await self._pipeline(commands)
+            return await self._standings(commands)
 
     async def take_over(
         self, partition: int, start: int, end: int, data_keys: Mapping[str, bytes]
@@ -178,11 +182,14 @@ class RedisReadModel:
     async def _teach(self, script: _Script) -> None:
         await self._bounded(self._execute("SCRIPT LOAD", script.text))
 
-    async def _pipeline(self, commands: Sequence[tuple[object, ...]]) -> list[int]:
+    async def _standings(self, commands: Sequence[tuple[object, ...]]) -> list[Standing]:
         pipeline = self._redis.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        return [int(answer) for answer in await self._bounded(pipeline.execute())]
+        return [
+            Standing(position=position, data_keys=data_keys, level_at_ms=level_at_ms)
+            for position, data_keys, level_at_ms in await self._bounded(pipeline.execute())
+        ]
 
     def _execute(self, *command: object) -> Awaitable[Any]:
         # The client has types for its commands, and none for this one, which is cheaper.

@@ -12,13 +12,14 @@ import redis
 from projector.read_model import keys
 from projector.read_model.port import LevelMark, ReadModelUnavailableError
 from projector.read_model.redis import RedisReadModel
-from tests.projector.read_model.test_contract import (
+from tests.projector.read_model.samples import (
     INDEX,
     LICENSE,
     MACHINE,
     batch,
     head_of,
     members,
+    positions,
 )
 from tests.servers import RedisServer
 
@@ -68,7 +69,7 @@ async def test_scripts_are_taught_again(model: RedisReadModel, redis_server: Red
     await model.apply(batch())
     with redis.Redis.from_url(redis_server.url) as admin:
         admin.script_flush()
-        assert await model.level([LevelMark(partition=3, end=5, at_ms=7)]) == [5]
+        assert await positions(model, LevelMark(partition=3, end=5, at_ms=7)) == [5]
         admin.script_flush()
         assert await model.apply(batch(5, 6)) is None
     assert (await head_of(model)).level_at_ms == 7
