@@ -6,7 +6,7 @@ from typing import Final
 
 from ledger.domain.license import License, Machine
 from ledger.domain.verdicts import Remembered, Verdict
-from projector.read_model.keys import Keys
+from projector.read_model.keys import FROZEN, Keys
 from projector.read_model.port import BATCH_KEYS_MAX, EVENT_KEYS_MAX
 from projector.views.documents import license_document, machine_document, verdict_document
 from projector.views.set_aside import SetAside, set_aside_member
@@ -63,6 +63,10 @@ class Changes:
         for old in commands:
             self.strings[self._keys.command(license_, old.command)] = None
             self._index(self._keys.commands(license_), f"{old.elapsed_ms}:{old.command}", None)
+
+    def frozen(self, license_: str, offset: int) -> None:
+        """Enter a license in the list of frozen ones."""
+        self._index(self._keys.set_aside(FROZEN), license_, offset)
 
     def set_aside(self, license_: str, record: SetAside) -> None:
         """Keep a record that isn't folded."""

@@ -46,13 +46,13 @@ class LostRecordError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class Notes:
-    """What people are told of a batch: counts, and offsets of what froze a license."""
+    """What people are told of a batch: counts, and where poison stands and what it froze."""
 
     events: int = 0
     duplicates: int = 0
     set_aside: int = 0
     calendar_apart: int = 0
-    poison: list[int] = field(default_factory=list)
+    poison: list[tuple[str, int]] = field(default_factory=list)
     unroutable: list[int] = field(default_factory=list)
 
 
@@ -229,7 +229,8 @@ class _BatchFold:
         last_good = license_ or License(id=license_id)
         frozen = replace(last_good, frozen_at=record.offset)
         self._documents.licenses[license_id] = self.changes.licenses[license_id] = frozen
-        self.notes.poison.append(record.offset)
+        self.changes.frozen(license_id, record.offset)
+        self.notes.poison.append((license_id, record.offset))
         self._set_aside(license_id, record)
 
     def _set_aside(self, license_id: str, record: LogRecord) -> None:

@@ -11,6 +11,9 @@ FIRST_GENERATION: Final = "1"
 UNROUTABLE: Final = "unroutable"
 """In place of a license: records set aside whose key is no license id."""
 
+FROZEN: Final = "frozen"
+"""In place of a license: the frozen licenses, score is the offset of the record that froze them."""
+
 
 def serving(partition: int) -> str:
     """Pointer to the generation that serves."""

@@ -134,6 +134,7 @@ def _take(state: _Partition, record: LogRecord) -> None:
         folded = fold(event, record.offset, state.elapsed_ms, _loaded(state, event))
     except Exception:  # noqa: BLE001 - whatever it is, it is that record's
         _write_license(state, replace(license_ or License(id=id_), frozen_at=record.offset))
+        state.sorted_set("Q", "frozen")[id_.encode()] = record.offset
         _set_aside(state, id_, record)
         return
     if folded.changed:

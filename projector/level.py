@@ -1,0 +1,110 @@
+"""Level: when, on the replica's own clock, it last had folded to the log's end.
+
+First the replica's time is read, then the log's ends; whatever stands there then was folded by
+that time. Never the client's `highwater()`: that is the last fetch's, and lies while one stalls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from ledger.event_log.port import EventLog, LogError, Topic
+from projector.data_keys import DataKeyCopy
+from projector.logs import say
+from projector.metrics import Metrics
+from projector.projection import Projection
+from projector.read_model.port import LevelMark, ReadModel, ReadModelError, Standing
+from projector.session import Session
+
+EVERY_S: Final = 0.25
+SHORT_S: Final = 2.0
+"""A log that ends before what was folded is another one, if it still does after this time."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class LevelWatch:
+    """Looks every 250 ms where the log ends and where the replica stands.
+
+    `sessions`: those of the partitions assigned now.
+    """
+
+    def __init__(
+        self,
+        model: ReadModel,
+        log: EventLog,
+        sessions: Callable[[], Sequence[Session]],
+        metrics: Metrics,
+    ) -> None:
+        self._model = model
+        self._ends = log.ends
+        self._sessions = sessions
+        self._metrics = metrics
+        self._short_since: dict[int, float] = {}
+        self._failing = False
+
+    async def run(self) -> None:
+        """Go on until cancelled, whatever is away."""
+        while True:
+            started = time.monotonic()
+            try:
+                await self._look()
+                self._failing = False
+            except (LogError, ReadModelError) as error:
+                if not self._failing:
+                    say(_log, logging.WARNING, f"level can't be told: {error}")
+                self._failing = True
+            await asyncio.sleep(max(0.0, started + EVERY_S - time.monotonic()))
+
+    async def _look(self) -> None:
+        at_ms = await self._model.time_ms()
+        ends = await self._ends(Topic.LICENSE_EVENTS)
+        folds: list[tuple[Projection, int]] = []
+        copies: dict[int, tuple[DataKeyCopy, int]] = {}
+        for session in self._sessions():
+            position = session.position
+            if position is None:
+                continue
+            if isinstance(session, Projection) and session.sure and session.partition in ends:
+                folds.append((session, position))
+            elif isinstance(session, DataKeyCopy) and session.stopped is None:
+                copies[session.partition] = (session, position)
+        marks = [
+            LevelMark(partition=fold.partition, end=ends[fold.partition], at_ms=at_ms)
+            for fold, position in folds
+            if self._reaches(fold, position, ends)
+        ]
+        by_partition = {fold.partition: (fold, position) for fold, position in folds}
+        for mark, standing in zip(marks, await self._model.level(marks), strict=True):
+            self._compare(mark, standing, *by_partition[mark.partition])
+            copy, position = copies.get(mark.partition, (None, 0))
+            if copy is not None and standing.data_keys < position:
+                copy.doubt()
+
+    def _reaches(self, fold: Projection, position: int, ends: Mapping[int, int]) -> bool:
+        """Whether the log reaches to where it was folded; if it doesn't for long, stop there."""
+        end = ends[fold.partition]
+        if end >= position:
+            self._short_since.pop(fold.partition, None)
+            return True
+        now = time.monotonic()
+        if now - self._short_since.setdefault(fold.partition, now) > SHORT_S:
+            del self._short_since[fold.partition]
+            fold.stop("log-replaced", f"the log ends at {end}, but {position} was folded before")
+        return False
+
+    def _compare(
+        self, mark: LevelMark, standing: Standing, fold: Projection, position: int
+    ) -> None:
+        label = str(mark.partition)
+        self._metrics.lag.labels(label).set(mark.end - standing.position)
+        age_ms = max(0, mark.at_ms - standing.level_at_ms)
+        self._metrics.level_age.labels(label).set(age_ms / 1000)
+        if standing.position < position:
+            fold.doubt()
+        elif standing.position < mark.end:
+            fold.pend(mark)

@@ -1,0 +1,150 @@
+"""The live projector: follows the log and keeps one replica's read model level with it.
+
+One process a slot of a replica. It waits for what it needs, takes its slot's lock, joins the
+replica's consumer group, and folds what it is assigned until it is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+from ledger.event_log.port import EventLog, ForeignLog, LogError, Topic, Topics
+from projector.data_keys import DataKeyCopy
+from projector.level import LevelWatch
+from projector.logs import say
+from projector.membership import Membership
+from projector.metrics import Metrics
+from projector.origin import Origin
+from projector.projection import Projection
+from projector.read_model.port import ReadModel, ReadModelError
+from projector.reading import Reader
+from projector.session import Cursor, Session
+from projector.settings import ProjectorSettings
+from projector.slot import SlotLock
+
+START_LIMIT_S: Final = 60.0
+_TRY_S: Final = 0.2
+_CLOSE_S: Final = 0.5
+
+_log: Final = logging.getLogger(__name__)
+
+
+class NotReadyError(Exception):
+    """What the projector needs at its start isn't there; the text says what."""
+
+
+class Projector:
+    """All parts of one projector process."""
+
+    def __init__(
+        self, settings: ProjectorSettings, model: ReadModel, log: EventLog, metrics: Metrics
+    ) -> None:
+        shared = settings.shared
+        topics = Topics(prefix=shared.topic_prefix)
+        self._topics = {
+            topics.name(topic): topic for topic in (Topic.LICENSE_EVENTS, Topic.LICENSE_DATA_KEYS)
+        }
+        self._partitions = shared.partitions
+        self._model = model
+        self._events_log = log
+        self._metrics = metrics
+        self._origin = Origin(log, model, shared)
+        self._slot = SlotLock(model, settings.member)
+        self._membership = Membership(
+            bootstrap=shared.kafka,
+            group=settings.group,
+            member=settings.member,
+            topics=self._topics,
+            open_session=self._open_session,
+            metrics=metrics,
+        )
+        self._level = LevelWatch(model, log, lambda: self._membership.sessions, metrics)
+        self._stage = "starting"
+
+    def missing(self) -> str | None:
+        """What keeps it from being ready; None when all that is assigned is folded."""
+        if self._stage != "running":
+            return self._stage
+        if not self._membership.joined:
+            return "no partitions assigned yet"
+        stopped = [session for session in self._membership.sessions if session.stopped]
+        if stopped:
+            return f"{len(stopped)} partitions are stopped"
+        unsure = [
+            session
+            for session in self._membership.sessions
+            if session.position is None or (isinstance(session, Projection) and not session.sure)
+        ]
+        return f"{len(unsure)} partitions are not located yet" if unsure else None
+
+    async def run(self) -> None:
+        """Project until cancelled.
+
+        Raises `NotReadyError`, `ForeignLog`, `SlotTakenError`, `AssignmentSwingsError`; and what
+        no partition alone is to blame for (memory, I/O).
+        """
+        self._stage = "waiting for Kafka and Redis"
+        await asyncio.gather(
+            _there("Redis", self._model.time_ms),
+            _there("Kafka's topics", lambda: self._events_log.ends(Topic.LICENSE_EVENTS)),
+        )
+        await _there("the log's beginning", self._origin.compare_all)
+        self._stage = "waiting for the slot"
+        await self._slot.take()
+        try:
+            self._stage = "running"
+            say(_log, logging.INFO, "projecting")
+            await _together(
+                self._slot.keep(),
+                self._membership.run(),
+                self._membership.commit_now_and_then(),
+                self._level.run(),
+            )
+        finally:
+            self._stage = "stopping"
+            async with asyncio.timeout(_CLOSE_S):
+                await self._slot.give_back()
+
+    def _open_session(self, name: str, partition: int, cursor: Cursor) -> Session:
+        if self._topics[name] is Topic.LICENSE_DATA_KEYS:
+            return DataKeyCopy(partition, cursor, self._metrics, self._model, self._partitions)
+        reader = Reader(partition, self._partitions)
+        return Projection(
+            partition, cursor, self._metrics, self._model, reader, self._origin.compare
+        )
+
+
+async def _there(what: str, look: Callable[[], Awaitable[object]]) -> None:
+    """Wait until `look` succeeds, at most 60 s; say so once."""
+    deadline = time.monotonic() + START_LIMIT_S
+    said = False
+    while True:
+        try:
+            await look()
+            return
+        except ForeignLog:
+            raise
+        except (LogError, ReadModelError) as error:
+            if time.monotonic() > deadline:
+                raise NotReadyError(f"{what}: {error} (waited {START_LIMIT_S:.0f} s)") from None
+            if not said:
+                say(_log, logging.INFO, f"waiting up to {START_LIMIT_S:.0f} s for {what}: {error}")
+            said = True
+        await asyncio.sleep(_TRY_S)
+
+
+async def _together(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run all parts until the first fails, then end the others; raise what it raised."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=2.0)
