@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ledger.domain.terms import OwnTerms, Seats, Terms, TimeMs
 
@@ -73,6 +73,19 @@ class DeactivationRequested(Data, frozen=True, kw_only=True):
     machine: Id
 
 
+class TermsChanged(Data, frozen=True, kw_only=True):
+    """A license's terms were set anew: what is present as a whole, what is absent stays.
+
+    `terms` come from the policy, at the event's `policyversion`; the others were set on the
+    license itself, where null clears a name or metadata.
+    """
+
+    terms: Terms | UnsetType = UNSET
+    own: OwnTerms | UnsetType = UNSET
+    name: Name | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+
+
 class Suspended(Data, frozen=True, kw_only=True):
     """A license was ordered to stop until it is reinstated."""
 
@@ -96,6 +109,7 @@ class DenialImported(Data, frozen=True, kw_only=True):
 
 EventData = (
     Issued
+    | TermsChanged
     | ActivationRequested
     | DeactivationRequested
     | Suspended
@@ -106,6 +120,7 @@ EventData = (
 
 TYPES: Final[dict[str, type[EventData]]] = {
     "license.issued": Issued,
+    "license.terms-changed": TermsChanged,
     "license.activation-requested": ActivationRequested,
     "license.deactivation-requested": DeactivationRequested,
     "license.suspended": Suspended,

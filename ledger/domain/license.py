@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
 from msgspec.structs import replace
 
 from ledger.domain import verdicts
@@ -23,6 +23,7 @@ from ledger.domain.events import (
     Reinstated,
     Revoked,
     Suspended,
+    TermsChanged,
 )
 from ledger.domain.terms import OwnTerms, Terms, expiry_ms, seat_limit
 from ledger.domain.verdicts import Remembered, Verdict
@@ -284,6 +285,8 @@ def _administer(event: Event, offset: int, license_: License) -> Folded:
     data = event.data
     if license_.status != "live":
         return _refused(verdicts.NOT_FOUND, event, offset, license_)
+    if isinstance(data, TermsChanged):
+        return _change_terms(data, event, offset, license_)
     if isinstance(data, Suspended):
         if license_.suspended:
             return _refused(verdicts.ALREADY_SUSPENDED, event, offset, license_)
@@ -297,6 +300,28 @@ def _administer(event: Event, offset: int, license_: License) -> Folded:
     assert isinstance(data, DenialImported)  # noqa: S101 - the union has no other member
     counted = _counted(license_, f"imported-{data.kind}")
     return _granted(event, offset, counted)
+
+
+def _change_terms(data: TermsChanged, event: Event, offset: int, license_: License) -> Folded:
+    """Set terms anew. Lowered ones evict nobody; a policy's older ones are stale."""
+    terms, version = license_.terms, license_.policy_version
+    assert terms is not None  # noqa: S101 - a live license was issued with terms
+    if not isinstance(data.terms, UnsetType):
+        if (event.policy_version or 0) < version:
+            return _refused(verdicts.STALE_TERMS, event, offset, license_)
+        terms, version = data.terms, event.policy_version or 0
+    own = license_.own if isinstance(data.own, UnsetType) else data.own
+    changed = replace(
+        license_,
+        terms=terms,
+        policy_version=version,
+        own=own,
+        name=license_.name if isinstance(data.name, UnsetType) else data.name,
+        metadata=license_.metadata if isinstance(data.metadata, UnsetType) else data.metadata,
+        expiry_ms=expiry_ms(terms, own, license_.issued_ms),
+        limit=seat_limit(terms, own),
+    )
+    return _granted(event, offset, changed)
 
 
 def _tombstone(license_: License) -> License:

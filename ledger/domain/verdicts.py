@@ -19,6 +19,8 @@ LIMIT_EXCEEDED: Final = "machine-limit-exceeded"
 NO_MACHINE: Final = "no-machine"
 ALREADY_SUSPENDED: Final = "already-suspended"
 NOT_SUSPENDED: Final = "not-suspended"
+STALE_TERMS: Final = "stale-terms"
+"""The license has its policy's terms of a later version already."""
 
 SOURCES_EXCEEDED: Final = "sources-exceeded"
 """The license has heard from as many sources as it may; changes and counts nothing."""

@@ -143,6 +143,7 @@ def _event(envelope: _Envelope) -> Event:
         data = decoder.decode(envelope.data)
         _check_machine(data, envelope.subject)
         _check_metadata(data)
+        _check_terms(data, envelope)
         return Event(
             id=envelope.id,
             source=envelope.source,
@@ -169,10 +170,22 @@ def _check_machine(data: events.EventData, license_: str) -> None:
         raise ValueError(msg)
 
 
+def _check_terms(data: events.EventData, envelope: _Envelope) -> None:
+    """A change changes something, and a policy's terms say of which version they are."""
+    if not isinstance(data, events.TermsChanged):
+        return
+    if data == events.TermsChanged():
+        msg = "a change of terms names none"
+        raise ValueError(msg)
+    if data.terms is not UNSET and envelope.policyversion is UNSET:
+        msg = "a policy's terms have no version"
+        raise ValueError(msg)
+
+
 def _check_metadata(data: events.EventData) -> None:
     """Metadata is one line of JSON object text: answers splice it in as it is."""
     metadata = getattr(data, "metadata", None)
-    if metadata is None:
+    if not isinstance(metadata, str):
         return
     if len(metadata.encode()) > events.METADATA_BYTES_MAX:
         msg = "metadata has at most 16 KiB"
