@@ -1,0 +1,151 @@
+"""The processes of a local ledger: their config for supervisor, and their environment."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from cli.local import kafka, redis
+from cli.local.folder import DataFolder
+from cli.local.plan import WORKERS, Ports
+from cli.local.ports import LOOPBACK
+
+TEMPLATE: Final = Path(__file__).resolve().parents[2] / "infra/supervisor/supervisord.conf"
+CACHE: Final = Path(__file__).resolve().parents[2] / ".cache"
+
+_EVERY_PROGRAM: Final = """\
+redirect_stderr = true
+stdout_logfile_maxbytes = 4MB
+stdout_logfile_backups = 2
+autorestart = true
+startsecs = 5
+startretries = 3"""
+"""One that ends within 5 s of its start, four times in a row, is given up (FATAL)."""
+
+_SECRETS: Final = ("LEDGER_PEPPER", "LEDGER_SEAL_KEYS")
+"""A local ledger takes its own from the data folder's files, whatever the environment has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """What runs: the broker, the replicas A and B, and the ports of all."""
+
+    folder: DataFolder
+    ports: Ports
+    broker: kafka.KafkaBroker
+    replicas: tuple[redis.RedisInstance, redis.RedisInstance]
+    socket: Path
+    python: str = sys.executable
+
+    @property
+    def api_url(self) -> str:
+        """Where the API answers."""
+        return f"http://{LOOPBACK}:{self.ports['api']}"
+
+
+def programs(
+    folder: DataFolder, ports: Ports, socket: Path, environ: Mapping[str, str]
+) -> Programs:
+    """The programs of a data folder. Raises `KafkaSetupError`, `RedisSetupError` by what lacks."""
+    java = kafka.find_java(environ)
+    if java is None:
+        raise kafka.KafkaSetupError(
+            f"no Java ≥ {kafka.OLDEST_JAVA}: run `make` once, its set-up says how to get it"
+        )
+    redis_program = redis.find_program(environ)
+    first, second = (
+        redis.RedisInstance(
+            directory=folder.redis(name),
+            port=ports[f"redis-{name.lower()}"],
+            program=redis_program,
+        )
+        for name in "AB"
+    )
+    broker = kafka.KafkaBroker(
+        directory=folder.kafka,
+        port=ports["kafka"],
+        controller_port=ports["kafka-controller"],
+        jars=kafka.find_jars(CACHE),
+        java=java.path,
+    )
+    return Programs(
+        folder=folder, ports=ports, broker=broker, replicas=(first, second), socket=socket
+    )
+
+
+def prepare(these: Programs) -> None:
+    """Write the servers' and supervisor's config; format the broker's storage once."""
+    kafka.prepare(these.broker)
+    for replica in these.replicas:
+        redis.prepare(replica)
+    these.folder.supervisor_config.write_text(config_text(these), encoding="utf-8")
+
+
+def config_text(these: Programs) -> str:
+    """Supervisor's config, from infra/supervisor/supervisord.conf."""
+    ports = these.ports
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        run=_escaped(str(these.folder.run)),
+        logs=_escaped(str(these.folder.logs)),
+        socket=_escaped(str(these.socket)),
+        kafka_command=_command(kafka.run_argv(these.broker)),
+        redis_a_command=_command(redis.run_argv(these.replicas[0])),
+        redis_b_command=_command(redis.run_argv(these.replicas[1])),
+        projector_command=_command([these.python, "-m", "projector"]),
+        api_command=_command([these.python, "-m", "api"]),
+        api_port=ports["api"],
+        workers=WORKERS,
+        workers_port=ports["workers"],
+        projector_a_port=ports["projector-a"],
+        projector_b_port=ports["projector-b"],
+        program=_EVERY_PROGRAM,
+    )
+
+
+def ledger_environment(these: Programs, environ: Mapping[str, str]) -> dict[str, str]:
+    """The `LEDGER_*` that say what this ledger is, for its processes and for other commands.
+
+    The catalog's (LEDGER_ACCOUNT, LEDGER_POLICY_…) are taken over from `environ`.
+    """
+    taken_over = {
+        name: value
+        for name, value in environ.items()
+        if name in {"LEDGER_ACCOUNT", "LEDGER_PRODUCT", "LEDGER_PARTITIONS"}
+        or name.startswith("LEDGER_POLICY")
+    }
+    return {
+        **taken_over,
+        "LEDGER_LOCAL": "1",
+        "LEDGER_KAFKA": these.broker.bootstrap,
+        "LEDGER_REPLICAS": ",".join(replica.url for replica in these.replicas),
+        "LEDGER_PEPPER_FILE": str(these.folder.pepper),
+        "LEDGER_SEAL_KEYS_FILE": str(these.folder.seal_keys),
+        "LEDGER_API_URL": these.api_url,
+    }
+
+
+def process_environment(
+    ledger: Mapping[str, str], token: str, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment that supervisor and so each process gets; the token's digest only."""
+    kept = {name: value for name, value in environ.items() if name not in _SECRETS}
+    return {
+        **kept,
+        **ledger,
+        "LEDGER_API_TOKEN_DIGESTS": sha256(token.encode()).hexdigest(),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _command(argv: Sequence[str]) -> str:
+    return _escaped(shlex.join(argv))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%%")

@@ -1,0 +1,213 @@
+"""`ledger up`: a whole ledger on this machine, started, watched, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cli.local import folder as folders
+from cli.local import processes, programs, supervision
+from cli.local.folder import DataFolder
+from cli.local.lock import locked
+from cli.local.orphans import end_orphans
+from cli.local.parts import READY, Part, look, parts
+from cli.local.plan import Wish, choose
+from cli.local.processes import Process
+from cli.local.programs import Programs
+from cli.local.screen import Screen
+from cli.local.stopping import stop
+from cli.local.supervision import State, Supervisor, SupervisorUnavailable, Told
+
+START_LIMIT_S: Final = 90.0
+_LOOK_EVERY_S: Final = 0.2
+_FOLLOW_EVERY_S: Final = 1.0
+_LOG_LINES: Final = 12
+_LOG_TAIL_BYTES: Final = 8_192
+
+
+class UpError(Exception):
+    """The local ledger can't be started; the message says what failed, with its last words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be started.
+
+    `initialize` makes topics and genesis once the broker answers; `welcome` runs when all is ready.
+    Both get the ledger's environment.
+    """
+
+    folder: DataFolder
+    ports: Wish
+    environ: Mapping[str, str]
+    initialize: Callable[[Mapping[str, str]], Awaitable[None]]
+    welcome: Callable[[Mapping[str, str], Screen], Awaitable[None]]
+
+
+def up(order: Order, screen: Screen) -> None:
+    """Start everything and keep it until SIGINT, SIGTERM or SIGHUP, then stop it in order.
+
+    Raises `UpError`, and what says why a folder, a port or a program can't be used.
+    """
+    with locked(order.folder):
+        asyncio.run(_Run(order, screen).run())
+
+
+class _Run:
+    def __init__(self, order: Order, screen: Screen) -> None:
+        self._order = order
+        self._screen = screen
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._programs: Programs | None = None
+        self._kept: subprocess.Popen[bytes] | None = None
+        self._self: Process | None = None
+        self._ids: dict[str, int] = {}
+        self._given_up: set[str] = set()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        starting = asyncio.create_task(asyncio.to_thread(self._start))
+        work = asyncio.create_task(self._work(starting))
+        asked = asyncio.create_task(self._stop.wait())
+        try:
+            await asyncio.wait({work, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+        finally:
+            # Whatever was begun is known only when starting has come to its end.
+            await asyncio.wait({starting})
+            work.cancel()
+            asked.cancel()
+            await asyncio.wait({work})
+            self._screen.settle()
+            if self._kept is not None and self._programs is not None:
+                socket = self._programs.socket
+                await stop(self._order.folder, self._kept, socket, self._hurry, self._screen)
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    async def _work(self, starting: asyncio.Task[tuple[Programs, dict[str, str]]]) -> None:
+        these, ledger = await asyncio.shield(starting)
+        shown = parts(these)
+        await self._get_ready(shown, ledger)
+        self._screen.settle()
+        follow = asyncio.ensure_future(self._follow(shown))
+        try:
+            await self._order.welcome(ledger, self._screen)
+            await follow
+        finally:
+            follow.cancel()
+
+    def _start(self) -> tuple[Programs, dict[str, str]]:
+        order = self._order
+        folders.make(order.folder)
+        end_orphans(order.folder, self._screen.line)
+        socket = folders.socket_path(order.folder)
+        these = programs.programs(order.folder, choose(order.ports), socket, order.environ)
+        programs.prepare(these)
+        ledger = programs.ledger_environment(these, order.environ)
+        token = folders.read_token(order.folder)
+        self._programs = these
+        self._kept = supervision.start(
+            order.folder, programs.process_environment(ledger, token, order.environ)
+        )
+        self._self = processes.identify(self._kept.pid)
+        self._note({})
+        folders.write_environment(order.folder, ledger)
+        return these, ledger
+
+    def _note(self, ids: dict[str, int]) -> None:
+        if self._self is not None and self._programs is not None:
+            self._ids = ids
+            processes.note(self._order.folder, self._self, ids, self._programs.socket)
+
+    async def _get_ready(self, shown: list[Part], ledger: Mapping[str, str]) -> None:
+        deadline = time.monotonic() + START_LIMIT_S
+        initializing = asyncio.ensure_future(self._order.initialize(ledger))
+        try:
+            while True:
+                words = await self._look(shown)
+                self._screen.parts(shown, words)
+                if initializing.done():
+                    initializing.result()
+                    if all(word == READY for word in words.values()):
+                        return
+                if time.monotonic() > deadline:
+                    raise UpError(self._too_late(shown, words))
+                await asyncio.sleep(_LOOK_EVERY_S)
+        finally:
+            initializing.cancel()
+
+    async def _look(self, shown: list[Part]) -> dict[str, str]:
+        told = await asyncio.to_thread(self._told)
+        for name, one in told.items():
+            if one.state is State.FATAL:
+                raise UpError(self._gave_up(name, one))
+        return await asyncio.to_thread(look, shown, told)
+
+    def _told(self) -> dict[str, Told]:
+        """What supervisor says, noted down; nothing while it doesn't listen yet."""
+        assert self._programs is not None  # noqa: S101 - set before anybody looks
+        assert self._kept is not None  # noqa: S101 - the same
+        if (code := self._kept.poll()) is not None:
+            last = self._last_lines("supervisord-start") or self._last_lines("supervisord")
+            raise UpError(f"supervisor ended with code {code}:\n{last}")
+        try:
+            told = Supervisor(self._programs.socket).processes()
+        except SupervisorUnavailable:
+            return {}
+        ids = {name: one.pid for name, one in told.items() if one.pid}
+        if ids != self._ids:
+            self._note(ids)
+        return told
+
+    def _too_late(self, shown: list[Part], words: Mapping[str, str]) -> str:
+        late = [part for part in shown if words.get(part.name) != READY]
+        if not late:
+            return f"topics and genesis were not made within {START_LIMIT_S:.0f} s"
+        named = ", ".join(f"{part.title} ({words.get(part.name)})" for part in late)
+        last = self._last_lines(late[0].name)
+        return (
+            f"not ready within {START_LIMIT_S:.0f} s: {named}; the end of {late[0].name}:\n{last}"
+        )
+
+    def _gave_up(self, name: str, told: Told) -> str:
+        log = self._order.folder.log(name)
+        reason = told.spawnerr or "it ends at once"
+        return f"{name} does not start ({reason}); the end of {log}:\n{self._last_lines(name)}"
+
+    def _last_lines(self, name: str) -> str:
+        try:
+            content = self._order.folder.log(name).read_bytes()[-_LOG_TAIL_BYTES:]
+        except OSError:
+            return ""
+        lines = content.decode(errors="replace").splitlines()
+        return "\n".join(f"  {line}" for line in lines[-_LOG_LINES:])
+
+    async def _follow(self, shown: list[Part]) -> None:
+        """Say it when a process ends, comes back, or is given up."""
+        before = {part.name: READY for part in shown}
+        while True:
+            await asyncio.sleep(_FOLLOW_EVERY_S)
+            told = await asyncio.to_thread(self._told)
+            words = await asyncio.to_thread(look, shown, told)
+            for part in shown:
+                word = words[part.name]
+                if word != before[part.name] and told:
+                    self._screen.line(f"{part.title}: {word}")
+                    before[part.name] = word
+                one = told.get(part.name)
+                if one and one.state is State.FATAL and part.name not in self._given_up:
+                    self._given_up.add(part.name)
+                    self._screen.line(self._gave_up(part.name, one))
