@@ -12,7 +12,6 @@ from projector.views.documents import license_document, machine_document, verdic
 from projector.views.set_aside import SetAside, set_aside_member
 
 _HEAD_KEYS: Final = 2
-_ROOM: Final = BATCH_KEYS_MAX - EVENT_KEYS_MAX - _HEAD_KEYS
 
 
 class Changes:
@@ -32,10 +31,10 @@ class Changes:
         self.sorted_sets: dict[str, dict[str | bytes, int | None]] = {}
 
     @property
-    def full(self) -> bool:
-        """Whether one more event may be one too many for a batch."""
+    def room(self) -> int:
+        """How many more events surely fit into the batch; the first one always does."""
         keys = len(self.licenses) + len(self._machines) + len(self.strings) + len(self.sorted_sets)
-        return keys >= _ROOM
+        return (BATCH_KEYS_MAX - 1 - _HEAD_KEYS - keys) // EVENT_KEYS_MAX
 
     def machine(self, account: str, machine: Machine, *, held: bool) -> None:
         """Write a machine and enter it in the indexes, or take it out of all."""

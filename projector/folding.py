@@ -82,11 +82,10 @@ def fold_batch(
     """
     batch = _BatchFold(head, documents, Keys(partition), careful=careful)
     taken = 0
-    for entry in entries:
-        batch.take(entry)
-        taken += 1
-        if batch.changes.full:
-            break
+    while taken < len(entries) and (room := batch.changes.room) > 0:
+        run = entries[taken : taken + room]
+        batch.take(run)
+        taken += len(run)
     return Folding(batch=batch.finished(partition), taken=taken, notes=batch.notes)
 
 
@@ -94,7 +93,8 @@ def elapsed_after(entries: Sequence[Entry], head: Head) -> int:
     """The partition's elapsed clock after the entries, in milliseconds."""
     clock = _clock(head)
     for record, _, _ in entries:
-        clock = clock.advance(record.timestamp)
+        if record.timestamp != clock.timestamp_ms:
+            clock = clock.advance(record.timestamp)
     return clock.elapsed_ms
 
 
@@ -110,27 +110,33 @@ class _BatchFold:
         self._clock = _clock(head)
         self._chain = chain.from_text(head.chain)
 
-    def take(self, entry: Entry) -> None:
-        """Fold one more record."""
-        record, license_id, event = entry
-        offset, timestamp_ms = record.offset, record.timestamp
-        if offset != self._position:
-            raise LostRecordError(self._position, offset)
-        self._position = offset + 1
-        if timestamp_ms != self._clock.timestamp_ms:
-            self._clock = self._clock.advance(timestamp_ms)
-        self._chain = chain.extend(self._chain, offset, timestamp_ms, record.key, record.value)
-        if license_id is GENESIS:
-            return
+    def take(self, entries: Sequence[Entry]) -> None:
+        """Fold some more records."""
+        position, extended, extend = self._position, self._chain, chain.extend
+        licenses = self._documents.licenses
+        for record, license_id, event in entries:
+            offset, timestamp_ms = record.offset, record.timestamp
+            if offset != position:
+                raise LostRecordError(position, offset)
+            position += 1
+            if timestamp_ms != self._clock.timestamp_ms:
+                self._clock = self._clock.advance(timestamp_ms)
+            extended = extend(extended, offset, timestamp_ms, record.key, record.value)
+            if license_id is None or license_id is GENESIS:
+                self._leave_aside(license_id, record)
+                continue
+            license_ = licenses[license_id]
+            if license_ is not None and license_.frozen_at is not None:
+                self._set_aside(license_id, record)
+            elif event is None or not self._folded(event, record, license_):
+                self._freeze(license_id, license_, record)
+        self._position, self._chain = position, extended
+
+    def _leave_aside(self, license_id: str | None, record: LogRecord) -> None:
+        """Nothing of a genesis record; a record of no license here is kept by its offset."""
         if license_id is None:
-            self.notes.unroutable.append(offset)
+            self.notes.unroutable.append(record.offset)
             self._set_aside(keys.UNROUTABLE, record)
-            return
-        license_ = self._documents.licenses[license_id]
-        if license_ is not None and license_.frozen_at is not None:
-            self._set_aside(license_id, record)
-        elif event is None or not self._folded(event, record, license_):
-            self._freeze(license_id, license_, record)
 
     def finished(self, partition: int) -> Batch:
         """Render what changed."""

@@ -39,7 +39,15 @@ class Oldest:
 class Documents:
     """Licenses and machines by id (None: there is none), and what one reading needs besides."""
 
-    __slots__ = ("_keys", "_limit", "licenses", "machines", "oldest", "verdicts")
+    __slots__ = (
+        "_first_elapsed_ms",
+        "_keys",
+        "_limit",
+        "licenses",
+        "machines",
+        "oldest",
+        "verdicts",
+    )
 
     def __init__(self, keys: Keys, limit: int = DOCUMENTS_MAX) -> None:
         self._keys = keys
@@ -48,6 +56,8 @@ class Documents:
         self.machines: dict[str, Machine | None] = {}
         self.verdicts: dict[tuple[str, str], Verdict | None] = {}
         self.oldest: dict[str, Oldest] = {}
+        # Elapsed clock of each license's oldest remembered command, or of an older one.
+        self._first_elapsed_ms: dict[str, int] = {}
 
     def begin(self) -> None:
         """Make room for another reading: drop the oldest, and what only the last one needed."""
@@ -55,6 +65,7 @@ class Documents:
         self.oldest.clear()
         _trim(self.licenses, self._limit)
         _trim(self.machines, self._limit)
+        _trim(self._first_elapsed_ms, self._limit)
 
     def missing(self, reading: Reading) -> list[str]:
         """Keys that `take` wants the values of, so that `reading` can be folded."""
@@ -80,8 +91,11 @@ class Documents:
             document = next(answers)
             self.verdicts[name] = None if document is None else read_verdict(document)
 
-    def fronts(self, reading: Reading) -> dict[str, int]:
-        """Licenses at hand that may forget, and how many of their oldest commands are needed."""
+    def fronts(self, reading: Reading, elapsed_ms: int) -> dict[str, int]:
+        """Licenses at hand that may forget by `elapsed_ms`, and how many of their oldest to load.
+
+        When the oldest is too young to be forgotten, nothing is: so mostly none are loaded.
+        """
         wanted = {}
         for id_, commands in reading.licenses.items():
             if not commands or id_ in self.oldest or id_ not in self.licenses:
@@ -90,7 +104,9 @@ class Documents:
             if license_ is None:
                 self.oldest[id_] = Oldest([], complete=True)
             elif license_.commands + commands > MEMORY_COMMANDS:
-                wanted[id_] = FORGOTTEN_MAX
+                first_ms = self._first_elapsed_ms.get(id_)
+                if first_ms is None or elapsed_ms - first_ms > MEMORY_MS:
+                    wanted[id_] = FORGOTTEN_MAX
         return wanted
 
     def more_fronts(self, reading: Reading, elapsed_ms: int) -> dict[str, int]:
@@ -116,6 +132,8 @@ class Documents:
         for id_, count in wanted.items():
             members = [_remembered(*entry) for entry in found[self._keys.commands(id_)]]
             self.oldest[id_] = Oldest(members, complete=len(members) < count)
+            if members:
+                self._first_elapsed_ms[id_] = members[0].elapsed_ms
 
 
 def _remembered(member: bytes, offset: int) -> Remembered:

@@ -150,17 +150,21 @@ class Projection(Session):
         """Have at hand all that the reading names; mostly one round trip."""
         documents, model = self._documents, self._model
         documents.begin()
-        fronts = documents.fronts(reading)
+        elapsed_ms = elapsed_after(reading.entries, self._head)
+        fronts = documents.fronts(reading, elapsed_ms)
         missing = documents.missing(reading)
-        values, _ = await asyncio.gather(model.get(missing), self._load_fronts(fronts))
+        if fronts:
+            values, _ = await asyncio.gather(model.get(missing), self._load_fronts(fronts))
+        else:
+            values = await model.get(missing)
         documents.take(reading, values)
-        await self._load_fronts(documents.fronts(reading))
-        if documents.oldest:
-            elapsed_ms = elapsed_after(reading.entries, self._head)
-            while fronts := documents.more_fronts(reading, elapsed_ms):
-                await self._load_fronts(fronts)
+        await self._load_fronts(documents.fronts(reading, elapsed_ms))
+        while fronts := documents.more_fronts(reading, elapsed_ms):
+            await self._load_fronts(fronts)
 
     async def _load_fronts(self, wanted: dict[str, int]) -> None:
+        if not wanted:
+            return
         sets = {self._keys.commands(id_): count for id_, count in wanted.items()}
         self._documents.take_fronts(wanted, await self._model.fronts(sets))
 

@@ -13,7 +13,8 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from hiredis import pack_command
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -61,6 +62,15 @@ _TROUBLE_WORDS: Final = {
 """Errors that the client has no class for, and those that Redis 6.2 wraps into a script's."""
 
 
+class _Connection(Connection):
+    """Packs commands in C; the client's own way costs more than the fold of what it packs."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - as the client has it
+        """Bytes of a command."""
+        words = args[0].encode().split() if isinstance(args[0], str) else [args[0]]
+        return [pack_command((*words, *args[1:]))]
+
+
 class _Script:
     """A Lua script, known to the server by its digest."""
 
@@ -84,6 +94,7 @@ class RedisReadModel:
     ) -> None:
         self._pool = BlockingConnectionPool.from_url(
             url,
+            connection_class=_Connection,
             max_connections=CONNECTIONS_MAX,
             timeout=call_timeout_s,
             socket_timeout=call_timeout_s,

@@ -7,7 +7,6 @@ between them: `head + b',"key":…,"status":…' + tail` is the license resource
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -150,8 +149,8 @@ def _attributes(license_: License) -> _Attributes:
     terms = license_.terms
     assert terms is not None  # noqa: S101 - a live license was issued with terms
     return _Attributes(
-        created=_time(license_.issued_ms),
-        expiry=None if license_.expiry_ms is None else _time(license_.expiry_ms),
+        created=rfc3339(license_.issued_ms),
+        expiry=None if license_.expiry_ms is None else rfc3339(license_.expiry_ms),
         floating=terms.floating,
         max_machines=max_machines(terms, license_.own),
         metadata=msgspec.Raw((license_.metadata or "{}").encode()),
@@ -165,16 +164,5 @@ def _attributes(license_: License) -> _Attributes:
         ),
         strict=terms.strict,
         suspended=license_.suspended,
-        updated=_time(license_.changed_ms),
+        updated=rfc3339(license_.changed_ms),
     )
-
-
-def _time(time_ms: int) -> str:
-    seconds, millis = divmod(time_ms, 1000)
-    return f"{_second(seconds)}{millis:03d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _second(seconds: int) -> str:
-    """All but the milliseconds: licenses share their days, and formatting a time is dear."""
-    return rfc3339(seconds * 1000)[:-4]

@@ -28,8 +28,8 @@ async def project(
     reading = Reader(partition, partitions).read(log)
     documents.begin()
     documents.take(reading, await model.get(documents.missing(reading)))
-    wanted = documents.fronts(reading)
     elapsed_ms = elapsed_after(reading.entries, head_of(model, partition))
+    wanted = documents.fronts(reading, elapsed_ms)
     while wanted:
         sets = {names.commands(id_): count for id_, count in wanted.items()}
         documents.take_fronts(wanted, await model.fronts(sets))
