@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from uuid import UUID
+
+from redis.asyncio import Redis
+
+from cli.forget import (
+    Forgotten,
+    ReplicaErasure,
+    await_replicas,
+    erase_first,
+    licenses_named,
+)
+from cli.local.ports import free_ports
+from ledger.domain.identifiers import Pepper, license_id, partition_of, slug_id
+from ledger.event_log.memory import MemoryLog
+from ledger.sealing.erasure import Erasure
+from ledger.sealing.key_ring import KeyRing
+from ledger.sealing.records import ERASED
+from ledger.sealing.sealer import Sealer
+from ledger.settings import Settings, read_settings
+from projector.read_model import keys
+from tests.ledger.sealing.replica import Replica
+from tests.servers import RedisServer
+
+PARTITIONS = 16
+LEDGER = "0f9619ff-8b86-4011-b42d-00cf4fc964ff"
+PEPPER = secrets.token_hex(32)
+SEAL_KEY = secrets.token_bytes(32)
+KEY = "MATLAB"
+ACCOUNT = slug_id(LEDGER, "account", "demo")
+LICENSE = license_id(Pepper(bytes.fromhex(PEPPER)), ACCOUNT, KEY)
+LONG_S = 30.0
+
+
+def settings() -> Settings:
+    return read_settings(
+        {
+            "LEDGER_KAFKA": "127.0.0.1:1",
+            "LEDGER_REPLICAS": "redis://127.0.0.1:1/0",
+            "LEDGER_PEPPER": PEPPER,
+            "LEDGER_SEAL_KEYS": f"k1:{SEAL_KEY.hex()}",
+        }
+    )
+
+
+async def issue(log: MemoryLog, license_: str) -> str:
+    sealer = Sealer(
+        ring=KeyRing((("k1", SEAL_KEY),)),
+        log=log,
+        partitions=PARTITIONS,
+        stored=Replica(log).stored,
+    )
+    return (await sealer.data_key_for_new(ACCOUNT, license_)).dk
+
+
+async def project(log: MemoryLog, *servers: RedisServer) -> None:
+    """What the projectors do: take the data keys over."""
+    replica = Replica(log)
+    await replica.take_over()
+    for server in servers:
+        async with Redis.from_url(server.url) as redis:
+            for (license_, dk), value in replica.values.items():
+                partition = partition_of(license_, PARTITIONS)
+                await redis.set(keys.data_key(partition, license_, dk), value)
+
+
+def erasure_of(*data_keys: str) -> Erasure:
+    return Erasure(
+        license=LICENSE,
+        partition=partition_of(LICENSE, PARTITIONS),
+        data_keys=data_keys,
+        erased=len(data_keys),
+        left_in_log=len(data_keys),
+    )
+
+
+def test_a_license_is_named_by_its_key_or_by_its_id() -> None:
+    assert licenses_named(settings(), LEDGER, KEY) == (LICENSE,)
+    assert licenses_named(settings(), LEDGER, LICENSE)[0] == LICENSE
+    assert licenses_named(settings(), LEDGER, LICENSE.upper())[0] == LICENSE
+    assert licenses_named(settings(), LEDGER, str(UUID(int=7)).replace("-", ""))[0] != LICENSE
+
+
+async def test_a_key_that_looks_like_an_id_is_found_too() -> None:
+    key = str(UUID(int=5))
+    log = MemoryLog(PARTITIONS)
+    named = licenses_named(settings(), LEDGER, key)
+    dk = await issue(log, license_id(settings().pepper, ACCOUNT, key))
+    erasure = await erase_first(log, named, partitions=PARTITIONS)
+    assert (erasure.license, erasure.data_keys, erasure.erased) == (named[1], (dk,), 1)
+
+
+async def test_an_id_is_tried_before_a_key() -> None:
+    log = MemoryLog(PARTITIONS)
+    named = licenses_named(settings(), LEDGER, LICENSE)
+    dk = await issue(log, LICENSE)
+    await issue(log, named[1])
+    erasure = await erase_first(log, named, partitions=PARTITIONS)
+    assert (erasure.license, erasure.data_keys) == (LICENSE, (dk,))
+
+
+async def test_a_license_that_nobody_issued_is_said_to_be_unknown() -> None:
+    log = MemoryLog(PARTITIONS)
+    erasure = await erase_first(log, (LICENSE,), partitions=PARTITIONS)
+    replicas = await await_replicas(settings().replicas, erasure, timeout_s=LONG_S)
+    forgotten = Forgotten(license=LICENSE, erasure=erasure, replicas=replicas)
+    assert not forgotten.known
+    assert forgotten.complete_for_readers
+
+
+async def test_it_waits_until_every_replica_shows_the_erasure(
+    new_redis: Callable[[], RedisServer],
+) -> None:
+    servers = [new_redis(), new_redis()]
+    log = MemoryLog(PARTITIONS)
+    data_keys = sorted([await issue(log, LICENSE), await issue(log, LICENSE)])
+    await project(log, *servers)
+    erasure = await erase_first(log, (LICENSE,), partitions=PARTITIONS)
+    assert list(erasure.data_keys) == data_keys
+
+    waiting = asyncio.create_task(
+        await_replicas([server.url for server in servers], erasure, timeout_s=LONG_S)
+    )
+    await project(log, servers[0])
+    done, _ = await asyncio.wait({waiting}, timeout=0.5)
+    assert not done, "B still shows the data keys"
+    await project(log, servers[1])
+    assert await waiting == (
+        ReplicaErasure(replica="A", erased=True),
+        ReplicaErasure(replica="B", erased=True),
+    )
+
+
+async def test_a_replica_that_does_not_follow_is_named_and_bounds_nothing_else(
+    new_redis: Callable[[], RedisServer],
+) -> None:
+    follows, stands_still, frozen = new_redis(), new_redis(), new_redis()
+    (closed,) = free_ports(1)
+    log = MemoryLog(PARTITIONS)
+    await issue(log, LICENSE)
+    await issue(log, LICENSE)
+    await project(log, follows, stands_still)
+    erasure = await erase_first(log, (LICENSE,), partitions=PARTITIONS)
+    await project(log, follows)
+    async with Redis.from_url(stands_still.url) as redis:
+        name = keys.data_key(erasure.partition, LICENSE, erasure.data_keys[0])
+        await redis.set(name, ERASED)
+    frozen.freeze()
+    urls = [follows.url, stands_still.url, frozen.url, f"redis://:hunter2@127.0.0.1:{closed}/0"]
+    a, b, c, d = await await_replicas(urls, erasure, timeout_s=1.0)
+    assert a == ReplicaErasure(replica="A", erased=True)
+    assert [b.erased, c.erased, d.erased] == [False] * 3
+    assert "1 of 2 data keys" in (b.trouble or "")
+    assert "does not answer" in (c.trouble or "")
+    assert "can't be reached" in (d.trouble or "")
+    assert "hunter2" not in f"{b}{c}{d}"
+    forgotten = Forgotten(license=LICENSE, erasure=erasure, replicas=(a, b, c, d))
+    assert forgotten.known
+    assert not forgotten.complete_for_readers
+
+
+async def test_a_data_key_that_a_replica_never_heard_of_is_not_taken_for_erased(
+    redis_server: RedisServer,
+) -> None:
+    (only,) = await await_replicas(
+        [redis_server.url], erasure_of("00c0ffee00c0ffee"), timeout_s=0.5
+    )
+    assert not only.erased
