@@ -1,0 +1,152 @@
+"""What a check answers: license, machines, scope and now in, code out. Pure.
+
+The order of the codes is the contract's ("validate", precedence): the first that applies wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from ledger.domain.license import License, Machine
+from ledger.domain.terms import OwnTerms, Terms, max_machines, seat_limit
+
+ABSENT: Final = frozenset({"NOT_FOUND", "NO_MACHINE", "NO_MACHINES", "FINGERPRINT_SCOPE_MISMATCH"})
+"""Codes that rest on something not being there: only a replica that is not behind may say so."""
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What the caller wants the license to be for; UNSET was not asked for."""
+
+    product: str | UnsetType = UNSET
+    policy: str | UnsetType = UNSET
+    fingerprint: str | UnsetType = UNSET
+    fingerprints: list[str] | UnsetType = UNSET
+
+    @property
+    def wanted(self) -> list[str] | None:
+        """Fingerprints asked for, blank ones left out; None where none was asked for."""
+        if self.fingerprint is not UNSET:
+            return [self.fingerprint] if self.fingerprint else []
+        if self.fingerprints is not UNSET:
+            return [fingerprint for fingerprint in self.fingerprints if fingerprint]
+        return None
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """A check's outcome: `code`, what it means for people, and whether the license may be used."""
+
+    code: str
+    detail: str
+    valid: bool = False
+
+    @property
+    def rests_on_absence(self) -> bool:
+        """Whether a replica that is behind could be wrong about it."""
+        return self.code in ABSENT
+
+
+NOT_FOUND: Final = Answer(code="NOT_FOUND", detail="There is no such license.")
+VALID: Final = Answer(code="VALID", detail="The license is valid.", valid=True)
+_SUSPENDED: Final = Answer(code="SUSPENDED", detail="The license is suspended.")
+_EXPIRED: Final = Answer(code="EXPIRED", detail="The license has expired.")
+_PRODUCT: Final = Answer(
+    code="PRODUCT_SCOPE_MISMATCH", detail="The license is for another product."
+)
+_POLICY: Final = Answer(code="POLICY_SCOPE_MISMATCH", detail="The license has another policy.")
+_EMPTY: Final = Answer(
+    code="FINGERPRINT_SCOPE_EMPTY", detail="The scope names no fingerprint: send at least one."
+)
+_NO_MACHINE: Final = Answer(
+    code="NO_MACHINE", detail="The license has no machine yet: activate this one."
+)
+_NO_MACHINES: Final = Answer(
+    code="NO_MACHINES", detail="The license has no machines yet: activate this one."
+)
+_OTHER_MACHINE: Final = Answer(
+    code="FINGERPRINT_SCOPE_MISMATCH", detail="This machine is not activated: activate it."
+)
+_TOO_MANY: Final = "TOO_MANY_MACHINES"
+
+
+def check(
+    license_: License | None, machines: Sequence[Machine | None], scope: Scope, now_ms: int
+) -> Answer:
+    """Answer a check at `now_ms`.
+
+    `machines`: what is stored for each of the scope's wanted fingerprints, in their order.
+    """
+    if license_ is None or license_.status != "live":
+        return NOT_FOUND
+    terms = license_.terms
+    assert terms is not None  # noqa: S101 - a live license was issued with terms
+    expired = license_.expired(now_ms)
+    if license_.suspended:
+        return _SUSPENDED
+    if expired and terms.expiration_strategy == "REVOKE_ACCESS":
+        return _EXPIRED
+    refusal = _outside(license_, machines, scope, terms)
+    if refusal is not None:
+        return refusal
+    return _EXPIRED if expired else VALID
+
+
+def _outside(
+    license_: License, machines: Sequence[Machine | None], scope: Scope, terms: Terms
+) -> Answer | None:
+    """Answer a check that the license as it stands is not for; None where it is."""
+    if scope.product is not UNSET and scope.product != license_.product:
+        return _PRODUCT
+    if scope.policy is not UNSET and scope.policy != license_.policy:
+        return _POLICY
+    if scope.wanted is not None:
+        refusal = _unmatched(license_, machines, scope.wanted, terms)
+        if refusal is not None:
+            return refusal
+    return _too_many(license_, terms) if terms.strict else None
+
+
+def _unmatched(
+    license_: License, machines: Sequence[Machine | None], wanted: list[str], terms: Terms
+) -> Answer | None:
+    if not wanted:
+        return _EMPTY
+    if not license_.machines:
+        return _none_yet(terms)
+    if any(holds(license_, machine) for machine in machines):
+        return None
+    return _OTHER_MACHINE
+
+
+def holds(license_: License, machine: Machine | None) -> bool:
+    """Whether the machine holds seats of this license in its present incarnation."""
+    return (
+        machine is not None
+        and machine.license == license_.id
+        and machine.epoch == license_.epoch
+        and license_.status == "live"
+    )
+
+
+def _too_many(license_: License, terms: Terms) -> Answer | None:
+    """Judge a strict license by its seats; overage may allow more than it names."""
+    if not license_.machines:
+        return _none_yet(terms)
+    most = max_machines(terms, license_.own)
+    if not terms.floating:
+        most = most or 1
+    if most is None or license_.seats_held <= most:
+        return None
+    allowed = seat_limit(replace(terms, max_machines=most), OwnTerms())
+    return Answer(
+        code=_TOO_MANY,
+        detail=f"The license holds {license_.seats_held} seats, more than its {most}.",
+        valid=allowed is None or license_.seats_held <= allowed,
+    )
+
+
+def _none_yet(terms: Terms) -> Answer:
+    return _NO_MACHINES if terms.floating else _NO_MACHINE

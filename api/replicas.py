@@ -1,0 +1,286 @@
+"""The replicas: followed in the background, and read, A first and B where A isn't level."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+
+from api.logs import say
+from api.passing import Passing
+from api.problems import Problem, unavailable
+from api.redis_link import Away, Link
+from api.standing import Standing, highest_seen, in_order
+from projector.read_model import keys
+from projector.read_model.keys import Keys
+from projector.views.documents import Head, read_head
+
+SURVEY_S: Final = 0.1
+TRIES: Final = 2
+_RELISTEN_S: Final = 0.1
+
+_log: Final = logging.getLogger(__name__)
+Names = Callable[[Keys], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """Values of one partition from one replica, all of the same moment.
+
+    `position`: the next offset that it will fold. `behind`: this worker has seen a higher one, so
+    what isn't there may be there by now.
+    """
+
+    values: Sequence[bytes | None]
+    partition: int
+    position: int
+    age_ms: int
+    source: str
+    behind: bool
+
+
+class Replica:
+    """One replica: how it stands, and the link to it."""
+
+    def __init__(self, name: str, url: str, partitions: int) -> None:
+        self.standing: Final = Standing(name, partitions)
+        self.link: Final = Link(url)
+
+    async def survey(self) -> list[int]:
+        """Look at its clock and all its heads; gives the partitions that moved. Raises `Away`."""
+        standing = self.standing
+        names: list[str] = []
+        for partition in range(standing.partitions):
+            generation = standing.generation[partition]
+            names += (keys.serving(partition), Keys(partition, generation).head)
+        before = list(standing.position)
+        time_ms, at, values = await self.link.survey(names)
+        standing.note_time(time_ms, at)
+        heads = []
+        for partition in range(standing.partitions):
+            serving, head = values[2 * partition : 2 * partition + 2]
+            same = _is_serving(standing, partition, serving)
+            heads.append(_head(head) if same else Head())
+        return standing.note_heads(heads, before)
+
+    async def read(self, partition: int, names: Names, extra: Sequence[str]) -> Reading | None:
+        """Read `names` of the generation that serves; None where nothing may be said from it.
+
+        Raises `Away`.
+        """
+        standing = self.standing
+        highest = standing.highest(partition)
+        for _ in range(2):
+            generation = Keys(partition, standing.generation[partition])
+            wanted = [keys.serving(partition), generation.head, *names(generation), *extra]
+            serving, head_document, *values = await self.link.read(wanted)
+            if _is_serving(standing, partition, serving):
+                break
+        else:
+            return None
+        head = _head(head_document)
+        if not head.position or not head.level_at_ms:
+            return None
+        standing.note_read(partition, head)
+        return Reading(
+            values=values,
+            partition=partition,
+            position=head.position,
+            age_ms=standing.age_ms(partition, head.level_at_ms),
+            source=f"REPLICA_{standing.name}",
+            behind=head.position < highest,
+        )
+
+
+def _head(document: bytes | None) -> Head:
+    """Head of its stored form; what is no head is no answer. Raises `Away`."""
+    try:
+        return Head() if document is None else read_head(document)
+    except msgspec.DecodeError:
+        raise Away("a head that can't be read") from None
+
+
+def _is_serving(standing: Standing, partition: int, serving: bytes | None) -> bool:
+    """Whether the generation that was asked for is the one that serves; notes which one is."""
+    if serving is None:
+        return False
+    asked, standing.generation[partition] = standing.generation[partition], serving.decode()
+    return asked == standing.generation[partition]
+
+
+class Replicas:
+    """All replicas of a worker. `passing`: who waits for them; `standings`: how they stand."""
+
+    def __init__(self, urls: Sequence[str], partitions: int) -> None:
+        names = [chr(ord("A") + number) for number in range(len(urls))]
+        self._replicas = {
+            name: Replica(name, url, partitions) for name, url in zip(names, urls, strict=True)
+        }
+        self.partitions: Final = partitions
+        self.standings: Final = [each.standing for each in self._replicas.values()]
+        self.passing: Final = Passing(self.standings)
+        self._followers: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Look at every replica once, then follow them in the background."""
+        await asyncio.gather(*(self._survey(each) for each in self._replicas.values()))
+        for replica in self._replicas.values():
+            self._followers += (
+                asyncio.create_task(self._survey_forever(replica)),
+                asyncio.create_task(self._listen_forever(replica)),
+            )
+
+    async def stop(self) -> None:
+        """Follow them no more and end all connections."""
+        for follower in self._followers:
+            follower.cancel()
+        await asyncio.gather(*self._followers, return_exceptions=True)
+        for replica in self._replicas.values():
+            await replica.link.close()
+
+    def clocks_ms(self) -> list[int]:
+        """The replicas' clocks now, those that were looked at lately."""
+        return [standing.now_ms for standing in self.standings if standing.has_clock]
+
+    def can_check(self, partition: int) -> bool:
+        """Whether checks of the partition can be answered, from however old a state."""
+        return any(standing.has_level(partition) for standing in self.standings)
+
+    async def read(self, partition: int, names: Names, extra: Sequence[str] = ()) -> Reading:
+        """Read from the replica that is best for it, else from the next; never "not there".
+
+        Raises a 503 `Problem` where no replica can be read.
+        """
+        highest = highest_seen(self.standings, partition)
+        fallback: Reading | None = None
+        for standing in in_order(self.standings, partition)[:TRIES]:
+            serving = standing.in_service(partition)
+            reading = await self._try(standing.name, partition, names, extra)
+            if reading is None:
+                continue
+            if serving and not reading.behind:
+                return reading
+            if fallback is None or reading.position > fallback.position:
+                fallback = reading
+        if fallback is None:
+            raise _nobody()
+        return replace(fallback, behind=fallback.position < highest)
+
+    async def read_at(self, standing: Standing, partition: int, names: Names) -> Reading:
+        """Read from this replica. Raises a 503 `Problem`."""
+        reading = await self._try(standing.name, partition, names, ())
+        if reading is None:
+            raise _nobody()
+        return reading
+
+    async def members(
+        self, ranges: Callable[[Keys], Mapping[str, tuple[str, str]]]
+    ) -> list[list[bytes]]:
+        """Members of a sorted set in each partition, from the replica that is best for most.
+
+        Raises a 503 `Problem`.
+        """
+        partitions = range(self.partitions)
+
+        def served(standing: Standing) -> int:
+            return sum(standing.in_service(partition) for partition in partitions)
+
+        for standing in sorted(self.standings, key=served, reverse=True):
+            if not all(standing.has_level(partition) for partition in partitions):
+                continue
+            wanted: dict[str, tuple[str, str]] = {}
+            for partition in partitions:
+                wanted |= ranges(Keys(partition, standing.generation[partition]))
+            replica = self._replicas[standing.name]
+            try:
+                return await replica.link.members(wanted)
+            except Away as away:
+                self._lost(replica, away)
+        raise _nobody()
+
+    async def first(self, name: str) -> bytes | None:
+        """Value of a key outside the generations, from whichever replica has it."""
+        for replica in self._replicas.values():
+            try:
+                [value] = await replica.link.read([name])
+            except Away:
+                continue
+            if value is not None:
+                return value
+        return None
+
+    async def _try(
+        self, name: str, partition: int, names: Names, extra: Sequence[str]
+    ) -> Reading | None:
+        replica = self._replicas[name]
+        try:
+            return await replica.read(partition, names, extra)
+        except Away as away:
+            self._lost(replica, away)
+            return None
+
+    def _lost(self, replica: Replica, away: Away) -> None:
+        standing = replica.standing
+        if standing.reachable:
+            say(_log, logging.WARNING, "replica lost", replica=standing.name, error=str(away))
+        standing.lose()
+        self.passing.changed(range(self.partitions))
+
+    async def _survey(self, replica: Replica) -> None:
+        was_reachable = replica.standing.reachable
+        try:
+            changed = await replica.survey()
+        except Away as away:
+            self._lost(replica, away)
+            return
+        if not was_reachable:
+            say(_log, logging.INFO, "replica answers", replica=replica.standing.name)
+        self.passing.changed(changed)
+
+    async def _survey_forever(self, replica: Replica) -> None:
+        while True:
+            started = time.monotonic()
+            await self._survey(replica)
+            await asyncio.sleep(max(0.0, started + SURVEY_S - time.monotonic()))
+
+    async def _listen_forever(self, replica: Replica) -> None:
+        """Follow what the replica publishes; what falls into a reconnect is read from its heads."""
+        standing = replica.standing
+        channels = {
+            keys.positions(partition).encode(): partition for partition in range(self.partitions)
+        }
+        names = [channel.decode() for channel in channels]
+        while True:
+            try:
+                async with aclosing(replica.link.publications(names)) as publications:
+                    async for publication in publications:
+                        if publication is None:
+                            await self._survey(replica)
+                            continue
+                        channel, message = publication
+                        partition = channels[channel]
+                        if standing.note_applied(partition, _end(message)):
+                            self.passing.changed((partition,))
+            except Away:
+                await asyncio.sleep(_RELISTEN_S)
+
+
+def _end(message: bytes) -> int:
+    """End of a published batch: `<from> <to> <license> …`. Raises `Away` for any other text."""
+    try:
+        return int(message.split(b" ", 2)[1])
+    except (ValueError, IndexError):
+        raise Away("a publication that can't be read") from None
+
+
+def _nobody() -> Problem:
+    return unavailable(
+        "No replica of the ledger can be read. This says nothing about the license: "
+        "go on with what you knew and repeat after a second."
+    )

@@ -1,0 +1,145 @@
+"""Resources as the contract has them, as bytes. A license's answer is spliced, not rendered."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from api.bodies import Nonce, ScopeBody
+from api.checks import Answer
+from api.requests import MachineRequest
+from ledger.domain.clocks import rfc3339
+from ledger.domain.license import License
+
+_encoder: Final = msgspec.json.Encoder()
+
+EXPIRING_MS: Final = 3 * 86_400 * 1000
+"""A license that has less than this left is EXPIRING, no longer ACTIVE."""
+HEARTBEAT_S: Final = 600
+HIDDEN_KEY: Final = ""
+"""In place of a key that was erased, or whose seal key is lost: clients need a string."""
+
+
+def status(license_: License, now_ms: int) -> str:
+    """Status of a live license at `now_ms`, as the contract names it."""
+    if license_.suspended:
+        return "SUSPENDED"
+    if license_.expiry_ms is None:
+        return "ACTIVE"
+    if license_.expired(now_ms):
+        return "EXPIRED"
+    return "EXPIRING" if license_.expiry_ms - now_ms <= EXPIRING_MS else "ACTIVE"
+
+
+def license_resource(
+    answer: tuple[bytes, bytes],
+    license_: License,
+    *,
+    key: str,
+    now_ms: int,
+    validated: bool = False,
+) -> bytes:
+    """License resource: the ready-made answer and what changes with the moment or the caller."""
+    head, tail = answer
+    volatile = {"key": key, "status": status(license_, now_ms)}
+    if validated:
+        volatile["lastValidated"] = rfc3339(now_ms)
+    return head + b"," + _encoder.encode(volatile)[1:-1] + tail
+
+
+def document(resource: bytes) -> bytes:
+    """Document of one resource."""
+    return b'{"data":' + resource + b"}"
+
+
+def check_document(
+    answer: Answer,
+    resource: bytes | None,
+    *,
+    scope: ScopeBody,
+    nonce: Nonce | UnsetType,
+    now_ms: int,
+    position: str,
+    age_ms: int,
+    source: str,
+    frozen: bool,
+) -> bytes:
+    """Document of a check: what was found, and from which state of the ledger it was said."""
+    meta: dict[str, object] = {
+        "ts": rfc3339(now_ms),
+        "valid": answer.valid,
+        "detail": answer.detail,
+        "code": answer.code,
+        "scope": scope,
+        "position": position,
+        "ageMs": age_ms,
+        "source": source,
+    }
+    if nonce is not UNSET:
+        meta["nonce"] = nonce
+    if frozen:
+        meta["frozen"] = True
+    return b'{"meta":' + _encoder.encode(meta) + b',"data":' + (resource or b"null") + b"}"
+
+
+def machine_resource(
+    request: MachineRequest, machine: str, *, account: str, product: str, activated_ms: int
+) -> bytes:
+    """Machine resource as it was activated; it rests on the request and its verdict alone."""
+    moment = rfc3339(activated_ms)
+    attributes = {
+        "fingerprint": request.fingerprint,
+        "name": request.name,
+        "ip": request.ip,
+        "hostname": request.hostname,
+        "platform": request.platform,
+        "cores": request.cores,
+        "memory": None,
+        "disk": None,
+        "seats": request.seats,
+        "maxProcesses": None,
+        "requireHeartbeat": False,
+        "heartbeatStatus": "NOT_STARTED",
+        "heartbeatDuration": HEARTBEAT_S,
+        "lastHeartbeat": None,
+        "nextHeartbeat": None,
+        "lastCheckOut": None,
+        "created": moment,
+        "updated": moment,
+        "metadata": Raw((request.metadata or "{}").encode()),
+    }
+    self_path = machine_path(account, machine)
+    relationships = {
+        "account": _linked("accounts", account),
+        "product": _linked("products", product),
+        "license": _linked("licenses", request.license),
+        "owner": {"data": None},
+        "group": {"data": None},
+        "components": {"links": {"related": f"{self_path}/components"}},
+        "processes": {"links": {"related": f"{self_path}/processes"}},
+    }
+    return _encoder.encode(
+        {
+            "id": machine,
+            "type": "machines",
+            "attributes": attributes,
+            "relationships": relationships,
+            "links": {"self": self_path},
+        }
+    )
+
+
+def license_path(account: str, license_: str) -> str:
+    """Where a license is found."""
+    return f"/v1/accounts/{account}/licenses/{license_}"
+
+
+def machine_path(account: str, machine: str) -> str:
+    """Where a machine is found."""
+    return f"/v1/accounts/{account}/machines/{machine}"
+
+
+def _linked(type_: str, id_: str) -> dict[str, object]:
+    return {"data": {"type": type_, "id": id_}}

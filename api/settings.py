@@ -1,0 +1,100 @@
+"""What an API worker is told besides what every process is: tokens, sockets, limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from ledger.settings import Settings, SettingsError, read_settings, whole_number
+
+DIGEST_BYTES: Final = 32
+REQUESTS_MAX: Final = 2048
+WRITES_MAX: Final = 1024
+PORT_MAX: Final = 65_535
+
+
+class ApiSettings(Struct, frozen=True, kw_only=True):
+    """Settings of one API worker.
+
+    `token_digests`: SHA-256 of each bearer token that may do everything. `shared_fd`: a listening
+    socket that was handed over, else `host` and `port` are bound where `port` is given.
+    `own_port`: a port of this worker alone, on loopback. `requests_max` and `writes_max`: requests
+    in progress at once, above them 429.
+    """
+
+    ledger: Settings
+    token_digests: tuple[bytes, ...]
+    host: str = "127.0.0.1"
+    port: int | None = None
+    shared_fd: int | None = None
+    own_port: int | None = None
+    requests_max: int = REQUESTS_MAX
+    writes_max: int = WRITES_MAX
+    access_log: bool = True
+
+    def __repr__(self) -> str:
+        """Print what may be printed."""
+        return (
+            f"ApiSettings({self.ledger!r}, tokens={len(self.token_digests)}, host={self.host!r}, "
+            f"port={self.port}, shared_fd={self.shared_fd}, own_port={self.own_port}, "
+            f"requests_max={self.requests_max}, writes_max={self.writes_max})"
+        )
+
+
+def read_api_settings(environment: Mapping[str, str]) -> ApiSettings:
+    """Settings of the environment (`LEDGER_*`, `LEDGER_API_*`); raises `SettingsError` by name."""
+    settings = ApiSettings(
+        ledger=read_settings(environment),
+        token_digests=_token_digests(environment),
+        host=environment.get("LEDGER_API_HOST", "").strip() or "127.0.0.1",
+        port=_port(environment, "LEDGER_API_PORT"),
+        shared_fd=whole_number(environment, "LEDGER_API_SHARED_FD", None),
+        own_port=_port(environment, "LEDGER_API_OWN_PORT"),
+        requests_max=_at_least_one(environment, "LEDGER_API_REQUESTS_MAX", REQUESTS_MAX),
+        writes_max=_at_least_one(environment, "LEDGER_API_WRITES_MAX", WRITES_MAX),
+        access_log=environment.get("LEDGER_API_ACCESS_LOG", "1") != "0",
+    )
+    if settings.shared_fd is None and settings.port is None and settings.own_port is None:
+        raise SettingsError(
+            "the API has nowhere to listen: set LEDGER_API_PORT (and LEDGER_API_HOST), "
+            "LEDGER_API_SHARED_FD or LEDGER_API_OWN_PORT"
+        )
+    return settings
+
+
+def _token_digests(environment: Mapping[str, str]) -> tuple[bytes, ...]:
+    text = environment.get("LEDGER_API_TOKEN_DIGESTS", "")
+    digests = []
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        try:
+            digest = bytes.fromhex(entry)
+        except ValueError:
+            digest = b""
+        if len(digest) != DIGEST_BYTES:
+            raise SettingsError(
+                "LEDGER_API_TOKEN_DIGESTS is a list of SHA-256 digests of tokens, 64 hex digits "
+                "each, with a comma between them (printf %s TOKEN | sha256sum)"
+            )
+        digests.append(digest)
+    if not digests:
+        raise SettingsError(
+            "LEDGER_API_TOKEN_DIGESTS is not set: it is the SHA-256 of each bearer token, "
+            "64 hex digits (printf %s TOKEN | sha256sum)"
+        )
+    return tuple(digests)
+
+
+def _port(environment: Mapping[str, str], name: str) -> int | None:
+    port = whole_number(environment, name, None)
+    if port is not None and not 1 <= port <= PORT_MAX:
+        raise SettingsError(f"{name} is a port, 1 to {PORT_MAX}")
+    return port
+
+
+def _at_least_one(environment: Mapping[str, str], name: str, default: int) -> int:
+    number = whole_number(environment, name, default) or 0
+    if number < 1:
+        raise SettingsError(f"{name} is a whole number from 1")
+    return number

@@ -1,0 +1,163 @@
+"""How a replica stands, as one worker sees it: how far, how old, in service or not. No I/O.
+
+All times in milliseconds are the replica's own clock, carried by this process' monotonic clock:
+age is measured on one clock, never across hosts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from projector.read_model.keys import FIRST_GENERATION
+from projector.views.documents import Head
+
+AGE_SLACK_MS: Final = 1_000
+"""A replica that is older than the youngest one by more than this is not level."""
+CLOCK_KEPT_S: Final = 10.0
+"""For how long a replica's clock is carried without another look at it."""
+
+
+class Standing:
+    """What is known of one replica's partitions.
+
+    `position`: the next offset to be folded; 0: not known, or nothing there. `highest`: the
+    highest position ever seen of it; one that went back is out of service until it is past that.
+    """
+
+    def __init__(
+        self, name: str, partitions: int, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.name: Final = name
+        self.reachable = False
+        self.position: Final = [0] * partitions
+        self.generation: Final = [FIRST_GENERATION] * partitions
+        self._level_at_ms = [0] * partitions
+        self._highest = [0] * partitions
+        self._out_since_ms = [0] * partitions
+        self._monotonic = monotonic
+        self._time_ms = 0
+        self._time_at = float("-inf")
+        self._met = False
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are."""
+        return len(self.position)
+
+    def note_time(self, time_ms: int, at: float) -> None:
+        """Take the replica's clock as it stood at the monotonic time `at`."""
+        self._time_ms = time_ms
+        self._time_at = at
+
+    @property
+    def now_ms(self) -> int:
+        """The replica's clock now."""
+        return self._time_ms + round((self._monotonic() - self._time_at) * 1000)
+
+    @property
+    def has_clock(self) -> bool:
+        """Whether its clock was looked at lately enough to be carried."""
+        return self._monotonic() - self._time_at <= CLOCK_KEPT_S
+
+    def note_heads(self, heads: Sequence[Head], before: Sequence[int]) -> list[int]:
+        """Take the heads of all partitions, which were asked for when positions were `before`.
+
+        A position below what it was then went back; one below what it became since is only late.
+        Gives the partitions whose standing may have changed.
+        """
+        came_back = not self.reachable
+        self.reachable = True
+        if came_back and self._met:
+            self.leave(range(self.partitions))
+        self._met = True
+        changed = [
+            partition
+            for partition, head in enumerate(heads)
+            if self._note_head(partition, head, before[partition])
+        ]
+        return list(range(self.partitions)) if came_back else changed
+
+    def _note_head(self, partition: int, head: Head, before: int) -> bool:
+        position = head.position
+        if position >= before:
+            position = max(position, self.position[partition])
+        same = (self.position[partition], self._level_at_ms[partition])
+        self.position[partition] = position
+        self._highest[partition] = max(self._highest[partition], position)
+        self._level_at_ms[partition] = head.level_at_ms
+        return same != (position, head.level_at_ms)
+
+    def note_applied(self, partition: int, position: int) -> bool:
+        """Take a publication: it has folded up to `position`. Gives whether that is news."""
+        if position <= self.position[partition] or not self.reachable:
+            return False
+        self.position[partition] = position
+        self._highest[partition] = max(self._highest[partition], position)
+        return True
+
+    def note_read(self, partition: int, head: Head) -> None:
+        """Take the head that came with a read of one partition."""
+        self._highest[partition] = max(self._highest[partition], head.position)
+
+    def lose(self) -> None:
+        """Forget where it is: it doesn't answer, and may come back as another or an older one."""
+        self.reachable = False
+        self.position[:] = [0] * self.partitions
+
+    def leave(self, partitions: Sequence[int]) -> None:
+        """Go out of service in `partitions` until it was level again after this moment."""
+        now_ms = self.now_ms
+        for partition in partitions:
+            self._out_since_ms[partition] = now_ms
+
+    def age_ms(self, partition: int, level_at_ms: int | None = None) -> int:
+        """How long ago it had folded to the log's end.
+
+        A replica whose clock jumped back has a level-at in the future: it is as far off.
+        """
+        if level_at_ms is None:
+            level_at_ms = self._level_at_ms[partition]
+        return abs(self.now_ms - level_at_ms)
+
+    def has_level(self, partition: int) -> bool:
+        """Whether it is reachable and ever was level: before that it must say nothing."""
+        return self.reachable and self.position[partition] > 0 and self._level_at_ms[partition] > 0
+
+    def in_service(self, partition: int) -> bool:
+        """Whether verdicts wait for it and checks may be answered from it."""
+        return (
+            self.has_level(partition)
+            and self.position[partition] >= self._highest[partition]
+            and self._level_at_ms[partition] >= self._out_since_ms[partition]
+        )
+
+    def highest(self, partition: int) -> int:
+        """Return the highest position ever seen of it."""
+        return self._highest[partition]
+
+
+def in_order(standings: Sequence[Standing], partition: int) -> list[Standing]:
+    """Replicas in the order in which a check of the partition tries them.
+
+    First those in service and level, A before B; then those in service; then what was level once,
+    the furthest first; last what did not answer lately.
+    """
+    serving = [standing for standing in standings if standing.in_service(partition)]
+    youngest_ms = min((standing.age_ms(partition) for standing in serving), default=0)
+
+    def rank(standing: Standing) -> tuple[int, int]:
+        if standing.in_service(partition):
+            level = standing.age_ms(partition) <= youngest_ms + AGE_SLACK_MS
+            return (0 if level else 1, 0)
+        if standing.has_level(partition):
+            return (2, -standing.position[partition])
+        return (3, 0)
+
+    return sorted(standings, key=rank)
+
+
+def highest_seen(standings: Sequence[Standing], partition: int) -> int:
+    """Highest position of the partition that this worker has seen anywhere."""
+    return max(standing.highest(partition) for standing in standings)
