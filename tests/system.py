@@ -1,0 +1,206 @@
+"""A whole ledger of real processes for journeys: broker, two replicas, projectors, API workers.
+
+The same processes as `ledger up`'s, each in its own hands: a journey kills, freezes and starts
+them one by one, and addresses each API worker on a port of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+from redis import Redis
+
+from cli.local.ports import free_ports
+from ledger.event_log.genesis import Genesis, initialize
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import Topic
+from ledger.event_log.topics import create_topics
+from ledger.settings import Settings, read_settings
+from projector.read_model.keys import Keys
+from projector.views.documents import read_head
+from tests.servers import ROOT, KafkaServer, RedisServer, Server, wait_until
+
+TOKEN = "admin-" + secrets.token_hex(16)
+PEPPER = secrets.token_hex(32)
+SEAL_KEYS = f"k1:{secrets.token_hex(32)}"
+
+
+class Program(Server):
+    """One of our own processes, `python -m <module>`, healthy when /health/live answers."""
+
+    def __init__(self, directory: Path, module: str, *, port: int, env: Mapping[str, str]) -> None:
+        super().__init__(directory, port=port, env=env)
+        self._module = module
+
+    @property
+    def url(self) -> str:
+        """Where it answers HTTP."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def _prepare(self) -> list[str]:
+        return [sys.executable, "-m", self._module]
+
+    def answers(self, path: str) -> bool:
+        """Whether a GET is answered 200."""
+        try:
+            return httpx.get(self.url + path, timeout=1).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if name[:7] != "LEDGER_"}
+        return {**kept, "PYTHONPATH": str(ROOT)}
+
+    def is_ready(self) -> bool:
+        return self.answers("/health/ready" if self._module == "api" else "/health/live")
+
+
+class System:
+    """Broker, replicas A and B, a projector for each, `workers` API workers; started by `start`.
+
+    `terms`: LEDGER_POLICY_* of the one policy.
+    """
+
+    def __init__(
+        self, directory: Path, *, workers: int = 2, terms: Mapping[str, str] | None = None
+    ) -> None:
+        self.directory = directory
+        self.kafka = KafkaServer(directory / "kafka")
+        self.replicas = [RedisServer(directory / f"redis-{name}") for name in "ab"]
+        self.env = {
+            "LEDGER_KAFKA": self.kafka.bootstrap,
+            "LEDGER_REPLICAS": ",".join(replica.url for replica in self.replicas),
+            "LEDGER_PEPPER": PEPPER,
+            "LEDGER_SEAL_KEYS": SEAL_KEYS,
+            "LEDGER_API_TOKEN_DIGESTS": sha256(TOKEN.encode()).hexdigest(),
+            "LEDGER_LOCAL": "1",
+            **(terms or {}),
+        }
+        self.ledger = ""
+        """The ledger's id, once it is started."""
+        self.projectors = [self._projector(name) for name in "AB"]
+        self.workers = [self._worker(number) for number in range(workers)]
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that all of its processes run with."""
+        return read_settings(self.env)
+
+    @property
+    def servers(self) -> list[Server]:
+        """All processes, in the order of their starting."""
+        return [self.kafka, *self.replicas, *self.projectors, *self.workers]
+
+    def start(self) -> None:
+        """Start everything, with topics and genesis, until every worker is ready."""
+        for server in (self.kafka, *self.replicas):
+            server.start(wait=False)
+        self.kafka.wait_ready()
+        self.ledger = asyncio.run(self._initialize()).ledger
+        self.start_programs()
+
+    def start_programs(self) -> None:
+        """Start projectors and workers until all of them are ready."""
+        programs = [*self.projectors, *self.workers]
+        for program in programs:
+            program.start(wait=False)
+        for program in programs:
+            program.wait_ready()
+
+    def kill_everything(self) -> None:
+        """SIGKILL to every process before waiting for any: the machine's plug."""
+        for server in self.servers:
+            if server.running:
+                os.killpg(server.pid, signal.SIGKILL)
+        for server in self.servers:
+            server.kill()
+
+    def restart_everything(self) -> None:
+        """Start all processes again on their data and ports."""
+        for server in (self.kafka, *self.replicas):
+            server.start(wait=False)
+        self.kafka.wait_ready()
+        self.start_programs()
+
+    def wait_level(self) -> None:
+        """Wait until both replicas have folded all that is in the log now."""
+        ends = asyncio.run(self._ends())
+        for replica in self.replicas:
+            with Redis(port=replica.port, socket_timeout=2) as client:
+                level = partial(_is_level, client, ends)
+                wait_until(level, what=f"{replica.url} level", timeout_s=60)
+
+    def stop(self) -> None:
+        """End everything, in reverse order."""
+        for server in reversed(self.servers):
+            server.kill()
+
+    def client(self, worker: int = 0, *, timeout_s: float = 10.0) -> httpx.AsyncClient:
+        """HTTP client of one worker, with the admin token."""
+        return httpx.AsyncClient(
+            base_url=self.workers[worker].url,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=64),
+        )
+
+    async def _initialize(self) -> Genesis:
+        settings = self.settings
+        await create_topics(settings.kafka, partitions=settings.partitions)
+        log = KafkaLog(settings.kafka)
+        try:
+            return await initialize(
+                log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
+            )
+        finally:
+            await log.close()
+
+    async def _ends(self) -> dict[int, int]:
+        log = KafkaLog(self.settings.kafka)
+        try:
+            return await log.ends(Topic.LICENSE_EVENTS)
+        finally:
+            await log.close()
+
+    def _projector(self, name: str) -> Program:
+        (port,) = free_ports(1)
+        own = {"LEDGER_REPLICA": name, "LEDGER_SLOT": "0", "LEDGER_METRICS_PORT": str(port)}
+        folder = self.directory / f"projector-{name.lower()}"
+        return Program(folder, "projector", port=port, env={**self.env, **own})
+
+    def _worker(self, number: int) -> Program:
+        (port,) = free_ports(1)
+        folder = self.directory / f"api-{number}"
+        return Program(folder, "api", port=port, env={**self.env, "LEDGER_API_OWN_PORT": str(port)})
+
+
+def _is_level(client: Redis, ends: Mapping[int, int]) -> bool:
+    return all(_position(client, partition) >= end for partition, end in ends.items())
+
+
+def _position(client: Redis, partition: int) -> int:
+    head = client.get(Keys(partition).head)
+    return read_head(head).position if isinstance(head, bytes) else 0
+
+
+@contextmanager
+def running(
+    directory: Path, *, workers: int = 2, terms: Mapping[str, str] | None = None
+) -> Iterator[System]:
+    """Start a system; it is stopped however the block ends."""
+    system = System(directory, workers=workers, terms=terms)
+    try:
+        system.start()
+        yield system
+    finally:
+        system.stop()
