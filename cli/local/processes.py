@@ -33,8 +33,9 @@ class Process(Struct, frozen=True, kw_only=True):
 
 
 class Noted(Struct, frozen=True, kw_only=True):
-    """What a run wrote of itself: its supervisor, the children, and where that listens."""
+    """What a run wrote of itself: `ledger up`, its supervisor and where that listens, the rest."""
 
+    up: Process
     supervisor: Process
     children: dict[str, Process]
     socket: str
@@ -58,10 +59,12 @@ def children_of(process_id: int) -> list[Process]:
 
 
 def note(folder: DataFolder, supervisor: Process, ids: Mapping[str, int], socket: Path) -> None:
-    """Write down who runs, for a next start that finds them orphaned."""
+    """Write down who runs, for a next start that finds them orphaned, and for `ledger stop`."""
+    up = identify(os.getpid())
+    assert up is not None  # noqa: S101 - this process lives
     found = ((name, identify(process_id)) for name, process_id in ids.items())
     children = {name: process for name, process in found if process is not None}
-    noted = Noted(supervisor=supervisor, children=children, socket=str(socket))
+    noted = Noted(up=up, supervisor=supervisor, children=children, socket=str(socket))
     write_private(folder.processes, msgspec.json.encode(noted).decode() + "\n")
 
 
@@ -71,6 +74,11 @@ def noted(folder: DataFolder) -> Noted | None:
         return msgspec.json.decode(folder.processes.read_bytes(), type=Noted)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def socket_of(noted: Noted) -> Path:
+    """Where the run's supervisor listens."""
+    return Path(noted.socket)
 
 
 def forget(folder: DataFolder) -> None:

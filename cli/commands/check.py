@@ -1,0 +1,86 @@
+"""`ledger check`: ask the API whether a license is valid."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, Final
+
+import typer
+
+from cli import connection, output, trouble
+from cli.local.folder import DEFAULT
+from cli.options import Data, Json
+from cli.web import call
+
+VALIDATE_KEY: Final = "/v1/licenses/actions/validate-key"
+_OK: Final = 200
+_KEY_BYTES_MAX: Final = 512
+
+
+def check(
+    key: Annotated[str, typer.Argument(help="The license key; - reads it from stdin.")],
+    *,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option("--fingerprint", "-f", help="The machine that asks: is it activated?"),
+    ] = None,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Ask the API whether a license is valid; the exit code is 0 for VALID, else 1.
+
+    Examples: `ledger check LIC-…`, `ledger check LIC-… --fingerprint my-machine`,
+    `echo LIC-… | ledger check - --json`. LEDGER_API_URL asks another ledger than the local one.
+    """
+    url = connection.environment(data, "LEDGER_API_URL").get("LEDGER_API_URL", "")
+    document = ask(url, key_of(key), fingerprint)
+    meta = document["meta"]
+    if as_json:
+        output.print_json(document)
+    else:
+        _print(meta, document.get("data"))
+    raise typer.Exit(trouble.OK if meta["valid"] else trouble.FAILED)
+
+
+def key_of(argument: str) -> str:
+    """The key of an argument, `-` for the first line of stdin. Raises `Missing`."""
+    key = sys.stdin.readline(_KEY_BYTES_MAX + 2).strip() if argument == "-" else argument
+    if not key or len(key.encode(errors="replace")) > _KEY_BYTES_MAX:
+        raise trouble.Missing(f"a license key has 1 to {_KEY_BYTES_MAX} bytes")
+    return key
+
+
+def ask(url: str, key: str, fingerprint: str | None = None) -> dict[str, Any]:
+    """The API's answer to a check. Raises `ApiUnavailable`, or `Failed` with what it said."""
+    scope = {} if fingerprint is None else {"fingerprint": fingerprint}
+    status, document = call(url.rstrip("/") + VALIDATE_KEY, {"meta": {"key": key, "scope": scope}})
+    if status != _OK or not isinstance(document.get("meta"), dict):
+        raise trouble.Failed(f"the check was not answered: {refusal(status, document)}")
+    return document
+
+
+def refusal(status: int, document: dict[str, Any]) -> str:
+    """What an error document says, in a line."""
+    errors = document.get("errors") or [{}]
+    first = errors[0] if isinstance(errors[0], dict) else {}
+    code = f" {first['code']}" if first.get("code") else ""
+    return f"{status}{code}: {first.get('detail') or first.get('title') or 'no reason given'}"
+
+
+def _print(meta: dict[str, Any], license_: dict[str, Any] | None) -> None:
+    console = output.console()
+    console.print(str(meta["code"]), style="bold green" if meta["valid"] else "bold red")
+    console.print(str(meta.get("detail", "")), markup=False)
+    if license_ is not None:
+        attributes = license_["attributes"]
+        seats = attributes.get("seats", {})
+        limit = seats.get("limit")
+        name = attributes.get("name")
+        console.print(f"license   {license_['id']}" + (f"  {name}" if name else ""), markup=False)
+        held = f"{seats.get('used')} of {'unlimited' if limit is None else limit}"
+        console.print(f"seats     {held}, at most {seats.get('peak')} at once", markup=False)
+    console.print(
+        f"as of     position {meta.get('position')}, {meta.get('ageMs')} ms old, "
+        f"from {meta.get('source')}",
+        markup=False,
+    )

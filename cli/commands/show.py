@@ -1,0 +1,222 @@
+"""`ledger show`: a license's state and history, read from the log itself."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+import typer
+from rich.table import Table
+
+from cli import connection, output, trouble
+from cli.commands.check import key_of
+from cli.forget import licenses_named
+from cli.history import Entry, History, why
+from cli.local.folder import DEFAULT
+from cli.opening import Opener, read_data_keys
+from cli.options import Data, Json
+from ledger.domain.clocks import rfc3339
+from ledger.domain.identifiers import partition_of, slug_id
+from ledger.domain.license import License
+from ledger.event_log.codec import UnknownRulesError
+from ledger.event_log.port import Topic
+from ledger.sealing.key_ring import KeyRing
+from ledger.settings import Settings
+
+LAST: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A license's history, and what opens its sealed values."""
+
+    ledger: str
+    id: str
+    partition: int
+    history: History
+    opener: Opener
+    now_ms: int
+
+
+def show(
+    license_: Annotated[
+        str, typer.Argument(metavar="LICENSE", help="Its id or its key; - reads it from stdin.")
+    ],
+    *,
+    last: Annotated[
+        int, typer.Option("--last", min=0, help="Show the last N events only; 0: all of them.")
+    ] = LAST,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Show a license: its state, and its history read from the log, each verdict and why.
+
+    Reads Kafka alone: it works, and tells the truth, with every replica down.
+    Examples: `ledger show LIC-…`, `ledger show 0f8b… --last 0 --json`.
+    """
+    shown = asyncio.run(_read(connection.settings(data), key_of(license_), last or None))
+    if shown.history.license is None:
+        raise trouble.Failed(
+            f"the log has no record of the license {shown.id} (partition {shown.partition}, "
+            f"read up to offset {shown.history.position}): is it the id or key of this ledger's?"
+        )
+    if as_json:
+        output.print_json(_document(shown))
+    else:
+        _print(shown)
+
+
+async def _read(settings: Settings, named: str, last: int | None) -> Shown:
+    async with connection.connected(settings) as connected:
+        for id_ in licenses_named(settings, connected.ledger, named):
+            history = await _history(connected, id_, last)
+            if history.license is not None:
+                break
+        account = slug_id(connected.ledger, "account", settings.catalog.account)
+        if history.license is not None and history.license.account:
+            account = history.license.account
+        partition = partition_of(id_, settings.partitions)
+        opener = Opener(
+            ring=KeyRing(settings.seal_keys),
+            account=account,
+            license_=id_,
+            data_keys=await read_data_keys(connected.log, partition, id_),
+        )
+        now = await connected.replicas.now()
+        return Shown(
+            ledger=connected.ledger,
+            id=id_,
+            partition=partition,
+            history=history,
+            opener=opener,
+            now_ms=now.time_ms,
+        )
+
+
+async def _history(connected: connection.Connection, id_: str, last: int | None) -> History:
+    partition = partition_of(id_, connected.settings.partitions)
+    history = History(id_, last=last)
+    try:
+        async for records in connected.log.read(Topic.LICENSE_EVENTS, partition, start=0):
+            history.take(records)
+    except UnknownRulesError as error:
+        where = f"partition {partition}, offset {history.position - 1}"
+        raise trouble.Failed(f"{where}: {error}") from None
+    return history
+
+
+def _state(license_: License, now_ms: int) -> str:
+    if license_.frozen_at is not None:
+        return f"frozen at offset {license_.frozen_at}: the record there can't be folded"
+    if license_.status != "live":
+        return "never issued" if license_.status == "none" else "revoked"
+    if license_.suspended:
+        return "suspended"
+    return "expired" if license_.expired(now_ms) else "active"
+
+
+def _document(shown: Shown) -> dict[str, Any]:
+    license_ = shown.history.license
+    assert license_ is not None  # noqa: S101 - asked before
+    return {
+        "ledger": shown.ledger,
+        "id": shown.id,
+        "partition": shown.partition,
+        "readTo": shown.history.position,
+        "state": _state(license_, shown.now_ms),
+        "name": license_.name,
+        "key": shown.opener.word(license_.key),
+        "account": license_.account,
+        "product": license_.product,
+        "policy": license_.policy,
+        "issued": rfc3339(license_.issued_ms) if license_.issued_ms else None,
+        "expiry": None if license_.expiry_ms is None else rfc3339(license_.expiry_ms),
+        "machines": license_.machines,
+        "seats": {
+            "used": license_.seats_held,
+            "limit": license_.limit,
+            "peak": license_.seats_peak,
+            "peakPosition": license_.seats_peak_offset,
+        },
+        "refusals": license_.refusals,
+        "events": shown.history.count,
+        "history": [_entry(entry, shown.opener) for entry in shown.history.entries],
+    }
+
+
+def _entry(entry: Entry, opener: Opener) -> dict[str, Any]:
+    event, verdict = entry.event, entry.verdict
+    found: dict[str, Any] = {"offset": entry.offset, "appended": rfc3339(entry.timestamp_ms)}
+    if event is not None:
+        found |= {"type": event.type, "time": rfc3339(event.time_ms), "actor": event.actor}
+        if event.occurred_at_ms is not None:
+            found |= {"occurredAt": rfc3339(event.occurred_at_ms), "source": event.source}
+            found |= {"sequence": event.sequence}
+        found |= opener.values(event, entry.machine)
+    if entry.apart_ms is not None:
+        found["senderAheadMs"] = entry.apart_ms
+    if verdict is not None:
+        found |= {"verdict": verdict.code, "seatsHeld": verdict.seats_held, "limit": verdict.limit}
+    return found | {"why": why(entry)}
+
+
+def _print(shown: Shown) -> None:
+    license_, console = shown.history.license, output.console()
+    assert license_ is not None  # noqa: S101 - asked before
+    limit = "unlimited" if license_.limit is None else license_.limit
+    refusals = ", ".join(f"{code} {count}" for code, count in sorted(license_.refusals.items()))
+    facts = {
+        "license": f"{shown.id}  {license_.name or ''}".rstrip(),
+        "key": shown.opener.word(license_.key),
+        "state": _state(license_, shown.now_ms),
+        "seats": f"{license_.seats_held} of {limit} held; peak {license_.seats_peak} "
+        f"(offset {license_.seats_peak_offset})",
+        "refusals": refusals or "none",
+        "issued": rfc3339(license_.issued_ms) if license_.issued_ms else "never",
+        "expiry": "never" if license_.expiry_ms is None else rfc3339(license_.expiry_ms),
+        "log": f"partition {shown.partition}, read up to offset {shown.history.position}; "
+        f"{shown.history.count} events of this license",
+    }
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        grid.add_row(name, output.plain(value))
+    console.print(grid)
+    console.print()
+    left_out = shown.history.count - len(shown.history.entries)
+    if left_out:
+        console.print(f"{left_out} earlier events; --last 0 shows all", style="dim")
+    console.print(_history_table(shown))
+
+
+def _history_table(shown: Shown) -> Table:
+    table = Table("offset", "time", "event", "about", "verdict", "why", box=None, pad_edge=False)
+    for entry in shown.history.entries:
+        event, verdict = entry.event, entry.verdict
+        values = {} if event is None else shown.opener.values(event, entry.machine)
+        style = "" if verdict is not None and verdict.granted else "yellow"
+        table.add_row(
+            str(entry.offset),
+            _time(entry),
+            "undecodable" if event is None else event.type.removeprefix("license."),
+            output.plain(str(values.get("fingerprint") or values.get("reason") or "")),
+            "set aside" if verdict is None else verdict.code,
+            output.plain(why(entry)),
+            style=style,
+        )
+    return table
+
+
+def _time(entry: Entry) -> str:
+    """When it happened in the source, else when it was sent; and how far clocks were apart."""
+    event = entry.event
+    if event is None:
+        return rfc3339(entry.timestamp_ms)
+    if entry.apart_ms is not None:
+        direction = "ahead of" if entry.apart_ms > 0 else "behind"
+        logged = rfc3339(entry.timestamp_ms)
+        apart_s = abs(entry.apart_ms) // 1000
+        return f"{rfc3339(event.time_ms)}, {apart_s} s {direction} the log's {logged}"
+    if event.occurred_at_ms is not None:
+        return f"{rfc3339(event.occurred_at_ms)} (imported)"
+    return rfc3339(event.time_ms)

@@ -1,0 +1,130 @@
+"""`ledger up`: a whole ledger on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli import trouble
+from cli.commands.check import VALIDATE_KEY, ask
+from cli.local import folder as folders
+from cli.local import plan
+from cli.local.folder import DEFAULT, DataFolder
+from cli.local.screen import Screen
+from cli.local.up import Order
+from cli.local.up import up as run
+from cli.options import Data
+from ledger.settings import read_settings
+
+SAMPLE: Final = Path(__file__).resolve().parents[2] / "examples" / "activity.csv"
+
+
+def up(
+    *,
+    data: Data = DEFAULT,
+    ports: Annotated[
+        str,
+        typer.Option(
+            envvar="LEDGER_PORTS",
+            metavar="auto|NAME=PORT,…",
+            help="Other ports than the usual ones ("
+            + ", ".join(f"{name}={port}" for name, port in plan.DEFAULTS.items())
+            + "); auto: free ones in place of those that are taken.",
+        ),
+    ] = "",
+    sample: Annotated[
+        bool, typer.Option("--sample/--no-sample", help="Load the sample of examples/ first.")
+    ] = True,
+) -> None:
+    """Start Kafka, two replicas with their projectors and the API, until Ctrl-C.
+
+    All data lies in one folder and survives. Ctrl-C (or `ledger stop`) stops everything in order,
+    a second Ctrl-C at once. What an earlier run left behind is ended first.
+    Examples: `ledger up`, `ledger up --ports auto`, `ledger up --ports api=7200 --data /srv/demo`.
+    """
+    folder = folders.data_folder(data)
+    welcome = _Welcome(folder, SAMPLE if sample else None)
+    run(
+        Order(
+            folder=folder,
+            ports=plan.parse(ports),
+            environ=os.environ,
+            initialize=_initialize,
+            welcome=welcome.say,
+        ),
+        Screen(),
+    )
+
+
+async def _initialize(ledger: Mapping[str, str]) -> None:
+    from cli.initializing import initialize
+
+    await initialize(read_settings(ledger))
+
+
+class _Welcome:
+    """What is done and said once everything is ready: the sample, addresses, a check to paste."""
+
+    def __init__(self, folder: DataFolder, sample: Path | None) -> None:
+        self._folder = folder
+        self._sample = sample
+
+    async def say(self, ledger: Mapping[str, str], screen: Screen) -> None:
+        """Load the sample and say where everything is; trouble with that stops nothing."""
+        key = None
+        if self._sample is not None:
+            try:
+                key = await self._load(self._sample, ledger, screen)
+            except Exception as error:
+                if trouble.exit_code(error) is None:
+                    raise
+                screen.line(f"The sample was not loaded: {error}")
+        screen.line()
+        screen.line(f"Ready after {screen.elapsed_s:.1f} s.", style="bold green")
+        for name, value in self._addresses(ledger).items():
+            screen.line(f"  {name:<12}{value}")
+        if key is not None:
+            screen.line()
+            screen.line("A check to paste; it answers VALID:")
+            screen.line(f"  {paste(ledger['LEDGER_API_URL'], key)}")
+        screen.line()
+        screen.line("Ctrl-C stops everything; the data stays.")
+
+    def _addresses(self, ledger: Mapping[str, str]) -> dict[str, str]:
+        url = ledger["LEDGER_API_URL"]
+        return {
+            "API": f"{url}/v1",
+            "health": f"{url}/health/ready",
+            "metrics": f"{url}/metrics",
+            "demo token": f"{folders.read_token(self._folder)}  (as Authorization: Bearer …)",
+            "data, logs": str(self._folder.root),
+        }
+
+    async def _load(self, sample: Path, ledger: Mapping[str, str], screen: Screen) -> str | None:
+        """Import the sample and check one of its licenses; the key of a license that is VALID."""
+        from cli.importing.sample import load_sample
+
+        settings = read_settings(ledger)
+        loaded = await load_sample(settings, sample)
+        screen.line(f"Sample: {loaded.summary}")
+        answer = await asyncio.to_thread(ask, ledger["LEDGER_API_URL"], loaded.key)
+        if not answer["meta"]["valid"]:
+            screen.line(f"The sample's license is {answer['meta']['code']}")
+            return None
+        return loaded.key
+
+
+def paste(url: str, key: str) -> str:
+    """A command line that checks a key, for any shell with curl."""
+    body = json.dumps({"meta": {"key": key}})
+    return (
+        f"curl -s {url}{VALIDATE_KEY} -H 'Content-Type: application/vnd.api+json' "
+        f"-d {shlex.quote(body)}"
+    )

@@ -1,0 +1,26 @@
+"""What `ledger init` does: topics, then their genesis records, once."""
+
+from __future__ import annotations
+
+from cli.connection import new_log
+from ledger.event_log import genesis
+from ledger.event_log.port import Topics
+from ledger.event_log.topics import create_topics
+from ledger.settings import Settings
+
+
+async def initialize(settings: Settings) -> str:
+    """Make topics and genesis where they are missing, and see whose log it is: the ledger's id.
+
+    Raises `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`, `LogUnavailable`.
+    """
+    topics = Topics(prefix=settings.topic_prefix)
+    await create_topics(settings.kafka, partitions=settings.partitions, topics=topics)
+    log = new_log(settings)
+    try:
+        first = await genesis.initialize(
+            log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
+        )
+    finally:
+        await log.close()
+    return first.ledger

@@ -1,0 +1,62 @@
+"""The `ledger` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from cli import trouble
+from cli.commands import check, forget, init, show, state, up
+from cli.commands import importing as import_commands
+
+
+class _Root(TyperGroup):
+    """Turns trouble into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - typer brings its own click
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (Exception, KeyboardInterrupt) as error:
+            code = trouble.exit_code(error)
+            if code is None:
+                raise
+            if not isinstance(error, KeyboardInterrupt):
+                typer.echo(f"ledger: {error}", err=True)
+            raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    cls=_Root,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
+    help="""A ledger of license events in Kafka, and license checks that never wait for a database.
+
+    Start with `ledger up`. Exit codes: 0 done and the answer is yes, 1 failed or the answer is no,
+    2 wrong usage or something is missing, 130 interrupted.
+    """,
+)
+
+app.command("up")(up.up)
+app.command("status")(state.status)
+app.command("stop")(state.stop)
+app.command("check")(check.check)
+app.command("show")(show.show)
+app.add_typer(import_commands.app, name="import")
+app.command("forget")(forget.forget)
+app.command("init")(init.init)
+
+
+def main() -> None:
+    """Run the command line."""
+    # The pasted line of a shell may be cut off: a closed pipe is no trouble of ours.
+    try:
+        app(prog_name="ledger")
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(trouble.FAILED)

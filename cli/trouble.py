@@ -1,0 +1,68 @@
+"""Trouble that a person can do something about: one line, and the exit code.
+
+0 done, and the answer is yes; 1 it failed, or the answer is no; 2 wrong usage, or something that
+must be there isn't; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+OK: Final = 0
+FAILED: Final = 1
+USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+class Missing(Exception):
+    """Something that the command needs is not there; the message says how to get it."""
+
+
+class Failed(Exception):
+    """The command could not do what was asked; the message says why, and what to do."""
+
+
+def exit_code(error: BaseException) -> int | None:
+    """Exit code of an error whose text is written for people; None of any other: a bug."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, _usage()):
+        return USAGE
+    return FAILED if isinstance(error, _failures()) else None
+
+
+def _usage() -> tuple[type[Exception], ...]:
+    from cli.importing.scan import ImportRefusedError
+    from cli.local.folder import FolderError
+    from cli.local.kafka import KafkaSetupError
+    from cli.local.lock import FolderInUse
+    from cli.local.plan import PortError
+    from cli.local.ports import NoFreePortError
+    from cli.local.redis import RedisSetupError
+    from ledger.settings import SettingsError
+
+    setup = (KafkaSetupError, RedisSetupError, FolderError, FolderInUse, PortError, NoFreePortError)
+    return (Missing, SettingsError, ImportRefusedError, *setup)
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from cli.importing.pipeline import BrokerAwayError
+    from cli.importing.run import ImportIncompleteError
+    from cli.local.orphans import OrphansLeft
+    from cli.local.up import UpError
+    from cli.replica import ReplicasAwayError
+    from cli.web import ApiUnavailable
+    from ledger.event_log.port import LogError
+    from ledger.sealing.erasure import ErasureUnfinishedError
+
+    local = (UpError, OrphansLeft)
+    importing = (ImportIncompleteError, BrokerAwayError)
+    return (
+        Failed,
+        ApiUnavailable,
+        ReplicasAwayError,
+        LogError,
+        ErasureUnfinishedError,
+        *local,
+        *importing,
+    )
