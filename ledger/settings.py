@@ -6,6 +6,7 @@ a process that lacks its pepper or its seal keys refuses to start and names the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from ledger.domain.identifiers import Pepper, partition_count
 from ledger.domain.terms import Terms
 
 SEAL_KEY_BYTES: Final = 32
+_KID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
 class SettingsError(Exception):
@@ -118,15 +120,16 @@ def _pepper(environment: Mapping[str, str]) -> Pepper:
 
 def _seal_keys(environment: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
     text = _secret(environment, "LEDGER_SEAL_KEYS", "kid:64 hex digits, the current key first")
-    keys = []
+    keys: list[tuple[str, bytes]] = []
     for entry in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
         kid, _, digits = entry.partition(":")
         try:
             key = bytes.fromhex(digits)
         except ValueError:
             key = b""
-        if not kid.isalnum() or len(key) != SEAL_KEY_BYTES:
-            msg = "LEDGER_SEAL_KEYS is a list of kid:64 hex digits, with a comma between them"
+        known = kid in (name for name, _ in keys)
+        if known or not _KID.fullmatch(kid) or len(key) != SEAL_KEY_BYTES:
+            msg = "LEDGER_SEAL_KEYS is a list of kid:64 hex digits, commas between, each kid once"
             raise SettingsError(msg)
         keys.append((kid, key))
     if not keys:

@@ -5,6 +5,7 @@ Each is named by its `kid`. The first is current and seals; all of them open.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from typing import Final
@@ -22,7 +23,7 @@ from ledger.sealing.data_key import (
     from_base64url,
     to_base64url,
 )
-from ledger.sealing.records import DataKeyRecord, decode, encode
+from ledger.sealing.records import KID_PATTERN, DataKeyRecord, decode, encode
 
 _WRAPPED_BYTES: Final = NONCE_BYTES + KEY_BYTES + TAG_BYTES
 
@@ -44,6 +45,8 @@ class KeyRing:
         kids = [kid for kid, _ in seal_keys]
         if not kids or len(set(kids)) != len(kids):
             raise ValueError("a key ring has at least one key, and each kid once")
+        if not all(re.fullmatch(KID_PATTERN, kid) for kid in kids):
+            raise ValueError("a kid is 1 to 64 letters and digits, of ASCII")
         if any(len(key) != KEY_BYTES for _, key in seal_keys):
             raise ValueError(f"a seal key has {KEY_BYTES} bytes")
         self._ciphers = {kid: AESGCM(key) for kid, key in seal_keys}

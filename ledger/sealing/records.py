@@ -18,7 +18,9 @@ ERASED: Final = b""
 
 RECORD_BYTES_MAX: Final = 1024
 
-Kid = Annotated[str, Meta(pattern="^[0-9A-Za-z]{1,64}$")]
+KID_PATTERN: Final = r"^[0-9A-Za-z]{1,64}\Z"
+
+Kid = Annotated[str, Meta(pattern=KID_PATTERN)]
 
 
 class UndecodableDataKeyError(Exception):

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 from uuid import UUID
 
+import pytest
 from redis.asyncio import Redis
 
 from cli.forget import (
@@ -12,11 +13,16 @@ from cli.forget import (
     ReplicaErasure,
     await_replicas,
     erase_first,
+    forget,
     licenses_named,
 )
 from cli.local.ports import free_ports
 from ledger.domain.identifiers import Pepper, license_id, partition_of, slug_id
+from ledger.event_log.genesis import initialize
+from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
+from ledger.event_log.port import EventLog, ForeignLog, Topics
+from ledger.event_log.topics import create_topics
 from ledger.sealing.erasure import Erasure
 from ledger.sealing.key_ring import KeyRing
 from ledger.sealing.records import ERASED
@@ -24,7 +30,7 @@ from ledger.sealing.sealer import Sealer
 from ledger.settings import Settings, read_settings
 from projector.read_model import keys
 from tests.ledger.sealing.replica import Replica
-from tests.servers import RedisServer
+from tests.servers import KafkaServer, RedisServer
 
 PARTITIONS = 16
 LEDGER = "0f9619ff-8b86-4011-b42d-00cf4fc964ff"
@@ -36,35 +42,36 @@ LICENSE = license_id(Pepper(bytes.fromhex(PEPPER)), ACCOUNT, KEY)
 LONG_S = 30.0
 
 
-def settings() -> Settings:
+def settings(**changed: str) -> Settings:
     return read_settings(
         {
             "LEDGER_KAFKA": "127.0.0.1:1",
             "LEDGER_REPLICAS": "redis://127.0.0.1:1/0",
             "LEDGER_PEPPER": PEPPER,
             "LEDGER_SEAL_KEYS": f"k1:{SEAL_KEY.hex()}",
+            **changed,
         }
     )
 
 
-async def issue(log: MemoryLog, license_: str) -> str:
+async def issue(log: EventLog, license_: str, *, partitions: int = PARTITIONS) -> str:
     sealer = Sealer(
         ring=KeyRing((("k1", SEAL_KEY),)),
         log=log,
-        partitions=PARTITIONS,
+        partitions=partitions,
         stored=Replica(log).stored,
     )
     return (await sealer.data_key_for_new(ACCOUNT, license_)).dk
 
 
-async def project(log: MemoryLog, *servers: RedisServer) -> None:
+async def project(log: EventLog, *servers: RedisServer, partitions: int = PARTITIONS) -> None:
     """What the projectors do: take the data keys over."""
     replica = Replica(log)
     await replica.take_over()
     for server in servers:
         async with Redis.from_url(server.url) as redis:
             for (license_, dk), value in replica.values.items():
-                partition = partition_of(license_, PARTITIONS)
+                partition = partition_of(license_, partitions)
                 await redis.set(keys.data_key(partition, license_, dk), value)
 
 
@@ -170,3 +177,53 @@ async def test_a_data_key_that_a_replica_never_heard_of_is_not_taken_for_erased(
         [redis_server.url], erasure_of("00c0ffee00c0ffee"), timeout_s=0.5
     )
     assert not only.erased
+
+
+async def test_forget_does_it_all_on_real_servers(
+    kafka_server: KafkaServer, topics: Topics, new_redis: Callable[[], RedisServer]
+) -> None:
+    servers = [new_redis(), new_redis()]
+    these = settings(
+        LEDGER_KAFKA=kafka_server.bootstrap,
+        LEDGER_REPLICAS=",".join(server.url for server in servers),
+        LEDGER_PARTITIONS="1",
+        LEDGER_TOPIC_PREFIX=topics.prefix,
+    )
+    await create_topics(kafka_server.bootstrap, partitions=1, topics=topics)
+    log = KafkaLog(kafka_server.bootstrap, topics)
+    try:
+        check_value = these.pepper.check_value
+        genesis = await initialize(log, pepper_check=check_value, partitions=1)
+        license_ = license_id(these.pepper, slug_id(genesis.ledger, "account", "demo"), KEY)
+        data_keys = sorted([await issue(log, license_, partitions=1) for _ in range(3)])
+        other = await issue(log, LICENSE, partitions=1)
+
+        forgetting = asyncio.create_task(forget(these, KEY, timeout_s=LONG_S))
+        while not forgetting.done():
+            await project(log, *servers, partitions=1)
+            await asyncio.sleep(0.1)
+        forgotten = await forgetting
+
+        assert forgotten.license == license_
+        assert list(forgotten.erasure.data_keys) == data_keys
+        assert forgotten.erasure.erased == 3
+        assert forgotten.complete_for_readers
+        assert [one.replica for one in forgotten.replicas] == ["A", "B"]
+        replica = Replica(log)
+        await replica.take_over()
+        live = [name for name, value in replica.values.items() if value != ERASED]
+        assert live == [(LICENSE, other)]
+
+        again = await forget(these, license_, timeout_s=LONG_S)
+        assert (again.erasure.erased, again.known) == (0, True)
+        assert not (await forget(these, "NOBODY", timeout_s=LONG_S)).known
+        foreign = settings(
+            LEDGER_KAFKA=kafka_server.bootstrap,
+            LEDGER_PARTITIONS="1",
+            LEDGER_TOPIC_PREFIX=topics.prefix,
+            LEDGER_PEPPER="ab" * 32,
+        )
+        with pytest.raises(ForeignLog):
+            await forget(foreign, KEY)
+    finally:
+        await log.close()

@@ -134,10 +134,20 @@ def test_a_ring_shows_its_kids_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "keys", [(), (OLD, ("k1", b"\x33" * 32)), (("k1", b"short"),), (("k1", b"\x11" * 33),)]
+    "keys",
+    [
+        (),
+        (OLD, ("k1", b"\x33" * 32)),
+        (("k1", b"short"),),
+        (("k1", b"\x11" * 33),),
+        (("", b"\x11" * 32),),
+        (("ké", b"\x11" * 32),),
+        (("k1\n", b"\x11" * 32),),
+        (("k" * 65, b"\x11" * 32),),
+    ],
 )
 def test_no_other_ring_is_taken(keys: tuple[tuple[str, bytes], ...]) -> None:
-    with pytest.raises(ValueError, match=r"ring|seal key") as caught:
+    with pytest.raises(ValueError, match=r"ring|seal key|kid") as caught:
         KeyRing(keys)
     assert "short" not in str(caught.value)
 
