@@ -26,6 +26,9 @@ APPEND_TIMEOUT_S: Final = 1.0
 READ_TIMEOUT_S: Final = 1.0
 """The ends of a topic are told within this time, or LogUnavailable is raised."""
 
+READ_STALL_TIMEOUT_S: Final = 5.0
+"""A reading to which nothing arrives for this long raises LogUnavailable."""
+
 VALUE_BYTES_MAX: Final = 64 * 1024
 """A record's value has at most this many bytes (docs/format.md, "Envelope")."""
 
