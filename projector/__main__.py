@@ -15,7 +15,6 @@ from contextlib import suppress
 from typing import Final
 
 from ledger.event_log.kafka import KafkaLog
-
 from ledger.event_log.port import ForeignLog, Topics
 from ledger.settings import SettingsError
 from projector.live import NotReadyError, Projector
@@ -69,9 +68,7 @@ async def _project(settings: ProjectorSettings) -> int:
     """Project; give the exit code of what ended it."""
     model = RedisReadModel(settings.url)
     shared = settings.shared
-    log = KafkaLog(
-        shared.kafka, partitions=shared.partitions, topics=Topics(prefix=shared.topic_prefix)
-    )
+    log = KafkaLog(shared.kafka, Topics(prefix=shared.topic_prefix))
     metrics = Metrics()
     projector = Projector(settings, model, log, metrics)
     server = MetricsServer(metrics, projector.missing)

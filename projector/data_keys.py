@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from ledger.domain.identifiers import partition_of
+from ledger.event_log import genesis
 from ledger.event_log.port import Topic
 from ledger.sealing.records import read_record_key
 from projector.logs import say
 from projector.metrics import Metrics
 from projector.read_model import keys
 from projector.read_model.port import ReadModel
-from projector.reading import GENESIS_KEY, LogRecord
+from projector.reading import LogRecord
 from projector.session import Cursor, Session
 
 CHUNK_RECORDS: Final = 1_000
@@ -43,7 +44,7 @@ class DataKeyCopy(Session):
 
     async def _work(self, records: Sequence[LogRecord]) -> None:
         for at in range(0, len(records), CHUNK_RECORDS):
-            if self._ended or self._doubted or self.position is None:
+            if self.ended or self._doubted or self.position is None:
                 return
             chunk = records[at : at + CHUNK_RECORDS]
             end = chunk[-1].offset + 1
@@ -61,7 +62,7 @@ class DataKeyCopy(Session):
         """Values by their key in the store, the last one of each."""
         values = {}
         for record in records:
-            if record.key == GENESIS_KEY:
+            if record.key == genesis.RECORD_KEY:
                 continue
             name = self._name(record.key)
             if name is None:

@@ -100,6 +100,8 @@ class LevelWatch:
     def _compare(
         self, mark: LevelMark, standing: Standing, fold: Projection, position: int
     ) -> None:
+        if fold.ended:
+            return
         label = str(mark.partition)
         self._metrics.lag.labels(label).set(mark.end - standing.position)
         age_ms = max(0, mark.at_ms - standing.level_at_ms)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from ledger.event_log.port import EventLog, ForeignLog, LogError, Topic, Topics
@@ -106,8 +107,9 @@ class Projector:
             )
         finally:
             self._stage = "stopping"
-            async with asyncio.timeout(_CLOSE_S):
-                await self._slot.give_back()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_S):
+                    await self._slot.give_back()
 
     def _open_session(self, name: str, partition: int, cursor: Cursor) -> Session:
         if self._topics[name] is Topic.LICENSE_DATA_KEYS:

@@ -220,16 +220,17 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # it comes wi
 
     async def _end_sessions(self) -> None:
         """End all sessions, each after the call that it is in."""
-        tasks = list(self._tasks.values())
-        for session in self._sessions.values():
-            session.end()
-            self._metrics.forget(session.partition)
+        tasks, sessions = list(self._tasks.values()), list(self._sessions.values())
         self._sessions.clear()
         self._tasks.clear()
+        for session in sessions:
+            session.end()
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=_REVOKE_TIMEOUT_S)
             for task in late:
                 task.cancel()
+        for session in sessions:
+            self._metrics.forget(session.partition)
 
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
         """Close the consumer; a static member's partitions stay its own until its session ends."""

@@ -98,7 +98,7 @@ class Projection(Session):
         if not self._recognized:
             records = self._recognize(records)
         for at in range(0, len(records), CHUNK_RECORDS):
-            if self._ended or self._doubted:
+            if self.ended or self._doubted:
                 return
             if not await self._fold(records[at : at + CHUNK_RECORDS]):
                 return

@@ -8,9 +8,8 @@ from typing import Final, Protocol
 
 from ledger.domain.events import ActivationRequested, DeactivationRequested, Event
 from ledger.domain.identifiers import is_id, partition_of
+from ledger.event_log import genesis
 from ledger.event_log.codec import UnknownRulesError, decode
-
-GENESIS_KEY: Final = b"genesis"
 
 ROUTES_MAX: Final = 100_000
 """Record keys whose license is kept at hand."""
@@ -91,7 +90,7 @@ class Reader:
 
     def _route(self, key: bytes | None) -> str | None:
         """License of a record's key; None where no check would ever look for it here."""
-        if key == GENESIS_KEY:
+        if key == genesis.RECORD_KEY:
             return GENESIS
         try:
             text = (key or b"").decode("ascii")

@@ -47,7 +47,7 @@ class Session(ABC):
     """Inbox, task and fate of one assigned partition.
 
     `position`: the next offset that the store is to get, None while that isn't known.
-    `stopped`: why it is projected no more, None while it is.
+    `stopped`: why it is projected no more, None while it is. `ended`: it is somebody else's.
     """
 
     topic: str
@@ -61,20 +61,20 @@ class Session(ABC):
         self._metrics = metrics
         self._inbox: deque[Sequence[LogRecord]] = deque()
         self._news = asyncio.Event()
-        self._ended = False
+        self.ended = False
         self._doubted = False
         self._retry_s = RETRY_FIRST_S
 
     def offer(self, records: Sequence[LogRecord]) -> None:
         """Take records in, in order."""
-        if self.stopped is None and not self._ended:
+        if self.stopped is None and not self.ended:
             self._inbox.append(records)
             self.queued += len(records)
             self._news.set()
 
     def end(self) -> None:
         """Stop after the call under way: the partition is somebody else's."""
-        self._ended = True
+        self.ended = True
         self._news.set()
 
     def doubt(self) -> None:
@@ -100,7 +100,7 @@ class Session(ABC):
 
         Returns in order; what it raises (memory, I/O) ends the process.
         """
-        while not self._ended and self.stopped is None:
+        while not self.ended and self.stopped is None:
             try:
                 if self.position is None or self._doubted:
                     await self._locate()

@@ -17,9 +17,9 @@ from typing import Final
 from projector.logs import say
 from projector.read_model.port import ReadModel, ReadModelUnavailableError
 
-HELD_MS: Final = 3_000
-RENEW_S: Final = 0.5
-TAKE_LIMIT_S: Final = 10.0
+HELD_MS: Final = 2_000
+RENEW_S: Final = 0.4
+TAKE_LIMIT_S: Final = 4.0
 _TRY_S: Final = 0.2
 
 _log: Final = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class SlotLock:
         self._owner = secrets.token_hex(16)
 
     async def take(self) -> None:
-        """Take the lock; one that a killed process left behind expires within 3 s."""
+        """Take the lock; one that a killed process left behind expires within 2 s."""
         deadline = time.monotonic() + TAKE_LIMIT_S
         waiting = False
         while not await self._model.hold(self._key, self._owner, HELD_MS):
