@@ -6,6 +6,7 @@ ledger; the pepper in it must be kept with every copy (docs/operations/local.md)
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -184,7 +185,7 @@ def socket_path(folder: DataFolder) -> Path:
     if len(os.fsencode(directory)) > _SOCKET_PATH_BYTES_MAX - 40:
         directory = Path("/tmp") / directory.name  # noqa: S108 - owner and mode are checked below
     _make_own(directory)
-    name = secrets.token_hex(6)
+    name = hashlib.blake2b(os.fsencode(folder.root), digest_size=8).hexdigest()
     return directory / f"{name}.sock"
 
 

@@ -93,6 +93,8 @@ def config_text(these: Programs) -> str:
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         run=_escaped(str(these.folder.run)),
         logs=_escaped(str(these.folder.logs)),
+        # Supervisor fills these in twice.
+        process_logs=_escaped(_escaped(str(these.folder.logs))),
         socket=_escaped(str(these.socket)),
         kafka_command=_command(kafka.run_argv(these.broker)),
         redis_a_command=_command(redis.run_argv(these.replicas[0])),

@@ -111,7 +111,10 @@ class _UnixTransport(xmlrpc.client.Transport):
     def make_connection(self, host: object) -> http.client.HTTPConnection:
         """Connect to the socket, whatever the host is called."""
         del host
-        return _UnixConnection(self._socket_path, self._timeout_s)
+        connection = _UnixConnection(self._socket_path, self._timeout_s)
+        # Where `close` looks for it.
+        self._connection = ("localhost", connection)
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):

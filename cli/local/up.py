@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.local import folder as folders
-from cli.local import processes, programs, supervision
+from cli.local import kafka, processes, programs, supervision
 from cli.local.folder import DataFolder
 from cli.local.lock import locked
 from cli.local.orphans import end_orphans
@@ -22,6 +22,7 @@ from cli.local.programs import Programs
 from cli.local.screen import Screen
 from cli.local.stopping import stop
 from cli.local.supervision import State, Supervisor, SupervisorUnavailable, Told
+from ledger.event_log.port import AppendRefused, AppendUnknown, LogUnavailable
 
 START_LIMIT_S: Final = 90.0
 _LOOK_EVERY_S: Final = 0.2
@@ -69,6 +70,7 @@ class _Run:
         self._self: Process | None = None
         self._ids: dict[str, int] = {}
         self._given_up: set[str] = set()
+        self._trouble = "the broker does not answer"
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -134,7 +136,7 @@ class _Run:
 
     async def _get_ready(self, shown: list[Part], ledger: Mapping[str, str]) -> None:
         deadline = time.monotonic() + START_LIMIT_S
-        initializing = asyncio.ensure_future(self._order.initialize(ledger))
+        initializing = asyncio.ensure_future(self._initialize(ledger))
         try:
             while True:
                 words = await self._look(shown)
@@ -148,6 +150,18 @@ class _Run:
                 await asyncio.sleep(_LOOK_EVERY_S)
         finally:
             initializing.cancel()
+
+    async def _initialize(self, ledger: Mapping[str, str]) -> None:
+        """Make topics and genesis as soon as the broker answers; it may be started twice."""
+        assert self._programs is not None  # noqa: S101 - set before
+        port = self._programs.broker.port
+        while True:
+            if await asyncio.to_thread(kafka.is_ready, port):
+                try:
+                    return await self._order.initialize(ledger)
+                except (LogUnavailable, AppendRefused, AppendUnknown) as error:
+                    self._trouble = str(error)
+            await asyncio.sleep(_LOOK_EVERY_S)
 
     async def _look(self, shown: list[Part]) -> dict[str, str]:
         told = await asyncio.to_thread(self._told)
@@ -175,7 +189,7 @@ class _Run:
     def _too_late(self, shown: list[Part], words: Mapping[str, str]) -> str:
         late = [part for part in shown if words.get(part.name) != READY]
         if not late:
-            return f"topics and genesis were not made within {START_LIMIT_S:.0f} s"
+            return f"no topics and genesis within {START_LIMIT_S:.0f} s: {self._trouble}"
         named = ", ".join(f"{part.title} ({words.get(part.name)})" for part in late)
         last = self._last_lines(late[0].name)
         return (
