@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -18,9 +19,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from cli.local.ports import free_ports
 from ledger.domain.identifiers import Pepper
 from ledger.event_log import genesis
-from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.kafka import KafkaLog, create_topics
 from ledger.event_log.port import Topic, Topics
-from ledger.event_log.topics import create_topics
 from projector.read_model.keys import Keys
 from projector.views.documents import Head, read_head
 from tests.activity import Activity, Appendable, Record, append
@@ -61,6 +61,10 @@ class ProjectorProcess(Server):
         found = [line.rpartition(" ")[2] for line in lines if line.startswith(name)]
         assert found, name
         return sum(float(value) for value in found)
+
+    def terminate(self) -> None:
+        """Ask it to end (SIGTERM), without waiting."""
+        os.kill(self.pid, signal.SIGTERM)
 
     def exit_code(self, *, timeout_s: float = LIMIT_S) -> int:
         """Wait until it has ended by itself."""

@@ -191,6 +191,8 @@ def _incarnations(log: _Log) -> None:
     log.ask(key, issued(1, license_=license_), "issue")
     log.ask(key, _activation(key, "host-1"), "first life")
     log.ask(key, _activation(key, "host-2"), "refused in the first life")
+    log.ask("ENDED", issued(1, license_=license_of("ENDED")), "issue")
+    log.ask("ENDED", Revoked(), "revoke")
     log.ask(key, Revoked(), "revoke")
     log.ask(key, _activation(key, "host-1"), "in between")
     log.ask(key, Revoked(), "revoke twice")

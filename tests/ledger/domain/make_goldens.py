@@ -15,7 +15,7 @@ from ledger.event_log.codec import UndecodableError, decode
 from ledger.event_log.port import Record
 from projector.read_model.memory import MemoryReadModel
 from projector.views.documents import verdict_document
-from tests.ledger.domain.golden_log import GOLDEN, golden_log, read_log
+from tests.ledger.domain.golden_log import GOLDEN, Line, golden_log, read_log
 from tests.ledger.domain.golden_records import folded, identity, other_records, unfolded
 from tests.ledger.domain.replica import Replica
 from tests.projector.in_memory import project
@@ -40,6 +40,11 @@ def verdict_lines(log: list[Record]) -> str:
     return "".join(
         f"{offset} {verdict_document(verdict).decode()}\n" for offset, verdict in verdicts_of(log)
     )
+
+
+def log_lines(log: list[Line]) -> str:
+    """Give a line a record of the log."""
+    return "".join(_line(line) for line in log)
 
 
 def state_lines(model: MemoryReadModel) -> str:
@@ -90,7 +95,7 @@ def main() -> None:
     keys = {name: record.key.decode() for name, record in other_records().items()}
     _write(GOLDEN / "record-keys.json", json.dumps(keys, indent=2) + "\n")
     _write(GOLDEN / "identity.json", json.dumps(identity(), indent=2) + "\n")
-    lines = "".join(_line(line) for line in golden_log())
+    lines = log_lines(golden_log())
     log = read_log(lines)
     _write(GOLDEN / "log.jsonl", lines)
     _write(GOLDEN / "verdicts.jsonl", verdict_lines(log))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -13,9 +14,9 @@ SCHEMAS = Path(__file__).parents[3] / "docs/format/schemas"
 
 
 @cache
-def _registry() -> Registry[object]:
+def _registry() -> Registry[Any]:
     found = [json.loads(path.read_text()) for path in sorted(SCHEMAS.glob("*.json"))]
-    return Registry[object]().with_resources(
+    return Registry[Any]().with_resources(
         [(schema["$id"], Resource.from_contents(schema)) for schema in found]
     )
 

@@ -87,9 +87,9 @@ def test_one_wrong_clock_of_three_moves_now_no_further_than_the_right_ones(
         assert right <= now.time_ms <= right + apart
 
 
-@pytest.mark.parametrize(("apart", "alarming"), [(0, False), (5_000, False), (5_001, True)])
-def test_clocks_more_than_five_seconds_apart_alarm(apart: int, alarming: bool) -> None:
-    assert producer_now(10**12, [10**12 + apart]).alarming == alarming
+def test_clocks_more_than_five_seconds_apart_alarm() -> None:
+    apart = [producer_now(10**12, [10**12 + ms]).alarming for ms in (0, 5_000, 5_001)]
+    assert apart == [False, False, True]
 
 
 @given(TIMES)
@@ -106,5 +106,5 @@ def test_a_time_of_another_zone_is_read_too() -> None:
 
 @pytest.mark.parametrize("text", ["2019-11-05T08:00:00", "yesterday", ""])
 def test_a_time_without_an_offset_is_none(text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"offset|isoformat"):
         from_rfc3339(text)
