@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cli.connection import new_log
 from ledger.event_log import genesis
-from ledger.event_log.kafka import create_topics
 from ledger.event_log.port import Topics
+from ledger.event_log.topics import create_topics
 from ledger.settings import Settings
 
 

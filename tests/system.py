@@ -22,8 +22,9 @@ from redis import Redis
 
 from cli.local.ports import free_ports
 from ledger.event_log.genesis import Genesis, initialize
-from ledger.event_log.kafka import KafkaLog, create_topics
+from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic
+from ledger.event_log.topics import create_topics
 from ledger.settings import Settings, read_settings
 from projector.read_model.keys import Keys
 from projector.views.documents import read_head

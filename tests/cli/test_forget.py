@@ -19,9 +19,10 @@ from cli.forget import (
 from cli.local.ports import free_ports
 from ledger.domain.identifiers import Pepper, license_id, partition_of, slug_id
 from ledger.event_log.genesis import initialize
-from ledger.event_log.kafka import KafkaLog, create_topics
+from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import EventLog, ForeignLog, Topics
+from ledger.event_log.topics import create_topics
 from ledger.sealing.erasure import Erasure
 from ledger.sealing.key_ring import KeyRing
 from ledger.sealing.records import ERASED

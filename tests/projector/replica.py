@@ -19,8 +19,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from cli.local.ports import free_ports
 from ledger.domain.identifiers import Pepper
 from ledger.event_log import genesis
-from ledger.event_log.kafka import KafkaLog, create_topics
+from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic, Topics
+from ledger.event_log.topics import create_topics
 from projector.read_model.keys import Keys
 from projector.views.documents import Head, read_head
 from tests.activity import Activity, Appendable, Record, append

@@ -11,8 +11,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from ledger.domain.identifiers import Pepper
 from ledger.event_log.genesis import initialize, verify
-from ledger.event_log.kafka import KafkaLog, create_topics
+from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic, Topics
+from ledger.event_log.topics import create_topics
 from ledger.sealing.erasure import erase
 from ledger.sealing.key_ring import KeyRing
 from ledger.sealing.records import decode

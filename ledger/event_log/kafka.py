@@ -1,0 +1,256 @@
+"""The log in Kafka. Bounded in time whatever the broker does: stopped, dead, frozen or slow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+
+from ledger.event_log.port import (
+    APPEND_TIMEOUT_S,
+    IN_FLIGHT_MAX,
+    READ_TIMEOUT_S,
+    Appended,
+    AppendRefused,
+    Headers,
+    LogUnavailable,
+    LostRecords,
+    MissingTopic,
+    Record,
+    TooManyAppends,
+    Topic,
+    Topics,
+    check_size,
+    check_tombstone,
+)
+from ledger.event_log.producer import Producer
+
+STALLED_S: Final = 10.0
+"""A reading to which nothing arrives for this long ends with LogUnavailable."""
+_BATCH_RECORDS: Final = 2_000
+_FETCH_BYTES: Final = 4 * 1024 * 1024
+_POLL_MS: Final = 200
+_RETRY_S: Final = 0.1
+_RETRY_MAX_S: Final = 1.0
+_TROUBLE: Final = (KafkaError, OSError, TimeoutError)
+
+
+class KafkaLog:
+    """An `EventLog` in Kafka (`ledger.event_log.port`). Use it in one event loop, then `close`."""
+
+    def __init__(self, bootstrap: str, topics: Topics | None = None) -> None:
+        self._bootstrap = bootstrap
+        self._topics = topics or Topics()
+        self._producer: Producer | None = None
+        self._replacing: asyncio.Task[None] | None = None
+        self._unreachable = False
+        self._in_flight = 0
+        self._asker: AIOKafkaConsumer | None = None
+        self._asking = asyncio.Lock()
+        self._closed = False
+
+    async def append(
+        self,
+        topic: Topic,
+        partition: int,
+        *,
+        key: bytes,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> Appended:
+        """See `EventLog.append`."""
+        check_tombstone(topic, value)
+        check_size(key=key, value=value, headers=headers)
+        if self._in_flight >= IN_FLIGHT_MAX:
+            msg = f"{IN_FLIGHT_MAX} appends have no outcome yet; try again when some have"
+            raise TooManyAppends(msg)
+        self._in_flight += 1
+        try:
+            deadline = asyncio.get_running_loop().time() + APPEND_TIMEOUT_S
+            producer = self._producer
+            if producer is None or producer.condemned:
+                producer = await self._new_producer()
+            left_s = deadline - asyncio.get_running_loop().time()
+            return await producer.append(topic, partition, key, value, headers, left_s)
+        finally:
+            self._in_flight -= 1
+            if self._producer is not None and self._producer.condemned:
+                self._replace()
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        """See `EventLog.ends`."""
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S), self._asking:
+                asker = await self._reached_asker()
+                partitions = await self._partitions(asker, topic)
+                found = await asker.end_offsets(partitions)
+        except _TROUBLE:
+            await self._drop_asker()
+            msg = "the broker does not tell the log's ends"
+            raise LogUnavailable(msg) from None
+        return {one.partition: int(offset) for one, offset in found.items()}
+
+    async def read(
+        self, topic: Topic, partition: int, *, start: int, stop: int | None = None
+    ) -> AsyncIterator[Sequence[Record]]:
+        """See `EventLog.read`."""
+        end = (await self.ends(topic)).get(partition)
+        if end is None:
+            msg = f"{self._topics.name(topic)} has no partition {partition}"
+            raise MissingTopic(msg)
+        end = end if stop is None else min(stop, end)
+        if start >= end:
+            return
+        consumer = self._consumer()
+        where = TopicPartition(self._topics.name(topic), partition)
+        try:
+            async with asyncio.timeout(STALLED_S):
+                await consumer.start()
+            consumer.assign([where])
+            consumer.seek(where, start)
+            async for batch in _batches(consumer, where, start, end):
+                if not topic.compacted:
+                    start = _contiguous(batch, start)
+                yield batch
+        except OffsetOutOfRangeError:
+            msg = f"{where.topic}, partition {partition}: there is no record at {start} any more"
+            raise LostRecords(msg) from None
+        except _TROUBLE:
+            msg = f"{where.topic}, partition {partition}: nothing arrives"
+            raise LogUnavailable(msg) from None
+        finally:
+            await _stop(consumer)
+
+    async def close(self) -> None:
+        """See `EventLog.close`."""
+        self._closed = True
+        if self._replacing is not None:
+            self._replacing.cancel()
+            await asyncio.wait((self._replacing,))
+        if self._producer is not None:
+            self._producer.condemn()
+            await self._producer.disposed()
+        await self._drop_asker()
+
+    async def _new_producer(self) -> Producer:
+        """Wait for a producer that is on its way; refuse at once while no broker is in reach."""
+        self._replace()
+        assert self._replacing is not None  # noqa: S101 - `_replace` has set it
+        if not self._unreachable:
+            await asyncio.wait((self._replacing,), timeout=APPEND_TIMEOUT_S / 2)
+        producer = self._producer
+        if producer is None or producer.condemned:
+            msg = "the broker can't be reached; nothing was sent"
+            raise AppendRefused(msg)
+        return producer
+
+    def _replace(self) -> None:
+        """See to it that a new producer is on its way."""
+        if self._closed:
+            msg = "the log is closed"
+            raise AppendRefused(msg)
+        if self._replacing is None or self._replacing.done():
+            self._replacing = asyncio.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        """Start a new producer, trying until it is there."""
+        pause_s = _RETRY_S
+        while self._producer is None or self._producer.condemned:
+            try:
+                self._producer = await Producer.start(self._bootstrap, self._topics)
+            except _TROUBLE:
+                self._unreachable = True
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _RETRY_MAX_S)
+        self._unreachable = False
+
+    async def _reached_asker(self) -> AIOKafkaConsumer:
+        """Return the consumer that asks for offsets."""
+        if self._asker is None:
+            asker = self._consumer()
+            try:
+                await asker.start()
+            except BaseException:
+                await _stop(asker)
+                raise
+            self._asker = asker
+        return self._asker
+
+    async def _partitions(self, asker: AIOKafkaConsumer, topic: Topic) -> list[TopicPartition]:
+        """Return the topic's partitions; asking for the offsets of a missing one never ends."""
+        name = self._topics.name(topic)
+        client = asker._client  # noqa: SLF001 - no public way to ask without a subscription
+        known = client.cluster.partitions_for_topic(name)
+        if known is None:
+            known = (await client.fetch_all_metadata()).partitions_for_topic(name)
+            if known is None:
+                msg = f"{name} is not there; `ledger init` makes it"
+                raise MissingTopic(msg)
+            await client.add_topic(name)
+        return [TopicPartition(name, partition) for partition in sorted(known)]
+
+    async def _drop_asker(self) -> None:
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            await _stop(asker)
+
+    def _consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            request_timeout_ms=int(STALLED_S * 1000),
+            retry_backoff_ms=50,
+            fetch_max_wait_ms=_POLL_MS,
+        )
+
+
+async def _batches(
+    consumer: AIOKafkaConsumer, where: TopicPartition, start: int, end: int
+) -> AsyncIterator[list[Record]]:
+    """Yield the records of [start, end); raises TimeoutError when they stop coming."""
+    loop = asyncio.get_running_loop()
+    arrived = loop.time()
+    while start < end:
+        got = await consumer.getmany(where, timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
+        position = await consumer.position(where)
+        if position > start:
+            arrived, start = loop.time(), position
+        elif loop.time() - arrived > STALLED_S:
+            raise TimeoutError
+        records = [_record(one) for one in got.get(where, ()) if one.offset < end]
+        if records:
+            yield records
+
+
+def _record(message: object) -> Record:
+    return Record(
+        partition=message.partition,  # type: ignore[attr-defined]
+        offset=message.offset,  # type: ignore[attr-defined]
+        timestamp_ms=message.timestamp,  # type: ignore[attr-defined]
+        key=message.key,  # type: ignore[attr-defined]
+        value=message.value,  # type: ignore[attr-defined]
+        headers=tuple(message.headers),  # type: ignore[attr-defined]
+    )
+
+
+def _contiguous(batch: Sequence[Record], start: int) -> int:
+    """Return the offset after the batch; raises LostRecords where one is missing."""
+    for record in batch:
+        if record.offset != start:
+            msg = f"partition {record.partition}: after {start - 1} comes {record.offset}"
+            raise LostRecords(msg)
+        start += 1
+    return start
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(1.0):
+            await consumer.stop()

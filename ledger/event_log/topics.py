@@ -1,0 +1,86 @@
+"""Making the topics in Kafka, as docs/format.md ("Topics") has them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from ledger.event_log.port import LogUnavailable, MissingTopic, Topic, Topics
+
+CREATE_TIMEOUT_S: Final = 30.0
+_COMPACTION_LAG_MS: Final = 24 * 3600 * 1000
+_TOMBSTONES_KEPT_MS: Final = 10 * 366 * 24 * 3600 * 1000
+"""A replica that is older than a tombstone's end would never see the erasure, and undo it."""
+_ALREADY_THERE: Final = 36
+
+
+async def create_topics(
+    bootstrap: str, *, partitions: int, topics: Topics | None = None, replication: int = 1
+) -> None:
+    """Make what is missing, and compare what is there: N is fixed for the ledger's life.
+
+    Raises MissingTopic where a topic has another number of partitions, LogUnavailable when the
+    broker does not answer or refuses.
+    """
+    names = topics or Topics()
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        async with asyncio.timeout(CREATE_TIMEOUT_S):
+            await admin.start()
+            wanted = [_new(topic, names, partitions, replication) for topic in Topic]
+            made = await admin.create_topics(wanted)
+            for name, code, *why in made.topic_errors:
+                if code not in {0, _ALREADY_THERE}:
+                    msg = f"the broker did not make {name}: {why[0] if why else code}"
+                    raise LogUnavailable(msg)
+            await _compare(admin, names, partitions)
+    except (KafkaError, OSError, TimeoutError):
+        msg = f"no broker at {bootstrap} makes topics within {CREATE_TIMEOUT_S:.0f} s"
+        raise LogUnavailable(msg) from None
+    finally:
+        await admin.close()
+
+
+async def _compare(admin: AIOKafkaAdminClient, names: Topics, partitions: int) -> None:
+    """Wait until the broker tells of every topic, and see that each has its partitions."""
+    wanted = {names.name(topic): topic.partition_count(partitions) for topic in Topic}
+    found: dict[str, int] = {}
+    while wanted.keys() - found.keys():
+        described = await admin.describe_topics(list(wanted))
+        found = {one["topic"]: len(one["partitions"]) for one in described if one["partitions"]}
+        await asyncio.sleep(0.05)
+    for name, count in wanted.items():
+        if found[name] != count:
+            msg = (
+                f"{name} has {found[name]} partitions, and LEDGER_PARTITIONS asks for {count}: "
+                "the number is fixed for the ledger's life; set it to what the topic has"
+            )
+            raise MissingTopic(msg)
+
+
+def _new(topic: Topic, names: Topics, partitions: int, replication: int) -> NewTopic:
+    config = {
+        "message.timestamp.type": "LogAppendTime",
+        "min.insync.replicas": str(min(2, replication)),
+        "unclean.leader.election.enable": "false",
+    }
+    if topic.compacted:
+        config["cleanup.policy"] = "compact"
+        config["max.compaction.lag.ms"] = str(_COMPACTION_LAG_MS)
+        config["segment.ms"] = str(_COMPACTION_LAG_MS)
+        config["delete.retention.ms"] = str(_TOMBSTONES_KEPT_MS)
+    else:
+        config["retention.ms"] = "-1"
+        config["retention.bytes"] = "-1"
+    if replication == 1:
+        # With one copy only, an acknowledgement means that it is on the disk.
+        config["flush.messages"] = "1"
+    return NewTopic(
+        name=names.name(topic),
+        num_partitions=topic.partition_count(partitions),
+        replication_factor=replication,
+        topic_configs=config,
+    )
