@@ -78,6 +78,12 @@ class Problem(Exception):
         """Code of the error."""
         return self.error.code
 
+    def at(self, position: str) -> Problem:
+        """Return the same problem with the position at which it was decided."""
+        self.headers["Ledger-Position"] = position
+        self.meta["position"] = position
+        return self
+
     def document(self, request_id: str) -> bytes:
         """Body of the answer."""
         return _encoder.encode({"meta": {"id": request_id, **self.meta}, "errors": [self.error]})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 
@@ -81,7 +81,7 @@ class Link:
 
     async def publications(
         self, channels: Sequence[str]
-    ) -> AsyncIterator[tuple[bytes, bytes] | None]:
+    ) -> AsyncGenerator[tuple[bytes, bytes] | None]:
         """Messages of the channels as (channel, message), first None once all are subscribed.
 
         Raises `Away` when the connection is lost: what was published meanwhile is lost too.

@@ -17,6 +17,7 @@ from api.passing import Passing
 from api.problems import Problem, unavailable
 from api.redis_link import Away, Link
 from api.standing import Standing, highest_seen, in_order
+from ledger.domain.identifiers import partition_of
 from projector.read_model import keys
 from projector.read_model.keys import Keys
 from projector.views.documents import Head, read_head
@@ -148,29 +149,45 @@ class Replicas:
         """The replicas' clocks now, those that were looked at lately."""
         return [standing.now_ms for standing in self.standings if standing.has_clock]
 
+    def partition_of(self, id_: str) -> int:
+        """Partition of a license or machine id."""
+        return partition_of(id_, self.partitions)
+
     def can_check(self, partition: int) -> bool:
         """Whether checks of the partition can be answered, from however old a state."""
         return any(standing.has_level(partition) for standing in self.standings)
 
-    async def read(self, partition: int, names: Names, extra: Sequence[str] = ()) -> Reading:
+    async def read(
+        self,
+        partition: int,
+        names: Names,
+        extra: Sequence[str] = (),
+        *,
+        absent: Callable[[Sequence[bytes | None]], bool] | None = None,
+    ) -> Reading:
         """Read from the replica that is best for it, else from the next; never "not there".
 
-        Raises a 503 `Problem` where no replica can be read.
+        Values that are `absent` are looked for on the other replica too, if that answers: the
+        higher position wins. Raises a 503 `Problem` where no replica can be read.
         """
         highest = highest_seen(self.standings, partition)
-        fallback: Reading | None = None
+        best: Reading | None = None
         for standing in in_order(self.standings, partition)[:TRIES]:
+            if best is not None and not standing.reachable:
+                break
             serving = standing.in_service(partition)
             reading = await self._try(standing.name, partition, names, extra)
             if reading is None:
                 continue
-            if serving and not reading.behind:
-                return reading
-            if fallback is None or reading.position > fallback.position:
-                fallback = reading
-        if fallback is None:
+            if not serving or reading.behind:
+                reading = replace(reading, behind=reading.position < highest)
+            if best is None or reading.position >= best.position:
+                best = reading
+            if not best.behind and (absent is None or not absent(best.values)):
+                return best
+        if best is None:
             raise _nobody()
-        return replace(fallback, behind=fallback.position < highest)
+        return best
 
     async def read_at(self, standing: Standing, partition: int, names: Names) -> Reading:
         """Read from this replica. Raises a 503 `Problem`."""

@@ -122,6 +122,16 @@ def check_scope(scope: ScopeBody) -> None:
             )
 
 
+def check_key_size(key: str) -> None:
+    """Hold the limit of a key that is checked; raises a 400 `Problem`."""
+    if len(key.encode()) > SECRET_BYTES_MAX:
+        raise malformed(
+            "VALUE_TOO_LONG",
+            f"A key has at most {SECRET_BYTES_MAX} bytes in UTF-8.",
+            pointer("/meta/key"),
+        )
+
+
 def check_secret(text: str, path: str, what: str) -> None:
     """Hold the limits of a key or a fingerprint; raises a 422 `Problem`."""
     if not text:

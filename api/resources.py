@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Raw, Struct
 
-from api.bodies import Nonce, ScopeBody
+from api.bodies import ValidateKeyMeta, ValidateMeta
 from api.checks import Answer
 from api.requests import MachineRequest
 from ledger.domain.clocks import rfc3339
@@ -54,32 +54,41 @@ def document(resource: bytes) -> bytes:
     return b'{"data":' + resource + b"}"
 
 
+class Said(Struct, frozen=True, kw_only=True):
+    """From which state of the ledger a check was answered: where, how old, by whom.
+
+    `frozen`: the license stands as it was before a record that could not be folded.
+    """
+
+    position: str
+    age_ms: int
+    source: str
+    frozen: bool = False
+
+
 def check_document(
     answer: Answer,
     resource: bytes | None,
     *,
-    scope: ScopeBody,
-    nonce: Nonce | UnsetType,
+    asked: ValidateMeta | ValidateKeyMeta,
     now_ms: int,
-    position: str,
-    age_ms: int,
-    source: str,
-    frozen: bool,
+    said: Said,
 ) -> bytes:
-    """Document of a check: what was found, and from which state of the ledger it was said."""
+    """Document of a check: what was found, with what was asked for, and who said so."""
     meta: dict[str, object] = {
         "ts": rfc3339(now_ms),
         "valid": answer.valid,
         "detail": answer.detail,
         "code": answer.code,
-        "scope": scope,
-        "position": position,
-        "ageMs": age_ms,
-        "source": source,
+        "scope": asked.scope,
+        "nonce": asked.nonce,
+        "position": said.position,
+        "ageMs": said.age_ms,
+        "source": said.source,
     }
-    if nonce is not UNSET:
-        meta["nonce"] = nonce
-    if frozen:
+    if asked.nonce is UNSET:
+        del meta["nonce"]
+    if said.frozen:
         meta["frozen"] = True
     return b'{"meta":' + _encoder.encode(meta) + b',"data":' + (resource or b"null") + b"}"
 

@@ -133,6 +133,19 @@ class Standing:
             and self._level_at_ms[partition] >= self._out_since_ms[partition]
         )
 
+    @property
+    def serving(self) -> int:
+        """How many partitions it serves."""
+        return sum(self.in_service(partition) for partition in range(self.partitions))
+
+    @property
+    def oldest_ms(self) -> int | None:
+        """Age of its oldest partition; None where one never was level, or it does not answer."""
+        partitions = range(self.partitions)
+        if not all(self.has_level(partition) for partition in partitions):
+            return None
+        return max(self.age_ms(partition) for partition in partitions)
+
     def highest(self, partition: int) -> int:
         """Return the highest position ever seen of it."""
         return self._highest[partition]

@@ -1,0 +1,112 @@
+"""Checks: one read of the license and the machines in question, and the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from api import checks
+from api.bodies import ValidateKeyMeta, ValidateMeta
+from api.catalog import Catalog
+from api.checks import Answer, Scope
+from api.clock import Clock
+from api.metrics import Metrics
+from api.problems import unavailable
+from api.replicas import Reading, Replicas
+from api.resources import Said, check_document, license_resource
+from ledger.domain.identifiers import Pepper, machine_id, partition_of
+from ledger.domain.license import License, Machine
+from projector.read_model.keys import Keys
+from projector.views.documents import read_answer, read_license, read_machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A check's answer at `now_ms`; the live license and its document, None where there is none."""
+
+    answer: Answer
+    now_ms: int
+    reading: Reading
+    license: License | None
+    document: bytes
+
+
+class Checker:
+    """Answers checks from the replicas."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        pepper: Pepper,
+        clock: Clock,
+        replicas: Replicas,
+        metrics: Metrics,
+    ) -> None:
+        self._catalog = catalog
+        self._pepper = pepper
+        self._clock = clock
+        self._replicas = replicas
+        self._metrics = metrics
+
+    async def check(self, license_: str, scope: Scope) -> Check:
+        """Check the license with this id.
+
+        Raises a 503 `Problem` where no replica can be read, or where the one that can is behind
+        and the answer would rest on what it may lack.
+        """
+        partition = partition_of(license_, self._replicas.partitions)
+        fingerprints = scope.wanted or ()
+        machines = [machine_id(self._pepper, license_, each) for each in fingerprints]
+
+        def names(keys: Keys) -> list[str]:
+            return [keys.license(license_), *(keys.machine(each) for each in machines)]
+
+        def absent(values: Sequence[bytes | None]) -> bool:
+            return self._judged(values, scope)[0].rests_on_absence
+
+        reading = await self._replicas.read(partition, names, absent=absent)
+        answer, found, now_ms = self._judged(reading.values, scope)
+        if reading.behind and answer.rests_on_absence:
+            raise unavailable(
+                "The replica that answers is behind, so it can't say what is not there. "
+                "Repeat after a second.",
+                code="REPLICA_BEHIND",
+            )
+        self._metrics.checks.labels(answer.code, reading.source).inc()
+        return Check(
+            answer=answer,
+            now_ms=now_ms,
+            reading=reading,
+            license=found,
+            document=reading.values[0] or b"",
+        )
+
+    def _judged(
+        self, values: Sequence[bytes | None], scope: Scope
+    ) -> tuple[Answer, License | None, int]:
+        document, *machine_documents = values
+        now_ms = self._clock.check_ms
+        found = None if document is None else read_license(document)
+        if found is None or found.status != "live" or found.account != self._catalog.account:
+            return checks.NOT_FOUND, None, now_ms
+        machines: list[Machine | None] = [
+            None if each is None else read_machine(each) for each in machine_documents
+        ]
+        return checks.check(found, machines, scope, now_ms), found, now_ms
+
+    def answered(self, check: Check, asked: ValidateMeta | ValidateKeyMeta, key: str) -> bytes:
+        """Document of a check's answer; `key` is shown as the license's."""
+        reading, found = check.reading, check.license
+        said = Said(
+            position=f"{self._catalog.ledger}:{reading.partition}.{reading.position - 1}",
+            age_ms=reading.age_ms,
+            source=reading.source,
+            frozen=found is not None and found.frozen_at is not None,
+        )
+        resource = None
+        if found is not None:
+            resource = license_resource(
+                read_answer(check.document), found, key=key, now_ms=check.now_ms, validated=True
+            )
+        return check_document(check.answer, resource, asked=asked, now_ms=check.now_ms, said=said)

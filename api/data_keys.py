@@ -1,0 +1,88 @@
+"""Data keys, as the replica holds them right now: to seal what is written, to open what is read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from api.catalog import Catalog
+from api.replicas import Replicas
+from api.resources import HIDDEN_KEY
+from api.verdicts import Verdicts
+from ledger.domain.identifiers import partition_of
+from ledger.domain.license import License
+from ledger.event_log.port import LogError
+from ledger.sealing.data_key import DataKey, SealBrokenError, dk_of
+from ledger.sealing.sealer import Sealer
+from projector.read_model import keys
+
+YOUNG_MS: Final = 10_000
+LOOK_S: Final = 0.025
+LOOKS: Final = 20
+
+
+class StoredKeys:
+    """Reads sealed data keys from the replicas."""
+
+    def __init__(self, replicas: Replicas) -> None:
+        self._replicas = replicas
+
+    async def __call__(self, license_: str, dk: str) -> bytes | None:
+        """Value of a data key's record; empty where it was erased, None where it is not known."""
+        partition = partition_of(license_, self._replicas.partitions)
+        name = keys.data_key(partition, license_, dk)
+        reading = await self._replicas.read(partition, lambda _: (), (name,))
+        [value] = reading.values
+        return value
+
+
+class DataKeys:
+    """Seals and opens for the one account."""
+
+    def __init__(
+        self, *, catalog: Catalog, sealer: Sealer, stored: StoredKeys, verdicts: Verdicts
+    ) -> None:
+        self._account = catalog.account
+        self._sealer = sealer
+        self._stored = stored
+        self._verdicts = verdicts
+
+    async def for_license(self, license_: str, current: License | None) -> DataKey:
+        """Return the data key to seal under, a new one where there is none to be used.
+
+        A new one is acknowledged by the log before this returns. Raises a 503 `Problem`.
+        """
+        dk = None if current is None else _dk(current)
+        try:
+            return await self._sealer.data_key_for(self._account, license_, dk)
+        except LogError as error:
+            raise self._verdicts.log_away(error, written="Nothing but a data key") from None
+
+    async def key_of(self, license_: License, now_ms: int) -> str:
+        """Return the license's key, or the empty text where it is hidden from now on."""
+        dk = _dk(license_)
+        if dk is None:
+            return HIDDEN_KEY
+        stored = await self._stored(license_.id, dk)
+        if stored is None and now_ms - license_.issued_ms < YOUNG_MS:
+            stored = await self._awaited(license_.id, dk)
+        opened = self._sealer.open_text(
+            license_.key, stored, account=self._account, license_=license_.id
+        )
+        return HIDDEN_KEY if opened is None else opened
+
+    async def _awaited(self, license_: str, dk: str) -> bytes | None:
+        """Wait a moment for a data key: its topic may reach a replica after the license's."""
+        for _ in range(LOOKS):
+            await asyncio.sleep(LOOK_S)
+            stored = await self._stored(license_, dk)
+            if stored is not None:
+                return stored
+        return None
+
+
+def _dk(license_: License) -> str | None:
+    try:
+        return dk_of(license_.key)
+    except SealBrokenError:
+        return None

@@ -1,0 +1,167 @@
+"""One request and its answer, as the gate and the routes see them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Scope
+
+from api.bodies import BODY_BYTES_MAX
+from api.problems import Problem, malformed, not_found
+
+JSON_API: Final = "application/vnd.api+json"
+SCOPE_KEY: Final = "ledger.exchange"
+UNMATCHED: Final = "unmatched"
+BODY_S: Final = 10.0
+IDEMPOTENCY_KEY_MAX: Final = 255
+_VERSIONS: Final = frozenset({"1.7", "1.8"})
+_VERSION: Final = "1.8"
+_MEDIA_TYPES: Final = frozenset({JSON_API, "application/json"})
+_REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+_PRINTABLE: Final = re.compile(r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$")
+_TRACEPARENT: Final = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
+_NUL: Final = "\x00"
+"""Stands for a slash inside a segment while the path is matched; itself it is refused."""
+
+
+class Exchange:
+    """A request's headers, id and route. `route`: the template that matched, for logs."""
+
+    __slots__ = ("_headers", "method", "request_id", "route", "status")
+
+    def __init__(self, scope: Scope) -> None:
+        self._headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        self.method: str = scope["method"]
+        self.route = UNMATCHED
+        self.status = 0
+        given = self._headers.get("x-request-id", "")
+        self.request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(16)
+
+    def header(self, name: str) -> str | None:
+        """Value of a header, by its lower-case name."""
+        return self._headers.get(name)
+
+    @property
+    def version(self) -> str:
+        """Version of the contract that the answer is in."""
+        given = (self.header("keygen-version") or "").removeprefix("v")
+        return given if given in _VERSIONS else _VERSION
+
+    def check_headers(self) -> None:
+        """Raise a 400 `Problem` for a version or an environment that there isn't."""
+        version = self.header("keygen-version")
+        if version is not None and version.removeprefix("v") not in _VERSIONS:
+            raise malformed(
+                "INVALID_API_VERSION",
+                f"Keygen-Version is one of {', '.join(sorted(_VERSIONS))}, or left out.",
+                {"header": "Keygen-Version"},
+            )
+        if self.header("keygen-environment"):
+            raise malformed(
+                "ENVIRONMENT_NOT_SUPPORTED",
+                "Environments are not supported: leave Keygen-Environment out.",
+                {"header": "Keygen-Environment"},
+            )
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """Idempotency-Key of the request; raises a 400 `Problem` for a malformed one."""
+        key = self.header("idempotency-key")
+        if key is None:
+            return None
+        if len(key) > IDEMPOTENCY_KEY_MAX or not _PRINTABLE.match(key):
+            raise malformed(
+                "IDEMPOTENCY_KEY_INVALID",
+                f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters.",
+                {"header": "Idempotency-Key"},
+            )
+        return key
+
+    @property
+    def traceparent(self) -> str | None:
+        """Trace context of the request where it is well formed."""
+        given = self.header("traceparent")
+        return given if given is not None and _TRACEPARENT.match(given) else None
+
+
+def exchange_of(request: Request) -> Exchange:
+    """Return the exchange that the gate has opened for the request."""
+    exchange: Exchange = request.scope[SCOPE_KEY]
+    return exchange
+
+
+def matchable_path(raw_path: bytes) -> str:
+    """Path with each segment decoded by itself, so that an escaped slash divides nothing.
+
+    Raises a 404 `Problem` for a path with a NUL.
+    """
+    if b"%" not in raw_path:
+        return raw_path.decode("latin-1")
+    segments = [unquote(segment) for segment in raw_path.decode("latin-1").split("/")]
+    if any(_NUL in segment for segment in segments):
+        raise not_found("route")
+    return "/".join(segment.replace("/", _NUL) for segment in segments)
+
+
+def path_text(request: Request, name: str) -> str:
+    """Decoded segment of the path."""
+    text: str = request.path_params[name]
+    return text.replace(_NUL, "/")
+
+
+async def read_content(request: Request) -> bytes:
+    """Read the body of a request, in bounded size and time; raises a 4xx `Problem`."""
+    too_large = Problem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "BODY_TOO_LARGE",
+        f"A body has at most {BODY_BYTES_MAX} bytes.",
+    )
+    declared = exchange_of(request).header("content-length") or ""
+    if declared.isdigit() and (
+        len(declared) > len(str(BODY_BYTES_MAX)) or int(declared) > BODY_BYTES_MAX
+    ):
+        raise too_large
+    body = b""
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > BODY_BYTES_MAX:
+                    raise too_large
+    except TimeoutError:
+        raise Problem(
+            HTTPStatus.REQUEST_TIMEOUT, "BODY_TIMEOUT", "The body did not arrive in time."
+        ) from None
+    if body:
+        _check_media_type(exchange_of(request))
+    return body
+
+
+def _check_media_type(exchange: Exchange) -> None:
+    given = exchange.header("content-type")
+    if given is not None and given.partition(";")[0].strip().lower() not in _MEDIA_TYPES:
+        raise malformed(
+            "MIME_TYPE_INVALID",
+            f"A body is {JSON_API} or application/json.",
+            {"header": "Content-Type"},
+        )
+
+
+def answer(status: int, content: bytes, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON:API answer."""
+    return Response(content, status_code=status, media_type=JSON_API, headers=headers)
+
+
+def problem_answer(problem: Problem, request_id: str) -> Response:
+    """Answer of a problem."""
+    return answer(problem.status, problem.document(request_id), problem.headers)

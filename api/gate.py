@@ -1,0 +1,117 @@
+"""The gate that every request passes: limits, headers, figures, the log line."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.exchange import SCOPE_KEY, Exchange, matchable_path, problem_answer
+from api.logs import AccessLog, say, told
+from api.metrics import Metrics
+from api.problems import Problem, broken, too_many_requests
+
+HEADER_BYTES_MAX: Final = 16 * 1024
+CLIENT_GONE: Final = 499
+_UNSEEN: Final = ("/health/", "/metrics")
+"""Answered however many requests are in progress, and not logged: they are asked all day."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Gate:
+    """Wraps the application. At most `requests_max` requests are in progress at once."""
+
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, access_log: AccessLog, requests_max: int
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._access_log = access_log
+        self._requests_max = requests_max
+        self._in_progress = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope)
+        scope[SCOPE_KEY] = exchange
+        started = time.monotonic()
+        self._in_progress += 1
+        try:
+            await self._answer(exchange, scope, receive, _Sender(exchange, send))
+        finally:
+            self._in_progress -= 1
+            self._tell(exchange, scope["path"], time.monotonic() - started)
+
+    async def _answer(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: _Sender
+    ) -> None:
+        try:
+            self._admit(exchange, scope)
+            await self._app(scope, receive, send)
+        except Problem as problem:
+            await problem_answer(problem, exchange.request_id)(scope, receive, send)
+        except ClientDisconnect:
+            exchange.status = CLIENT_GONE
+        except Exception as error:  # noqa: BLE001 - the last one who can answer
+            name = type(error).__name__
+            self._metrics.errors.labels(name).inc()
+            fields = told(error) | {"route": exchange.route, "request_id": exchange.request_id}
+            say(_log, logging.ERROR, "a request failed", alarm="request-failed", **fields)
+            if not exchange.status:
+                await problem_answer(broken(), exchange.request_id)(scope, receive, send)
+
+    def _admit(self, exchange: Exchange, scope: Scope) -> None:
+        """Raise a `Problem` for what is refused before anybody looks at it."""
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
+        if size + len(scope["raw_path"]) + len(scope["query_string"]) > HEADER_BYTES_MAX:
+            detail = f"Path and headers have at most {HEADER_BYTES_MAX} bytes together."
+            raise Problem(431, "HEADERS_TOO_LARGE", detail)
+        if self._in_progress > self._requests_max and not scope["path"].startswith(_UNSEEN):
+            self._metrics.shed.labels("requests").inc()
+            raise too_many_requests("requests")
+        scope["path"] = matchable_path(scope["raw_path"])
+        exchange.check_headers()
+
+    def _tell(self, exchange: Exchange, path: str, seconds: float) -> None:
+        if path.startswith(_UNSEEN):
+            return
+        metrics, route, method = self._metrics, exchange.route, _method(exchange.method)
+        metrics.requests.labels(route, method, exchange.status).inc()
+        metrics.seconds.labels(route, method).observe(seconds)
+        self._access_log.line(
+            route=route,
+            method=method,
+            status=exchange.status,
+            ms=round(seconds * 1000, 2),
+            request_id=exchange.request_id,
+        )
+
+
+def _method(method: str) -> str:
+    """Method for logs and labels: what is none is no label either."""
+    known = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+    return method if method in known else "OTHER"
+
+
+class _Sender:
+    """Sends an answer, with the headers that every answer has."""
+
+    def __init__(self, exchange: Exchange, send: Send) -> None:
+        self._exchange = exchange
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._exchange.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._exchange.request_id
+            headers["Keygen-Version"] = self._exchange.version
+        await self._send(message)

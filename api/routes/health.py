@@ -1,0 +1,103 @@
+"""Health and metrics: whether the worker lives, whether it can answer checks, what is degraded."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api.exchange import exchange_of
+from api.services import Services
+from api.standing import Standing
+
+JSON: Final = "application/json"
+_encoder: Final = msgspec.json.Encoder()
+
+
+def health_router(services: Services) -> APIRouter:
+    """Routes of health and metrics."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/health/live")
+    async def live(request: Request) -> Response:
+        exchange_of(request).route = "/health/live"
+        return Response(b'{"status":"live"}', media_type=JSON)
+
+    @router.get("/health/ready")
+    async def ready(request: Request) -> Response:
+        exchange_of(request).route = "/health/ready"
+        told = readiness(services)
+        status = HTTPStatus.OK if told["checks"] else HTTPStatus.SERVICE_UNAVAILABLE
+        return Response(_encoder.encode(told), status_code=status, media_type=JSON)
+
+    @router.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        exchange_of(request).route = "/metrics"
+        _measure(services)
+        return Response(services.metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def readiness(services: Services) -> dict[str, Any]:
+    """Tell whether checks and writes are answered, and what is not as it should be."""
+    replicas = services.replicas
+    partitions = range(replicas.partitions)
+    checks = all(replicas.can_check(partition) for partition in partitions)
+    degraded = [text for each in replicas.standings if (text := _degraded(each)) is not None]
+    closed = services.writes_closed()
+    now = services.clock.now
+    if closed is None and not now.may_write:
+        closed = "the clocks can't be trusted"
+    if closed is None and not any(_serves_all(each) for each in replicas.standings):
+        closed = "no replica is level"
+    if closed is not None:
+        degraded.append(f"writes: {closed}")
+    if now.alarming:
+        degraded.append(f"clocks: {now.apart_ms} ms apart")
+    return {
+        "status": "ready" if checks else "not ready",
+        "checks": checks,
+        "writes": closed is None,
+        "ledger": services.catalog.ledger,
+        "replicas": [_shown(each) for each in replicas.standings],
+        "degraded": degraded,
+    }
+
+
+def _shown(standing: Standing) -> dict[str, Any]:
+    return {
+        "name": standing.name,
+        "reachable": standing.reachable,
+        "inService": standing.serving,
+        "partitions": standing.partitions,
+        "ageMs": standing.oldest_ms,
+    }
+
+
+def _degraded(standing: Standing) -> str | None:
+    if not standing.reachable:
+        return f"replica {standing.name}: does not answer"
+    if not _serves_all(standing):
+        return f"replica {standing.name}: not level in every partition"
+    return None
+
+
+def _serves_all(standing: Standing) -> bool:
+    return standing.serving == standing.partitions
+
+
+def _measure(services: Services) -> None:
+    """Set the gauges: they are looked at only here."""
+    metrics, replicas = services.metrics, services.replicas
+    metrics.waiting.set(replicas.passing.waiting)
+    metrics.clocks_apart.set(services.clock.now.apart_ms / 1000)
+    for standing in replicas.standings:
+        metrics.reachable.labels(standing.name).set(standing.reachable)
+        metrics.in_service.labels(standing.name).set(standing.serving)
+        metrics.age.labels(standing.name).set((standing.oldest_ms or 0) / 1000)

@@ -1,0 +1,39 @@
+"""What the routes work with: the parts of one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.catalog import Catalog, Doorkeeper
+from api.checking import Checker
+from api.clock import Clock
+from api.commands import Commands
+from api.data_keys import DataKeys
+from api.finding import Finder
+from api.metrics import Metrics
+from api.replicas import Replicas
+from ledger.domain.identifiers import Pepper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Parts of a worker. `writes_closed`: why nothing can be written now, None where it can."""
+
+    pepper: Pepper
+    catalog: Catalog
+    doorkeeper: Doorkeeper
+    clock: Clock
+    replicas: Replicas
+    finder: Finder
+    checker: Checker
+    data_keys: DataKeys
+    commands: Commands
+    metrics: Metrics
+    writes_max: int
+    writes_closed: Callable[[], str | None]
+
+    def position(self, license_: str, offset: int) -> str:
+        """Position as answers name it: ledger, partition and offset."""
+        partition = self.replicas.partition_of(license_)
+        return f"{self.catalog.ledger}:{partition}.{offset}"
