@@ -119,10 +119,10 @@ def why(entry: Entry) -> str:
         return "the record can't be decoded: the license stays as it was before it"
     if verdict is None:
         return "set aside: the license stands still since the record before that can't be folded"
-    if verdict.granted:
-        return f"{verdict.seats_held} of {_limit(verdict)} held now"
     if verdict.offset != entry.offset:
         return f"the same command as at offset {verdict.offset}: its verdict again, nothing changed"
+    if verdict.granted:
+        return f"{verdict.seats_held} of {_limit(verdict)} held now"
     return _WHY.get(verdict.code, verdict.code).format(
         held=verdict.seats_held, limit=_limit(verdict)
     )
