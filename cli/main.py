@@ -20,7 +20,8 @@ class _Root(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as found:
+            error = trouble.plain(found)
             code = trouble.exit_code(error)
             if code is None:
                 raise

@@ -22,6 +22,13 @@ class Failed(Exception):
     """The command could not do what was asked; the message says why, and what to do."""
 
 
+def plain(error: BaseException) -> BaseException:
+    """The first error of a group: what went wrong in one of several tasks."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
 def exit_code(error: BaseException) -> int | None:
     """Exit code of an error whose text is written for people; None of any other: a bug."""
     if isinstance(error, KeyboardInterrupt):

@@ -133,6 +133,7 @@ def _document(result: FileResult) -> dict[str, Any]:
         "broken": [asdict(one) for one in found.broken],
         "unsupported": found.unsupported,
         "returnsWithoutCheckout": found.unmatched,
+        "leftOut": result.left_out,
         "features": [asdict(feature) for feature in result.features],
     }
 
@@ -153,6 +154,12 @@ def _print(result: FileResult) -> None:
         f"{found.unsupported} questions for what the server never had, "
         f"{found.unmatched} returns without a checkout, {found.broken_lines} broken lines"
     )
+    for feature, denied in result.left_out.items():
+        console.print(
+            f"  left out: {feature}, never checked out and denied {denied} times; with "
+            f"--seats {feature}=N it has a license",
+            markup=False,
+        )
     for broken in found.broken[:BROKEN_SHOWN]:
         console.print(f"  line {broken.line}: {broken.reason}", markup=False)
     if found.broken_lines > BROKEN_SHOWN:

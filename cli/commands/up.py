@@ -82,7 +82,8 @@ class _Welcome:
         if self._sample is not None:
             try:
                 key = await self._load(self._sample, ledger, screen)
-            except Exception as error:
+            except Exception as found:
+                error = trouble.plain(found)
                 if trouble.exit_code(error) is None:
                     raise
                 screen.line(f"The sample was not loaded: {error}")

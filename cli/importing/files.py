@@ -24,6 +24,13 @@ class FileResult:
     features: Sequence[FeatureResult]
     keys: Mapping[str, str] = field(repr=False)
 
+    @property
+    def left_out(self) -> dict[str, int]:
+        """Denials of features that nobody ever checked out: how many seats they had is unknown."""
+        licensed = {one.feature for one in self.features}
+        counts = {name: tally.denied for name, tally in self.found.features.items()}
+        return {name: count for name, count in counts.items() if name not in licensed}
+
 
 class Watching(Protocol):
     """Is told how an import moves on."""

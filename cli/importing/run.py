@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from cli.importing.pipeline import Pipeline, ToAppend
+from cli.importing.pipeline import Pipeline, ToAppend, patiently
 from cli.importing.scan import ImportRefusedError, Line, Scan, compare, lines_to_send
 from cli.replica import Replicas
 from ledger.domain import identifiers
@@ -169,7 +169,10 @@ class Importer:
         known = feature.known
         issued = known is not None and known.status == "live"
         hint = known.key.partition(".")[0] if known is not None and issued else None
-        feature.data_key = await self._sealer.data_key_for(self._account, feature.license, hint)
+        # A data key whose append has no known outcome is harmless: nothing was sealed under it.
+        feature.data_key = await patiently(
+            lambda: self._sealer.data_key_for(self._account, feature.license, hint)
+        )
         if not issued:
             await pipeline.put(self._partition(feature), _record(self._issued(source, feature)))
         elif known is not None and known.own.max_machines != feature.seats:
@@ -286,7 +289,7 @@ class Importer:
         while True:
             if self._watch is not None and self._watch.done():
                 self._watch.result()
-            ends = await self._log.ends(Topic.LICENSE_EVENTS)
+            ends = await patiently(lambda: self._log.ends(Topic.LICENSE_EVENTS))
             behind = [
                 sum(max(end - positions[partition], 0) for partition, end in ends.items())
                 for positions in await self._replicas.positions()

@@ -1,0 +1,152 @@
+"""A ledger in memory for importers: the log, and a replica that has folded all of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cli.history import History
+from cli.importing.run import FeatureResult, Importer
+from cli.importing.scan import Form, Scan, scan
+from cli.replica import Replicas
+from ledger.domain.clocks import Now, producer_now
+from ledger.domain.identifiers import partition_of
+from ledger.domain.license import License
+from ledger.event_log.memory import MemoryLog
+from ledger.event_log.port import Appended, EventLog, Headers, Topic
+from ledger.sealing.key_ring import KeyRing
+from ledger.sealing.records import read_record_key
+from ledger.sealing.sealer import Sealer
+from ledger.settings import Settings, read_settings
+from ledger.sources.activity_csv import COLUMNS, FORM, CsvParser
+
+LEDGER = "0f9619ff-8b86-4011-b42d-00cf4fc964ff"
+SETTINGS = read_settings(
+    {
+        "LEDGER_KAFKA": "127.0.0.1:1",
+        "LEDGER_REPLICAS": "redis://127.0.0.1:1/0",
+        "LEDGER_PEPPER": "ab" * 32,
+        "LEDGER_SEAL_KEYS": f"k1:{'cd' * 32}",
+        "LEDGER_PARTITIONS": "4",
+    }
+)
+CSV = Form(name=FORM, parser=CsvParser)
+HEADER = ",".join(COLUMNS)
+NOW_MS = 1_800_000_000_000
+
+
+class KilledError(Exception):
+    """Stands for kill -9: nothing of the importer runs on."""
+
+
+class KillingLog(MemoryLog):
+    """Kills whoever appends to it, before or after the append with a certain number."""
+
+    def __init__(self, partitions: int) -> None:
+        super().__init__(partitions)
+        self.kill_after: int | None = None
+
+    async def append(
+        self,
+        topic: Topic,
+        partition: int,
+        *,
+        key: bytes,
+        value: bytes | None,
+        headers: Headers = (),
+    ) -> Appended:
+        await asyncio.sleep(0)
+        if self.kill_after == 0:
+            raise KilledError
+        if self.kill_after is not None:
+            self.kill_after -= 1
+        return await super().append(topic, partition, key=key, value=value, headers=headers)
+
+
+class MemoryReplicas(Replicas):
+    """A replica that is always level with a log in memory."""
+
+    def __init__(self, log: EventLog, settings: Settings) -> None:
+        self.clocks_ms: list[int] = [NOW_MS, NOW_MS]
+        self._log = log
+        self._settings = settings
+
+    async def now(self) -> Now:
+        return producer_now(NOW_MS, self.clocks_ms)
+
+    async def licenses(self, ids: Sequence[str]) -> list[License | None]:
+        return [(await history(self._log, id_, self._settings)).license for id_ in ids]
+
+    async def data_key(self, license_: str, dk: str) -> bytes | None:
+        found = None
+        partition = partition_of(license_, self._settings.partitions)
+        async for records in self._log.read(Topic.LICENSE_DATA_KEYS, partition, start=0):
+            for record in records:
+                if read_record_key(record.key) == (license_, dk):
+                    found = record.value or b""
+        return found
+
+    async def positions(self) -> list[list[int]]:
+        ends = await self._log.ends(Topic.LICENSE_EVENTS)
+        return [[ends[partition] for partition in sorted(ends)]]
+
+
+async def history(log: EventLog, id_: str, settings: Settings) -> History:
+    """The license's history, folded from the log."""
+    found = History(id_)
+    partition = partition_of(id_, settings.partitions)
+    async for records in log.read(Topic.LICENSE_EVENTS, partition, start=0):
+        found.take(records)
+    return found
+
+
+@dataclass(kw_only=True)
+class Ledger:
+    """A ledger in memory, and imports into it."""
+
+    log: KillingLog = field(default_factory=lambda: KillingLog(SETTINGS.partitions))
+    settings: Settings = SETTINGS
+
+    def __post_init__(self) -> None:
+        self.replicas = MemoryReplicas(self.log, self.settings)
+
+    def importer(self) -> Importer:
+        """A new process' importer."""
+        ring = KeyRing(self.settings.seal_keys)
+        return Importer(
+            settings=self.settings,
+            ledger=LEDGER,
+            log=self.log,
+            sealer=Sealer(
+                ring=ring,
+                log=self.log,
+                partitions=self.settings.partitions,
+                stored=self.replicas.data_key,
+            ),
+            replicas=self.replicas,
+        )
+
+    async def take(
+        self, path: Path, seats: dict[str, int] | None = None
+    ) -> dict[str, FeatureResult]:
+        """Import a file to its end; what the ledger says of each feature."""
+        importer, found = self.importer(), scan(path, CSV)
+        features = await importer.features(found, seats or {})
+        await importer.send(found, features)
+        return {one.feature: one for one in await importer.results(found, features)}
+
+    async def size(self) -> int:
+        """How many records the log has."""
+        return sum((await self.log.ends(Topic.LICENSE_EVENTS)).values())
+
+    async def history(self, license_: str) -> History:
+        """A license's history."""
+        return await history(self.log, license_, self.settings)
+
+
+def write_csv(path: Path, rows: Sequence[str]) -> Scan:
+    """Write a file of activity and scan it."""
+    path.write_text("".join(f"{row}\n" for row in (HEADER, *rows)))
+    return scan(path, CSV)
