@@ -221,16 +221,17 @@ class Replicas:
                 self._lost(replica, away)
         raise _nobody()
 
-    async def first(self, name: str) -> bytes | None:
-        """Value of a key outside the generations, from whichever replica has it."""
+    async def everywhere(self, name: str) -> list[bytes]:
+        """Values of a key outside the generations, of each replica that answers and has it."""
+        found = []
         for replica in self._replicas.values():
             try:
                 [value] = await replica.link.read([name])
             except Away:
                 continue
             if value is not None:
-                return value
-        return None
+                found.append(value)
+        return found
 
     async def _try(
         self, name: str, partition: int, names: Names, extra: Sequence[str]

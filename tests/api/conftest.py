@@ -1,0 +1,158 @@
+"""A worker on two real Redis, over a log in memory that this process folds."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from api.app import build_app, build_services
+from api.catalog import Catalog, catalog_of
+from api.logs import AccessLog
+from api.replicas import Replicas
+from api.services import Services
+from api.settings import ApiSettings, read_api_settings
+from ledger.event_log import genesis
+from ledger.event_log.genesis import Genesis
+from ledger.event_log.memory import MemoryLog
+from tests.api.following import Follower
+from tests.servers import RedisServer
+from tests.vendor import Vendor
+
+PARTITIONS = 4
+TOKEN = "a-token-that-nobody-guesses"
+
+
+class Worker:
+    """One API worker in this process: its parts, and a client with and one without the token."""
+
+    def __init__(self, services: Services, settings: ApiSettings) -> None:
+        self.services = services
+        self.access_log = io.StringIO()
+        self.lines = AccessLog(enabled=True, stream=self.access_log)
+        self.app = build_app(services, settings, self.lines)
+        self.client = self._client({"Authorization": f"Bearer {TOKEN}"})
+        self.stranger = self._client({})
+        self.vendor = Vendor([self.client], services.catalog.ledger)
+
+    def _client(self, headers: Mapping[str, str]) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx.AsyncClient(
+            transport=transport, base_url="http://ledger.test", headers=headers, timeout=30
+        )
+
+    @property
+    def replicas(self) -> Replicas:
+        return self.services.replicas
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.services.catalog
+
+    async def stop(self) -> None:
+        self.lines.flush()
+        await self.client.aclose()
+        await self.stranger.aclose()
+        await self.replicas.stop()
+
+
+class LocalLedger:
+    """A log, two replicas and their followers; workers as many as a test asks for."""
+
+    def __init__(self, log: MemoryLog, servers: list[RedisServer], first: Genesis) -> None:
+        self.log = log
+        self.servers = servers
+        self.first = first
+        self.followers = [Follower(log, server.url, first) for server in servers]
+        self._stack = AsyncExitStack()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        return {
+            "LEDGER_KAFKA": "127.0.0.1:1",
+            "LEDGER_PARTITIONS": str(PARTITIONS),
+            "LEDGER_REPLICAS": ",".join(server.url for server in self.servers),
+            "LEDGER_PEPPER": PEPPER,
+            "LEDGER_SEAL_KEYS": f"k1:{'5e' * 32}",
+            "LEDGER_API_TOKEN_DIGESTS": sha256(TOKEN.encode()).hexdigest(),
+            "LEDGER_API_OWN_PORT": "1",
+            **more,
+        }
+
+    async def worker(self, **more: str) -> Worker:
+        """Start a worker; it ends with the ledger."""
+        settings = read_api_settings(self.environment(**more))
+        shared = settings.ledger
+        replicas = Replicas(shared.replicas, shared.partitions)
+        await replicas.start()
+        services = build_services(
+            settings,
+            catalog=catalog_of(self.first.ledger, shared.catalog),
+            log=self.log,
+            replicas=replicas,
+        )
+        worker = Worker(services, settings)
+        self._stack.push_async_callback(worker.stop)
+        return worker
+
+    async def stop(self) -> None:
+        await self._stack.aclose()
+        for follower in self.followers:
+            await follower.stop()
+
+
+PEPPER = "ab" * 32
+
+
+@pytest.fixture(scope="session")
+def redis_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    """Two Redis for all tests of the API; whoever harms one mends it, or it is mended here."""
+    servers = [RedisServer(tmp_path_factory.mktemp(f"redis-{name}")) for name in "ab"]
+    try:
+        for server in servers:
+            server.start()
+        yield servers
+    finally:
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture
+async def ledger(redis_pair: list[RedisServer]) -> AsyncIterator[LocalLedger]:
+    """A new ledger: an empty log with genesis, two empty replicas that follow it."""
+    for server in redis_pair:
+        server.thaw()
+        if not server.running:
+            server.start()
+        with Redis(port=server.port, socket_timeout=5) as client:
+            client.flushall()
+    log = MemoryLog(PARTITIONS)
+    settings = read_api_settings(LocalLedger(log, redis_pair, _NOBODY).environment())
+    first = await genesis.initialize(
+        log, pepper_check=settings.ledger.pepper.check_value, partitions=PARTITIONS
+    )
+    started = LocalLedger(log, redis_pair, first)
+    try:
+        for follower in started.followers:
+            await follower.start()
+        yield started
+    finally:
+        for server in redis_pair:
+            server.thaw()
+        await started.stop()
+
+
+_NOBODY = Genesis(ledger="0" * 36, partition=0, partitions=PARTITIONS, pepper_check="0" * 32)
+
+
+@pytest.fixture
+async def worker(ledger: LocalLedger) -> Worker:
+    return await ledger.worker()
+
+
+NewLedger = Callable[..., Any]
