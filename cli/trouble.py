@@ -53,6 +53,7 @@ def _usage() -> tuple[type[Exception], ...]:
 
 
 def _failures() -> tuple[type[Exception], ...]:
+    from cli.importing.pace import NotFoldedError
     from cli.importing.pipeline import BrokerAwayError
     from cli.importing.run import ImportIncompleteError
     from cli.local.orphans import OrphansLeft
@@ -63,7 +64,7 @@ def _failures() -> tuple[type[Exception], ...]:
     from ledger.sealing.erasure import ErasureUnfinishedError
 
     local = (UpError, OrphansLeft)
-    importing = (ImportIncompleteError, BrokerAwayError)
+    importing = (ImportIncompleteError, BrokerAwayError, NotFoldedError)
     return (
         Failed,
         ApiUnavailable,

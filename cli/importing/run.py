@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from cli.importing.pace import Pace
 from cli.importing.pipeline import Pipeline, ToAppend, patiently
 from cli.importing.scan import ImportRefusedError, Line, Scan, compare, lines_to_send
 from cli.replica import Replicas
@@ -30,16 +31,12 @@ from ledger.domain.identifiers import partition_of
 from ledger.domain.license import License
 from ledger.domain.terms import OwnTerms
 from ledger.event_log.codec import encode
-from ledger.event_log.port import EventLog, Topic
+from ledger.event_log.port import EventLog
 from ledger.sealing.data_key import DataKey
 from ledger.sealing.sealer import Sealer
 from ledger.settings import Settings
 
 ACTOR: Final = "import"
-LAG_MAX: Final = 2_000
-"""Events that a replica may be behind before the import pauses: live verdicts wait for them too."""
-LEVEL_TIMEOUT_S: Final = 60.0
-_POLL_S: Final = 0.05
 _NOW_S: Final = 1.0
 
 
@@ -99,6 +96,7 @@ class Importer:
         self._product = identifiers.slug_id(ledger, "product", self._catalog.product)
         self._policy = identifiers.slug_id(ledger, "policy", self._catalog.policy)
         self._now: Now | None = None
+        self._pace: Pace | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def features(self, found: Scan, seats: Mapping[str, int]) -> dict[str, Feature]:
@@ -131,6 +129,7 @@ class Importer:
     async def send(self, found: Scan, features: Mapping[str, Feature]) -> None:
         """Append all that the ledger has not applied, and wait until a replica has folded it."""
         self._now = await self._read_now()
+        self._pace = Pace(self._log, self._replicas)
         self._watch = asyncio.create_task(self._follow_the_clocks())
         try:
             async with Pipeline(
@@ -140,7 +139,7 @@ class Importer:
                     feature = features.get(line.move.activity.feature)
                     if feature is not None:
                         await self._send_line(pipeline, found.source, feature, line)
-            await self._wait_for(pipeline.acknowledged)
+            await self._pace.folded(pipeline.acknowledged)
         finally:
             self._watch.cancel()
 
@@ -285,27 +284,11 @@ class Importer:
         return now
 
     async def _comfort(self) -> None:
-        """Wait while a replica is so far behind that live verdicts would wait."""
-        while True:
-            if self._watch is not None and self._watch.done():
-                self._watch.result()
-            ends = await patiently(lambda: self._log.ends(Topic.LICENSE_EVENTS))
-            behind = [
-                sum(max(end - positions[partition], 0) for partition, end in ends.items())
-                for positions in await self._replicas.positions()
-            ]
-            if behind and max(behind) <= LAG_MAX:
-                return
-            await asyncio.sleep(_POLL_S)
-
-    async def _wait_for(self, ends: Mapping[int, int]) -> None:
-        """Wait until a replica has folded up to the ends."""
-        async with asyncio.timeout(LEVEL_TIMEOUT_S):
-            while True:
-                for positions in (await self._replicas.positions())[:1]:
-                    if all(positions[partition] >= end for partition, end in ends.items()):
-                        return
-                await asyncio.sleep(_POLL_S)
+        """Wait until there is room, and see that the clocks can still be compared."""
+        assert self._pace is not None  # noqa: S101 - `send` has set it
+        if self._watch is not None and self._watch.done():
+            self._watch.result()
+        await self._pace.comfort()
 
 
 def _applied(source: str, features: Mapping[str, Feature]) -> dict[int, str | None]:
