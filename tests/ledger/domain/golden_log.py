@@ -1,10 +1,6 @@
-"""The golden log: a fixed partition that comes by every verdict, and how its file is read."""
+"""The golden log: a fixed partition that comes by every verdict."""
 
 from __future__ import annotations
-
-import json
-from collections.abc import Iterator
-from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -20,7 +16,6 @@ from ledger.domain.events import (
 )
 from ledger.domain.terms import OwnTerms, Terms
 from ledger.event_log.codec import encode
-from ledger.event_log.port import Record
 from tests.ledger.domain.given import (
     NOW_MS,
     activation,
@@ -31,39 +26,11 @@ from tests.ledger.domain.given import (
     license_of,
     sealed,
 )
+from tests.ledger.domain.golden_files import Line
 from tests.ledger.domain.golden_records import other_records
 
-GOLDEN = Path(__file__).parents[3] / "docs/format/golden"
 DAY_MS = 86_400_000
 MINUTE_MS = 60_000
-
-Line = dict[str, int | str | None]
-
-
-def read_log(lines: str) -> list[Record]:
-    """Records of the log's file; a line with `times` stands for as many, `step_ms` apart."""
-    return [record for line in lines.splitlines() for record in _records(json.loads(line))]
-
-
-def _records(line: dict[str, int | str | None]) -> Iterator[Record]:
-    offset, timestamp_ms = line["offset"], line["timestamp"]
-    times, step_ms = line.get("times", 1), line.get("step_ms", 0)
-    assert isinstance(offset, int)
-    assert isinstance(timestamp_ms, int)
-    assert isinstance(times, int)
-    assert isinstance(step_ms, int)
-    for at in range(times):
-        yield Record(
-            partition=0,
-            offset=offset + at,
-            timestamp_ms=timestamp_ms + at * step_ms,
-            key=_bytes(line["key"]),
-            value=_bytes(line["value"]),
-        )
-
-
-def _bytes(text: int | str | None) -> bytes | None:
-    return text.encode() if isinstance(text, str) else None
 
 
 class _Log:

@@ -17,7 +17,7 @@ from ledger.sealing import records as data_key_records
 from ledger.sealing.data_key import DataKey
 from ledger.sealing.key_ring import KeyRing
 from tests.ledger.domain.given import ACCOUNT, DATA_KEY, DK, LEDGER, LICENSE, PEPPER, SEAL_KEY
-from tests.ledger.domain.golden_log import GOLDEN
+from tests.ledger.domain.golden_files import GOLDEN
 from tests.ledger.domain.golden_records import folded, identity, other_records, unfolded
 from tests.ledger.domain.schemas import SCHEMAS, accepted
 

@@ -1,0 +1,231 @@
+"""The fold against the independent model, request by request, with clocks that run as they like.
+
+The bounds of memory and sources are made small, so that a short run comes by them; the laws in
+test_law_*.py hold the true ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from msgspec.structs import replace
+
+from ledger.domain import license as fold_module
+from ledger.domain.events import (
+    DenialImported,
+    Event,
+    EventData,
+    Reinstated,
+    Revoked,
+    Suspended,
+    TermsChanged,
+)
+from ledger.domain.terms import Overage, OwnTerms, Terms
+from tests.ledger.domain.given import (
+    NOW_MS,
+    activation,
+    asked,
+    command_of,
+    deactivation,
+    imported,
+    issued,
+    license_of,
+)
+from tests.ledger.domain.naive_model import NaiveLicense, NaiveModel, Request
+from tests.ledger.domain.replica import Replica
+
+FACTORS: dict[Overage, float | None] = {
+    "NO_OVERAGE": 1.0,
+    "ALLOW_1_25X_OVERAGE": 1.25,
+    "ALLOW_1_5X_OVERAGE": 1.5,
+    "ALLOW_2X_OVERAGE": 2.0,
+    "ALWAYS_ALLOW_OVERAGE": None,
+}
+DAY_MS, LAST, AT_ONCE, SOURCES = 30_000, 4, 2, 2
+
+keys = st.sampled_from(["LIC-1", "LIC-2"])
+hosts = st.sampled_from(["host-1", "host-2", "host-3", "host-4"])
+seats = st.integers(1, 3)
+times = st.integers(NOW_MS, NOW_MS + 90_000)
+policies = st.builds(
+    Terms,
+    max_machines=st.none() | st.integers(1, 5),
+    overage=st.sampled_from(list(FACTORS)),
+    duration_s=st.none() | st.just(60),
+)
+owns = st.builds(OwnTerms, max_machines=st.none() | st.integers(1, 5), expiry_ms=st.none() | times)
+commands = st.none() | st.sampled_from(["again-1", "again-2", "again-3"])
+"""None: a command of its own; else one that may come again, with the same content or another."""
+senders = st.tuples(keys, times, commands, st.sampled_from(["same", "other"]))
+Sender = tuple[str, int, str | None, str]
+
+
+def _policy(terms: Terms) -> dict[str, Any]:
+    factor = FACTORS[terms.overage]
+    return {"seats": terms.max_machines, "overage": factor, "lasts_s": terms.duration_s}
+
+
+def _own(own: OwnTerms) -> dict[str, Any]:
+    return {"seats": own.max_machines, "expiry": own.expiry_ms}
+
+
+class FoldAgainstModel(RuleBasedStateMachine):
+    """Asks both the same, and compares what they say and what they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replica = Replica()
+        self.model = NaiveModel(day_ms=DAY_MS, last=LAST, at_once=AT_ONCE, sources=SOURCES)
+        self._timestamps = [NOW_MS]
+        self._bounds = patch.multiple(
+            fold_module,
+            MEMORY_MS=DAY_MS,
+            MEMORY_COMMANDS=LAST,
+            FORGOTTEN_MAX=AT_ONCE,
+            SOURCES_MAX=SOURCES,
+        )
+        self._bounds.start()
+
+    def teardown(self) -> None:
+        self._bounds.stop()
+
+    @initialize()
+    def genesis(self) -> None:
+        self.replica.tick(NOW_MS)
+
+    @rule(step_ms=st.integers(-60_000, 60_000) | st.just(400 * 86_400_000))
+    def broker_clock_moves(self, step_ms: int) -> None:
+        self._timestamps.append(max(0, self._timestamps[-1] + step_ms))
+        self.replica.tick(self._timestamps[-1])
+
+    @rule(sender=senders, policy=policies, own=owns)
+    def issue(self, sender: Sender, policy: Terms, own: OwnTerms) -> None:
+        data = issued(license_=license_of(sender[0]), terms=policy, own=own)
+        asked_for = {"kind": "issue", "policy": _policy(policy), "own": _own(own), "version": 0}
+        self._ask(sender, data, asked_for)
+
+    @rule(sender=senders, host=hosts, count=seats)
+    def activate(self, sender: Sender, host: str, count: int) -> None:
+        data = activation(host, count, license_=license_of(sender[0]))
+        self._ask(sender, data, {"kind": "activate", "machine": host, "seats": count})
+
+    @rule(sender=senders, host=hosts)
+    def deactivate(self, sender: Sender, host: str) -> None:
+        data = deactivation(host, license_=license_of(sender[0]))
+        self._ask(sender, data, {"kind": "deactivate", "machine": host})
+
+    @rule(
+        sender=senders,
+        order=st.sampled_from(
+            [("suspend", Suspended()), ("reinstate", Reinstated()), ("revoke", Revoked())]
+        ),
+    )
+    def order(self, sender: Sender, order: tuple[str, EventData]) -> None:
+        self._ask(sender, order[1], {"kind": order[0]})
+
+    @rule(sender=senders, policy=policies, version=st.integers(0, 3))
+    def fan_out(self, sender: Sender, policy: Terms, version: int) -> None:
+        asked_for = {"kind": "terms", "policy": _policy(policy), "version": version}
+        self._ask(sender, TermsChanged(terms=policy), asked_for, version)
+
+    @rule(sender=senders, own=owns)
+    def change_by_hand(self, sender: Sender, own: OwnTerms) -> None:
+        asked_for = {"kind": "terms", "own": _own(own), "version": None}
+        self._ask(sender, TermsChanged(own=own), asked_for)
+
+    @rule(
+        sender=senders,
+        source=st.sampled_from(["a", "b", "c"]),
+        sequence=st.integers(0, 12),
+        what=st.sampled_from(["denied", "unsupported", "activate", "deactivate"]),
+        host=hosts,
+    )
+    def import_line(self, sender: Sender, source: str, sequence: int, what: str, host: str) -> None:
+        license_ = license_of(sender[0])
+        asked_for: Request = {"kind": "denial", "of": what}
+        data: EventData
+        if what == "activate":
+            data = activation(host, license_=license_)
+            asked_for = {"kind": "activate", "machine": host, "seats": 1}
+        elif what == "deactivate":
+            data = deactivation(host, license_=license_)
+            asked_for = {"kind": "deactivate", "machine": host}
+        else:
+            data = DenialImported(kind="denied" if what == "denied" else "unsupported")
+        event = imported(data, sequence, source=source, license_=license_, time_ms=sender[1])
+        asked_for |= {"source": source, "sequence": sequence}
+        self._compare(sender[0], event, asked_for)
+
+    def _ask(
+        self, sender: Sender, data: EventData, asked_for: Request, version: int | None = None
+    ) -> None:
+        key, time_ms, name, content = sender
+        command = name or f"own-{self.replica.offset}"
+        event = asked(
+            data, command, license_=license_of(key), content=f"{name} {content}", time_ms=time_ms
+        )
+        if version is not None:
+            event = replace(event, policy_version=version)
+        asked_for |= {"command": command, "content": event.content_digest}
+        self._compare(key, event, asked_for)
+
+    def _compare(self, key: str, event: Event, asked_for: Request) -> None:
+        offset = self.replica.offset
+        asked_for |= {"license": key, "time": event.time_ms}
+        expected = self.model.take(asked_for, offset, self._elapsed_ms())
+        verdict = self.replica.take(event)
+        found = (verdict.code, verdict.seats_held, verdict.limit, verdict.epoch, verdict.offset)
+        assert found == (
+            expected.code,
+            expected.seats_held,
+            expected.limit,
+            expected.epoch,
+            expected.offset,
+        )
+        self._compare_licenses()
+
+    def _elapsed_ms(self) -> int:
+        steps = zip(self._timestamps, self._timestamps[1:], strict=False)
+        return sum(min(max(after - before, 0), 10_000) for before, after in steps)
+
+    def _compare_licenses(self) -> None:
+        assert set(self.replica.licenses) == {license_of(key) for key in self.model.licenses}
+        for key, known in self.model.licenses.items():
+            self._compare_license(key, known)
+
+    def _compare_license(self, key: str, known: NaiveLicense) -> None:
+        id_, model = license_of(key), self.model
+        license_ = self.replica.license(id_)
+        held = model.held(known)
+        assert license_.status == model.status(known)
+        assert license_.epoch == model.lives(known)
+        assert (license_.seats_held, license_.machines) == (sum(held.values()), len(held))
+        assert license_.limit == model.limit(known)
+        assert license_.suspended == model.suspended(known)
+        assert (license_.seats_peak, license_.seats_peak_offset) == model.peak(known)
+        assert license_.refusals == model.counts(known)
+        assert {n: heard.sequence for n, heard in license_.sources.items()} == known.applied
+        if model.alive(known):
+            assert license_.expiry_ms == model.expiry(known)
+            assert license_.policy_version == model.version(known)
+        remembered = [command_of(command, id_) for _, command, _, _ in known.memory]
+        assert license_.commands == len(remembered)
+        assert [old.command for old in self.replica.memory.get(id_, [])] == remembered
+
+
+class _ForLong(FoldAgainstModel):
+    """The same, tried harder."""
+
+
+TestFoldAgainstModel = FoldAgainstModel.TestCase
+TestFoldAgainstModel.settings = settings(max_examples=60, stateful_step_count=60)
+
+TestFoldAgainstModelForLong = pytest.mark.slow(pytest.mark.timeout(1200)(_ForLong.TestCase))
+TestFoldAgainstModelForLong.settings = settings(
+    settings.get_profile("thorough"), max_examples=1_500, stateful_step_count=150
+)
