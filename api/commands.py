@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -92,9 +93,9 @@ class Commands:
         time_ms = self._clock.write_ms
         key = request.key or self._made_key(asked)
         license_ = identifiers.license_id(self._pepper, self._catalog.account, key)
-        current = await self._finder.license_if_there(license_)
+        current, guessed = await self._current(license_)
         refuse_frozen(current)
-        data_key = await self._data_keys.for_license(license_, current)
+        data_key = await self._data_keys.for_license(license_, current, guessed)
         data = Issued(
             account=self._catalog.account,
             product=self._catalog.product,
@@ -114,11 +115,11 @@ class Commands:
         deadline = _deadline()
         time_ms = self._clock.write_ms
         license_ = request.license
-        current = await self._finder.license_if_there(license_)
+        current, guessed = await self._current(license_)
         if current is None or current.status != "live":
             raise not_found("license", pointer("/data/relationships/license"))
         refuse_frozen(current)
-        data_key = await self._data_keys.for_license(license_, current)
+        data_key = await self._data_keys.for_license(license_, current, guessed)
         account, fingerprint = self._catalog.account, request.fingerprint
         data = ActivationRequested(
             machine=identifiers.machine_id(self._pepper, license_, fingerprint),
@@ -150,6 +151,10 @@ class Commands:
         event = self._event(license_.id, data, request, time_ms, asked)
         verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
         return Decided(verdict=verdict, license=license_.id, event=event)
+
+    async def _current(self, license_: str) -> tuple[License | None, Sequence[bytes | None]]:
+        """License as it stands, and with it the data key that it had last."""
+        return await self._finder.license_and(license_, self._data_keys.guess(license_))
 
     def _made_key(self, asked: Asked) -> str:
         if asked.idempotency_key is None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from api.catalog import Catalog
 from api.replicas import Replicas
 from api.resources import HIDDEN_KEY
 from api.verdicts import Verdicts
-from ledger.domain.identifiers import partition_of
 from ledger.domain.license import License
 from ledger.event_log.port import LogError
 from ledger.sealing.data_key import DataKey, SealBrokenError, dk_of
@@ -19,6 +20,7 @@ from projector.read_model import keys
 YOUNG_MS: Final = 10_000
 LOOK_S: Final = 0.025
 LOOKS: Final = 20
+NAMED_MAX: Final = 10_000
 
 
 class StoredKeys:
@@ -27,10 +29,14 @@ class StoredKeys:
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
 
+    def name(self, license_: str, dk: str) -> str:
+        """Name of a data key in the replicas."""
+        return keys.data_key(self._replicas.partition_of(license_), license_, dk)
+
     async def __call__(self, license_: str, dk: str) -> bytes | None:
         """Value of a data key's record; empty where it was erased, None where it is not known."""
-        partition = partition_of(license_, self._replicas.partitions)
-        name = keys.data_key(partition, license_, dk)
+        partition = self._replicas.partition_of(license_)
+        name = self.name(license_, dk)
         reading = await self._replicas.read(partition, lambda _: (), (name,))
         [value] = reading.values
         return value
@@ -46,13 +52,30 @@ class DataKeys:
         self._sealer = sealer
         self._stored = stored
         self._verdicts = verdicts
+        self._named: OrderedDict[str, str] = OrderedDict()
 
-    async def for_license(self, license_: str, current: License | None) -> DataKey:
+    def guess(self, license_: str) -> list[str]:
+        """Names of the data keys that a license had last, to be read together with it."""
+        dk = self._named.get(license_)
+        return [] if dk is None else [self._stored.name(license_, dk)]
+
+    async def for_license(
+        self, license_: str, current: License | None, guessed: Sequence[bytes | None] = ()
+    ) -> DataKey:
         """Return the data key to seal under, a new one where there is none to be used.
 
-        A new one is acknowledged by the log before this returns. Raises a 503 `Problem`.
+        `guessed`: what the replica holds under the names that `guess` gave. A new one is
+        acknowledged by the log before this returns. Raises a 503 `Problem`.
         """
         dk = None if current is None else _dk(current)
+        if dk is not None and guessed and self._named.get(license_) == dk:
+            opened = self._sealer.open_data_key(
+                guessed[0], account=self._account, license_=license_, dk=dk
+            )
+            if isinstance(opened, DataKey):
+                return opened
+        if dk is not None:
+            self._note(license_, dk)
         try:
             return await self._sealer.data_key_for(self._account, license_, dk)
         except LogError as error:
@@ -70,6 +93,11 @@ class DataKeys:
             license_.key, stored, account=self._account, license_=license_.id
         )
         return HIDDEN_KEY if opened is None else opened
+
+    def _note(self, license_: str, dk: str) -> None:
+        self._named[license_] = dk
+        if len(self._named) > NAMED_MAX:
+            self._named.popitem(last=False)
 
     async def _awaited(self, license_: str, dk: str) -> bytes | None:
         """Wait a moment for a data key: its topic may reach a replica after the license's."""

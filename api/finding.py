@@ -52,7 +52,7 @@ class Finder:
         """Live license of this id or key."""
         for id_ in self.license_ids(named):
             reading = await self._license_reading(id_)
-            [document] = reading.values
+            document = reading.values[0]
             if document is None:
                 continue
             license_ = read_license(document)
@@ -62,8 +62,14 @@ class Finder:
 
     async def license_if_there(self, id_: str) -> License | None:
         """License of this id, live or revoked."""
-        [document] = (await self._license_reading(id_)).values
-        return None if document is None else read_license(document)
+        return (await self.license_and(id_, ()))[0]
+
+    async def license_and(
+        self, id_: str, extra: Sequence[str]
+    ) -> tuple[License | None, Sequence[bytes | None]]:
+        """License of this id, live or revoked, and the values of keys outside the generations."""
+        document, *values = (await self._license_reading(id_, extra)).values
+        return None if document is None else read_license(document), values
 
     async def machine(self, named: str) -> Held | None:
         """Machine of this id or fingerprint and its license; of several the oldest."""
@@ -102,10 +108,10 @@ class Finder:
         members = [each for found in await self._replicas.members(ranges) for each in found]
         return [member.decode().partition(":")[2] for member in members[:MACHINES_MAX]]
 
-    async def _license_reading(self, id_: str) -> Reading:
+    async def _license_reading(self, id_: str, extra: Sequence[str] = ()) -> Reading:
         partition = partition_of(id_, self._replicas.partitions)
         reading = await self._replicas.read(
-            partition, lambda keys: (keys.license(id_),), absent=_is_absent
+            partition, lambda keys: (keys.license(id_),), extra, absent=_is_absent
         )
         _sure(reading)
         return reading

@@ -34,9 +34,8 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = False
     _impatience: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; too many are closed at once."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - TCP has no other
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS_MAX:
             transport.abort()
