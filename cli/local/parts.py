@@ -50,7 +50,7 @@ def parts(these: Programs) -> list[Part]:
     for letter in "ab":
         port = ports[f"projector-{letter}"]
         title = f"projector of {letter.upper()}"
-        found.append(_program(f"projector-{letter}", title, port, "/health/live"))
+        found.append(_program(f"projector-{letter}", title, port, "/health/ready"))
     for number, port in enumerate(ports.workers, start=1):
         found.append(_program(f"worker-{port}", f"API worker {number}", port, "/health/ready"))
     return found

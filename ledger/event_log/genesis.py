@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ledger.domain.events import Digest, Id
-from ledger.event_log.port import EventLog, ForeignLog, LostRecords, Topic
+from ledger.event_log.port import EventLog, ForeignLog, LostRecords, NotInitialized, Topic
 
 RECORD_KEY: Final = b"genesis"
 TYPE: Final = "ledger.genesis"
@@ -139,7 +139,7 @@ async def read_genesis(log: EventLog, topic: Topic, partition: int) -> Genesis:
                 return decode(None)
     if topic.compacted or (await log.ends(topic)).get(partition) == 0:
         msg = f"{topic}, partition {partition}, has no genesis record; `ledger init` writes it"
-        raise ForeignLog(msg)
+        raise NotInitialized(msg)
     msg = f"{topic}, partition {partition}, has lost its first record"
     raise LostRecords(msg)
 

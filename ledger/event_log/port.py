@@ -7,6 +7,7 @@
     ├── AppendUnknown        may be stored, or become stored (a frozen broker, after its thaw)
     ├── LogUnavailable       nothing could be read, or not in time
     ├── MissingTopic         a topic or partition is not there, or has another partition count
+    ├── NotInitialized       a partition without its genesis record: `ledger init` writes it
     ├── ForeignLog           genesis records that are not of this ledger, N or pepper
     └── LostRecords          offsets that should be there are not: stop and say so
 
@@ -117,6 +118,10 @@ class LogUnavailable(LogError):
 
 class MissingTopic(LogError):
     """A topic or partition is not there, or the topic has another number of partitions."""
+
+
+class NotInitialized(LogError):
+    """A partition has no genesis record yet: whoever starts before `ledger init` waits for it."""
 
 
 class ForeignLog(LogError):
