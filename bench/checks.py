@@ -18,10 +18,18 @@ def check_vs_hello(bench: Bench) -> Row:
         dumps({"meta": {"key": key, "scope": {"fingerprint": f"first of {id_}"}}}).decode()
         for id_, key in bench.licenses
     ]
+    slowest: list[float] = []
+
+    def ours() -> float:
+        got = load(bench.url, PATH, bodies, expect=OK)
+        slowest.append(got.p99_ms)
+        return got.per_s
+
     return compare(
         "check_vs_hello",
-        ours=lambda: load(bench.url, PATH, bodies, expect=OK).per_s,
-        baseline=lambda: load(bench.hello, PATH, bodies, expect=OK).per_s,
+        ours=ours,
+        baseline=lambda: load(bench.hello.url, PATH, bodies, expect=OK).per_s,
         unit="requests/s",
         bar="≥ 0.55",
+        note=lambda: f"p99 {max(slowest):.1f} ms at full load",
     )

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 SCRIPT = Path(__file__).with_name("wrk") / "requests.lua"
 TIMEOUT_S = 60
+NO_TOKEN = "-"  # noqa: S105 - says that there is none
 _runs = count()
 
 
@@ -41,7 +42,7 @@ def load(
     bodies: Sequence[str],
     *,
     expect: int,
-    token: str = "-",
+    token: str = NO_TOKEN,
     connections: int = 64,
     seconds: int = 3,
 ) -> Load:
@@ -55,7 +56,9 @@ def load(
         run = f"{int(time())}.{next(_runs)}"
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s"]
         command += ["-s", str(SCRIPT), url, "--", path, token, file.name, run]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
     if done.returncode:
         raise LoadError(done.stderr[-500:] or done.stdout[-500:])
     return _read(done.stdout, expect)
@@ -65,7 +68,7 @@ def _read(output: str, expect: int) -> Load:
     figures: dict[str, int] = {}
     statuses: dict[int, int] = {}
     for line in output.splitlines():
-        word, *numbers = line.split()  if line.strip() else [""]
+        word, *numbers = line.split() if line.strip() else [""]
         if word == "status":
             statuses[int(numbers[0])] = statuses.get(int(numbers[0]), 0) + int(numbers[1])
         elif len(numbers) == 1 and numbers[0].lstrip("-").isdigit():

@@ -54,7 +54,7 @@ async def import_files(
     Raises `ImportRefusedError` before anything is sent where a file or `seats` can't be right;
     `ImportIncompleteError`, `BrokerAwayError`, `LogError`, `ReplicasAwayError` on the way.
     """
-    scans = [scan(path, form) for path in paths]
+    scans = [scan(path, form, settings.pepper) for path in paths]
     known = {name for found in scans for name in found.features}
     if unknown := sorted(set(seats) - known):
         raise ImportRefusedError(

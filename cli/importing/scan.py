@@ -16,10 +16,9 @@ from ledger.sources.activity import (
     Move,
     Pairing,
     Parser,
-    PrefixDigest,
     Tally,
-    source_of,
 )
+from ledger.sources.lines import PrefixDigest, bounded_lines, source_of
 
 BROKEN_KEPT: Final = 1_000
 HEAD_LINES_MAX: Final = 100_000
@@ -64,7 +63,7 @@ class Line(Struct, frozen=True, kw_only=True):
     digest: str
 
 
-def scan(path: Path, form: Form) -> Scan:
+def scan(path: Path, form: Form, pepper: Pepper) -> Scan:
     """Read the whole file once. Raises `ImportRefusedError` if nothing in it happened."""
     found = Scan(path=path, form=form, features={}, broken=[], last_lines={})
     parser, pairing, tally = form.parser(), Pairing(), Tally()
@@ -80,7 +79,7 @@ def scan(path: Path, form: Form) -> Scan:
         if isinstance(parsed, Broken):
             _broken(found, parsed)
         elif parsed is not None:
-            found.source = found.source or source_of(form.name, head)
+            found.source = found.source or source_of(form.name, head, pepper)
             _count(found, parsed, pairing, tally)
     if not found.source:
         msg = f"{path}: no line of it is an event of the form {form.name}"
@@ -125,7 +124,7 @@ def lines_to_send(found: Scan, pepper: Pepper) -> Iterator[Line]:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     with path.open("rb") as lines:
-        yield from enumerate(lines, start=1)
+        yield from enumerate(bounded_lines(lines.readline), start=1)
 
 
 def _broken(found: Scan, broken: Broken) -> None:

@@ -6,19 +6,20 @@ personal: they never stand in a message.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from ledger.domain.identifiers import Pepper
 from ledger.domain.terms import SEATS_MAX
 
-LINE_BYTES_MAX: Final = 16 * 1024
-NAME_CHARACTERS_MAX: Final = 256
-_SOURCE_DIGITS: Final = 32
+NAME_BYTES_MAX: Final = {"feature": 256, "user": 240, "host": 255}
+"""In UTF-8; a machine's name, made of user, host and number, is a fingerprint of ≤ 512 bytes."""
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 Action = Literal["checkout", "return", "denied", "unsupported"]
 
@@ -34,6 +35,11 @@ class Activity(Struct, frozen=True, kw_only=True):
     host: str
     seats: Annotated[int, Meta(ge=1, le=SEATS_MAX)] = 1
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        """Tell what may be told: no user, no host."""
+        what = f"{self.action!r}, feature={self.feature!r}, seats={self.seats}"
+        return f"Activity(line={self.line}, at_ms={self.at_ms}, action={what})"
 
 
 class Broken(Struct, frozen=True, kw_only=True):
@@ -57,6 +63,24 @@ class Move(Struct, frozen=True, kw_only=True):
     activity: Activity
     machine: str | None
 
+    def __repr__(self) -> str:
+        """Tell what may be told: no machine, which is named for user and host."""
+        return f"Move(activity={self.activity!r})"
+
+
+def wrong_name(feature: str, user: str, host: str) -> tuple[str, str] | None:
+    """Return which of the names can't be one, and why; None if all can. Shows no value."""
+    for name, value in (("feature", feature), ("user", user), ("host", host)):
+        if not 1 <= len(value.encode()) <= NAME_BYTES_MAX[name]:
+            return name, f"it has 1 to {NAME_BYTES_MAX[name]} bytes"
+        if _CONTROL.search(value) or value.isspace():
+            return name, "it has text only"
+        if '"' in value:
+            return name, "it has no quotation mark"
+    if "@" in host or any(character.isspace() for character in host):
+        return "host", "it has no space and no @"
+    return None
+
 
 class Pairing:
     """Gives each concurrent checkout its own machine, and each return the oldest one's.
@@ -67,7 +91,7 @@ class Pairing:
     """
 
     def __init__(self) -> None:
-        self._held: dict[tuple[str, str, str], deque[int]] = {}
+        self._holders: dict[tuple[str, str, str], _Holder] = {}
         self.unmatched = 0
         """Returns of which the log has no checkout; they move nothing."""
 
@@ -80,24 +104,58 @@ class Pairing:
             return None
         if activity.action == "denied":
             return Move(activity=activity, machine=None)
-        holder = (activity.feature, activity.user, activity.host)
-        held = self._held.setdefault(holder, deque())
-        if activity.action == "checkout":
-            number = _lowest_free(held)
-            held.append(number)
-        elif held:
-            number = held.popleft()
-        else:
+        number = self._number(activity)
+        if number is None:
             self.unmatched += 1
             return None
         return Move(activity=activity, machine=f"{activity.user}@{activity.host}#{number}")
 
+    def _number(self, activity: Activity) -> int | None:
+        """Number of the checkout that begins or ends; None where none is there to end."""
+        key = (activity.feature, activity.user, activity.host)
+        if activity.action == "checkout":
+            return self._holders.setdefault(key, _Holder()).take(activity.seats)
+        holder = self._holders.get(key)
+        if holder is None:
+            return None
+        number = holder.give_back(activity.seats)
+        if not holder.held:
+            del self._holders[key]
+        return number
+
+
+class _Holder:
+    """Checkouts that a user at a host holds of a feature, oldest first: (number, seats)."""
+
+    __slots__ = ("_freed", "held")
+
+    def __init__(self) -> None:
+        self.held: deque[tuple[int, int]] = deque()
+        self._freed: list[int] = []  # a heap; with those held, all numbers from 1 up
+
+    def take(self, seats: int) -> int:
+        number = heappop(self._freed) if self._freed else len(self.held) + 1
+        self.held.append((number, seats))
+        return number
+
+    def give_back(self, seats: int) -> int:
+        """End the oldest checkout of as many seats; of no such there is, the oldest."""
+        at = next((at for at, one in enumerate(self.held) if one[1] == seats), 0)
+        number = self.held[at][0]
+        del self.held[at]
+        heappush(self._freed, number)
+        return number
+
 
 class FeatureTally(Struct, kw_only=True):
-    """What happened to one feature: counts, and the seats at most and in the end."""
+    """What happened to one feature: counts, and the seats at most and in the end.
+
+    `never_granted`: returns of checkouts that were refused.
+    """
 
     checkouts: int = 0
     refused: int = 0
+    never_granted: int = 0
     denied: int = 0
     peak: int = 0
     left: int = 0
@@ -121,9 +179,16 @@ class Tally:
         if move.machine is None:
             tally.denied += 1
         elif activity.action == "return":
-            tally.left -= self._taken.pop((activity.feature, move.machine), 0)
+            self._give_back(tally, activity, move.machine)
         else:
             self._take(tally, activity, move.machine)
+
+    def _give_back(self, tally: FeatureTally, activity: Activity, machine: str) -> None:
+        seats = self._taken.pop((activity.feature, machine), None)
+        if seats is None:
+            tally.never_granted += 1
+        else:
+            tally.left -= seats
 
     def _take(self, tally: FeatureTally, activity: Activity, machine: str) -> None:
         limit = self._seats.get(activity.feature)
@@ -134,36 +199,3 @@ class Tally:
         tally.left += activity.seats
         tally.peak = max(tally.peak, tally.left)
         self._taken[activity.feature, machine] = activity.seats
-
-
-class PrefixDigest:
-    """Keyed digest of a log up to and including a line: tells a grown log from a changed one."""
-
-    def __init__(self, pepper: Pepper) -> None:
-        key = pepper.digest("ledger.prefix", size=32)
-        self._state = hashlib.blake2b(key=key, digest_size=16)
-
-    def add(self, raw: bytes) -> None:
-        """Take the next line, its end of line in any form."""
-        self._state.update(raw.rstrip(b"\r\n") + b"\n")
-
-    @property
-    def value(self) -> str:
-        """Digest of all lines so far: 32 hex digits."""
-        return self._state.hexdigest()
-
-
-def source_of(form: str, head: list[bytes]) -> str:
-    """Name of a source: its form and the digest of its head, up to its first event's line.
-
-    A grown copy of a log has the same head, so it is the same source.
-    """
-    digest = hashlib.sha256(b"".join(raw.rstrip(b"\r\n") + b"\n" for raw in head))
-    return f"{form}:{digest.hexdigest()[:_SOURCE_DIGITS]}"
-
-
-def _lowest_free(held: deque[int]) -> int:
-    number = 1
-    while number in held:
-        number += 1
-    return number

@@ -11,28 +11,22 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final, cast
 
 from ledger.domain.terms import SEATS_MAX
-from ledger.sources.activity import (
-    LINE_BYTES_MAX,
-    NAME_CHARACTERS_MAX,
-    Action,
-    Activity,
-    Broken,
-    Parsed,
-)
+from ledger.sources.activity import Action, Activity, Broken, Parsed, wrong_name
+from ledger.sources.lines import LINE_BYTES_MAX, text_of
 
 FORM: Final = "flexlm"
 
-_LINE: Final = re.compile(r"^\s?(\d{1,2}):(\d\d):(\d\d) \(([^)]*)\) (.*)$", re.ASCII)
-_EVENT: Final = re.compile(r"^(OUT|IN|DENIED|UNSUPPORTED): ")
-_SAID: Final = re.compile(
-    r'^(?:OUT|IN|DENIED|UNSUPPORTED): "(?P<feature>[^"]+)" (?:\([^)]*\) )?'
-    r"(?P<user>.+)@(?P<host>[^@\s]+)(?P<rest>(?:\s.*)?)$"
-)
-_COUNT: Final = re.compile(r"\((\d{1,10}) licenses?\)", re.ASCII)
-_REASON: Final = re.compile(r"\((?!\d+ licenses?\))(.*)\)\s*$", re.ASCII)
+_LINE: Final = re.compile(r" *(\d{1,2}):(\d\d):(\d\d) \([^)]*\) (.*)", re.ASCII | re.DOTALL)
+_EVENT: Final = re.compile(r"(OUT|IN|DENIED|UNSUPPORTED):(.*)", re.DOTALL)
+_ASTRAY: Final = re.compile(r'(?<![-\w])(?:OUT|IN|DENIED|UNSUPPORTED): *"')
+_SAID: Final = re.compile(r'\s+"([^"]+)"\s+(?:\([^)]*\)\s+)?(.+)', re.DOTALL)
+_COUNT: Final = re.compile(r"(\d+) licenses?", re.ASCII)
+_COUNT_DIGITS_MAX: Final = 10
+_GROUPS_MAX: Final = 2  # [(N licenses)] [(REASON)]
+_REASON_CHARACTERS_MAX: Final = 256
 _STARTED: Final = re.compile(r" started on .*\((\d{1,2})/(\d{1,2})/(\d{4})\)\s*$", re.ASCII)
 _TIMESTAMP: Final = re.compile(r"^TIMESTAMP (\d{1,2})/(\d{1,2})/(\d{4})\b", re.ASCII)
-_SLOG: Final = re.compile(r"Start-Date: \w{3} (\w{3}) (\d\d) (\d{4}) ", re.ASCII)
+_SLOG: Final = re.compile(r"Start-Date: \w{3} (\w{3}) +(\d{1,2}) (\d{4})\b", re.ASCII)
 _MONTHS: Final = "JanFebMarAprMayJunJulAugSepOctNovDec"
 _ACTIONS: Final[dict[str, Action]] = {
     "OUT": "checkout",
@@ -41,6 +35,8 @@ _ACTIONS: Final[dict[str, Action]] = {
     "UNSUPPORTED": "unsupported",
 }
 _NEXT_DAY: Final = timedelta(hours=12)
+_YEARS: Final = range(1980, 3000)
+"""What a log may say; outside of it the ledger has no calendar, or the day is a misprint."""
 
 
 class FlexlmParser:
@@ -56,26 +52,27 @@ class FlexlmParser:
 
     def __call__(self, number: int, raw: bytes) -> Parsed:
         """Read line `number`; never raises."""
-        text = raw[:LINE_BYTES_MAX].decode("utf-8", "replace").rstrip("\r\n")
-        line = _LINE.match(text)
+        text = text_of(raw[:LINE_BYTES_MAX])
+        line = _LINE.fullmatch(text)
         if line is None:
-            return self._unreadable(number, text)
+            return self._astray(number, text)
         try:
             clock = time(int(line[1]), int(line[2]), int(line[3]))
         except ValueError:
-            return self._unreadable(number, text)
-        self._follow(clock, line[5])
-        event = _EVENT.match(line[5])
+            return self._astray(number, text)
+        self._follow(clock, line[4])
+        event = _EVENT.match(line[4])
         if event is None:
-            return None
+            return self._astray(number, line[4])
         if len(raw) > LINE_BYTES_MAX:
             return Broken(line=number, reason=f"the line has over {LINE_BYTES_MAX} bytes")
-        return self._said(number, clock, event[1], line[5].rstrip())
+        return self._said(number, clock, event[1], event[2])
 
-    def _unreadable(self, number: int, text: str) -> Broken | None:
-        """A line whose time can't be read is broken only if it is about an event."""
-        if re.search(r'\b(OUT|IN|DENIED|UNSUPPORTED): "', text):
-            return Broken(line=number, reason="its time is not H:MM:SS before (daemon)")
+    def _astray(self, number: int, text: str) -> Broken | None:
+        """A line that is no event is broken only if there is one somewhere in it."""
+        if _ASTRAY.search(text):
+            reason = "an event is not right behind H:MM:SS (daemon)"
+            return Broken(line=number, reason=reason)
         return None
 
     def _follow(self, clock: time, rest: str) -> None:
@@ -84,37 +81,79 @@ class FlexlmParser:
         if said is not None:
             self._day = said
         elif self._day is not None and _back_by(clock, self._last) > _NEXT_DAY:
-            self._day += timedelta(days=1)
+            following = self._day + timedelta(days=1)
+            self._day = following if following.year in _YEARS else None
         self._last = clock
 
     def _said(self, number: int, clock: time, word: str, rest: str) -> Activity | Broken:
-        said = _SAID.match(rest)
+        said = _SAID.fullmatch(rest)
         if said is None:
             return Broken(line=number, reason=f'{word} is not followed by "FEATURE" user@host')
+        feature, (who, groups) = said[1], _groups(said[2].rstrip())
+        user, at, host = who.rpartition("@")
+        wrong = wrong_name(feature, user, host) if at else ("user@host", "there is none")
+        if wrong is not None:
+            return Broken(line=number, reason=_wrong(word, feature, *wrong))
+        count = _COUNT.fullmatch(groups[0]) if groups else None
+        seats = 1 if count is None else int(count[1][: _COUNT_DIGITS_MAX + 1])
+        reasons = groups if count is None else groups[1:]
+        if len(reasons) > 1:
+            return Broken(line=number, reason=_wrong(word, feature, "count", "it is (N licenses)"))
+        if not 1 <= seats <= SEATS_MAX:
+            why = f"it is from 1 to {SEATS_MAX}"
+            return Broken(line=number, reason=_wrong(word, feature, "count", why))
         if self._day is None:
             return Broken(line=number, reason="no line before it says which day it is")
-        if max(len(said[name]) for name in ("feature", "user", "host")) > NAME_CHARACTERS_MAX:
-            reason = f"feature, user or host has over {NAME_CHARACTERS_MAX} characters"
-            return Broken(line=number, reason=reason)
-        count = _COUNT.search(said["rest"])
-        seats = int(count[1]) if count else 1
-        if not 1 <= seats <= SEATS_MAX:
-            return Broken(line=number, reason=f"{seats} licenses: it is a number from 1")
-        reason_said = _REASON.search(said["rest"])
         return Activity(
             line=number,
             at_ms=self._at_ms(clock),
             action=_ACTIONS[word],
-            feature=said["feature"],
-            user=said["user"],
-            host=said["host"],
+            feature=feature,
+            user=user,
+            host=host,
             seats=seats,
-            reason=reason_said[1][:NAME_CHARACTERS_MAX] if reason_said else None,
+            reason=_impersonal(reasons[0], user, host) if reasons else None,
         )
 
     def _at_ms(self, clock: time) -> int:
         moment = datetime.combine(cast("date", self._day), clock, tzinfo=self._zone)
         return int(moment.timestamp()) * 1000
+
+
+def _groups(text: str) -> tuple[str, list[str]]:
+    """Split off the last groups in parentheses, at most two: a reason holds some of its own."""
+    groups: list[str] = []
+    while text.endswith(")") and len(groups) < _GROUPS_MAX:
+        opens = _opens(text)
+        if opens < 1 or not text[opens - 1].isspace():
+            break
+        groups.insert(0, text[opens + 1 : -1])
+        text = text[:opens].rstrip()
+    return text, groups
+
+
+def _opens(text: str) -> int:
+    """Where the parenthesis opens that the text's last character closes; -1: nowhere."""
+    depth = 0
+    for at in range(len(text) - 1, -1, -1):
+        depth += (text[at] == ")") - (text[at] == "(")
+        if depth == 0:
+            return at
+    return -1
+
+
+def _wrong(word: str, feature: str, name: str, why: str) -> str:
+    """Tell what is wrong: the feature too, if it is one; whoever asked is nobody's business."""
+    shown = "" if name == "feature" or "@" in feature else f' "{feature}"'
+    return f"{word}{shown}, {name}: {why}"
+
+
+def _impersonal(reason: str, user: str, host: str) -> str | None:
+    """Return the server's word, unless it names somebody: it is kept and shown unsealed."""
+    named = "|".join(map(re.escape, (user, host)))
+    if "@" in reason or re.search(rf"(?<!\w)(?:{named})(?!\w)", reason, re.IGNORECASE):
+        return None
+    return reason[:_REASON_CHARACTERS_MAX]
 
 
 def _back_by(clock: time, last: time | None) -> timedelta:
@@ -128,12 +167,16 @@ def _since_midnight(clock: time) -> timedelta:
 def _day_said(rest: str) -> date | None:
     """Return the day that a start line or a TIMESTAMP line names."""
     named = _TIMESTAMP.match(rest) or _STARTED.search(rest)
+    if named is not None:
+        return _day(int(named[3]), int(named[1]), int(named[2]))
+    slog = _SLOG.search(rest)
+    if slog is not None and (at := _MONTHS.find(slog[1])) % 3 == 0:
+        return _day(int(slog[3]), at // 3 + 1, int(slog[2]))
+    return None
+
+
+def _day(year: int, month: int, day: int) -> date | None:
     try:
-        if named is not None:
-            return date(int(named[3]), int(named[1]), int(named[2]))
-        slog = _SLOG.search(rest)
-        if slog is not None and _MONTHS.find(slog[1]) % 3 == 0:
-            return date(int(slog[3]), _MONTHS.find(slog[1]) // 3 + 1, int(slog[2]))
+        return date(year, month, day) if year in _YEARS else None
     except ValueError:
         return None
-    return None

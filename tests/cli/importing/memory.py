@@ -132,7 +132,7 @@ class Ledger:
         self, path: Path, seats: dict[str, int] | None = None
     ) -> dict[str, FeatureResult]:
         """Import a file to its end; what the ledger says of each feature."""
-        importer, found = self.importer(), scan(path, CSV)
+        importer, found = self.importer(), scan(path, CSV, SETTINGS.pepper)
         features = await importer.features(found, seats or {})
         await importer.send(found, features)
         return {one.feature: one for one in await importer.results(found, features)}
@@ -149,4 +149,4 @@ class Ledger:
 def write_csv(path: Path, rows: Sequence[str]) -> Scan:
     """Write a file of activity and scan it."""
     path.write_text("".join(f"{row}\n" for row in (HEADER, *rows)))
-    return scan(path, CSV)
+    return scan(path, CSV, SETTINGS.pepper)

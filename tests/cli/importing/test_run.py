@@ -41,7 +41,7 @@ def row(number: int, feature: str, action: str, user: int, seats: int = 1) -> st
 def counted(path: Path, seats: dict[str, int]) -> dict[str, tuple[int, int, int, int, int]]:
     """What an independent count of the lines gives, with as many seats."""
     tally = Tally(seats)
-    for line in lines_to_send(scan(path, CSV), SETTINGS.pepper):
+    for line in lines_to_send(scan(path, CSV, SETTINGS.pepper), SETTINGS.pepper):
         tally.count(line.move)
     return {
         name: (one.checkouts, one.refused, one.denied, one.peak, one.left)

@@ -115,6 +115,7 @@ def test_the_real_log_with_300_seats() -> None:
     tally, _ = counted(LOGS / "matlab.log", FlexlmParser(), MATLAB=300)
     matlab = tally.features["MATLAB"]
     assert (matlab.refused, matlab.peak, matlab.left) == (19, 300, 28)
+    assert matlab.never_granted == 19
 
 
 @pytest.mark.parametrize(
@@ -145,3 +146,28 @@ def test_a_row_and_the_header() -> None:
     assert parser(2, b'2022-06-09T10:00:00+02:00,X,return,"u, v",h,\n') == Activity(
         line=2, at_ms=1654761600000, action="return", feature="X", user="u, v", host="h", seats=1
     )
+
+
+def test_a_return_ends_the_oldest_checkout_of_as_many_seats() -> None:
+    pairing = Pairing()
+    said = [("checkout", 1), ("checkout", 3), ("return", 3), ("return", 1)]
+    moves = [pairing.move(activity(action, seats=seats)) for action, seats in said]  # type: ignore[arg-type]
+    assert [move.machine for move in moves if move] == ["u@h#1", "u@h#2", "u@h#2", "u@h#1"]
+
+
+def test_ten_thousand_checkouts_of_one_holder_are_paired() -> None:
+    pairing = Pairing()
+    for _ in range(10_000):
+        pairing.move(activity("checkout"))
+    last = pairing.move(activity("checkout"))
+    assert last is not None
+    assert last.machine == "u@h#10001"
+
+
+@pytest.mark.parametrize(
+    "when", ["9999-12-31T23:59:59-14:00", "1969-12-31T23:59:59Z", "2022-W23-4"]
+)
+def test_a_time_that_no_event_can_hold_is_a_bad_row(when: str) -> None:
+    broken = CsvParser()(2, f"{when},X,checkout,u,h,1\n".encode())
+    assert isinstance(broken, Broken)
+    assert broken.reason.startswith("column time")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,9 +11,11 @@ from hypothesis import strategies as st
 
 from ledger.domain.clocks import rfc3339
 from ledger.domain.identifiers import Pepper
-from ledger.sources.activity import Activity, Broken, PrefixDigest, source_of
+from ledger.sources.activity import Activity, Broken
 from ledger.sources.flexlm import FlexlmParser
+from ledger.sources.lines import LINE_BYTES_MAX, PrefixDigest, bounded_lines, source_of
 
+PEPPER = Pepper(b"p" * 32)
 STARTED = b"10:25:31 (lmgrd) FlexNet Licensing (v11) started on srv (IBM PC) (6/9/2022)\n"
 OUT = b'10:25:38 (MLM) OUT: "MATLAB" user0001@host0001  \n'
 
@@ -140,14 +143,17 @@ def test_chatter_is_about_nothing(chatter: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b'10:25:38 (MLM) OUT: "X" nobody\n', 'OUT is not followed by "FEATURE" user@host'),
+        (b'10:25:38 (MLM) OUT: "X" nobody\n', 'OUT "X", user@host: there is none'),
         (b"10:25:38 (MLM) IN: X u@h\n", 'IN is not followed by "FEATURE" user@host'),
-        (b'10:61:38 (MLM) OUT: "X" u@h\n', "its time is not H:MM:SS before (daemon)"),
-        (b'(MLM) OUT: "X" u@h\n', "its time is not H:MM:SS before (daemon)"),
-        (b'10:25:38 (MLM) OUT: "X" u@h (0 licenses)\n', "0 licenses: it is a number from 1"),
+        (b'10:61:38 (MLM) OUT: "X" u@h\n', "an event is not right behind H:MM:SS (daemon)"),
+        (b'(MLM) OUT: "X" u@h\n', "an event is not right behind H:MM:SS (daemon)"),
+        (
+            b'10:25:38 (MLM) OUT: "X" u@h (0 licenses)\n',
+            f'OUT "X", count: it is from 1 to {2**31 - 1}',
+        ),
         (
             b'10:25:38 (MLM) OUT: "X" ' + b"u" * 300 + b"@h\n",
-            "feature, user or host has over 256 characters",
+            'OUT "X", user: it has 1 to 240 bytes',
         ),
         (b'10:25:38 (MLM) OUT: "X" u@h ' + b" " * 20_000, "the line has over 16384 bytes"),
     ],
@@ -188,5 +194,78 @@ def test_a_digest_of_the_prefix_tells_a_changed_line_whatever_the_end_of_line() 
 
 
 def test_a_source_is_named_by_its_head() -> None:
-    assert source_of("flexlm", [STARTED, OUT]) == source_of("flexlm", [STARTED, OUT[:-1]])
-    assert source_of("flexlm", [STARTED, OUT]) != source_of("flexlm", [STARTED])
+    assert source_of("flexlm", [STARTED, OUT], PEPPER) == source_of(
+        "flexlm", [STARTED, OUT[:-1]], PEPPER
+    )
+    assert source_of("flexlm", [STARTED, OUT], PEPPER) != source_of("flexlm", [STARTED], PEPPER)
+
+
+def test_an_at_in_the_reason_is_nobodys() -> None:
+    denial = one(b'10:25:38 (MLM) DENIED: "X" ann@pc  (ask admin@site.org (room 4) now)\n')
+    assert (denial.user, denial.host, denial.reason) == ("ann", "pc", None)
+
+
+def test_a_reason_that_names_the_user_or_the_host_is_not_kept() -> None:
+    for reason in (b"ANN is not on the list", b"no seat for pc", b"CORP\\ann is queued"):
+        denial = one(b'10:25:38 (MLM) DENIED: "X" ann@pc  (' + reason + b")\n")
+        assert denial.reason is None
+    kept = one(b'10:25:38 (MLM) DENIED: "X" ann@pc  (annual limit reached)\n')
+    assert kept.reason == "annual limit reached"
+
+
+def test_a_count_in_the_reason_is_no_count() -> None:
+    said = one(b'10:25:38 (MLM) DENIED: "X" u@h  (Licensed number (4 licenses) is reached)\n')
+    assert said.seats == 1
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'10:25:38 (MLM) OUT: "X" ann@1 10:25:39 (MLM) OUT: "Y" bob@h\n',
+        b'10:25:38 (MLM) SERVER 10:25:39 (MLM) OUT: "Y" bob@h\n',
+        b'10:25:38 (MLM) OUT: "X" ann@h and more\n',
+    ],
+)
+def test_lines_torn_into_one_another_are_broken_and_name_nobody(torn: bytes) -> None:
+    (broken,) = read(torn)
+    assert isinstance(broken, Broken)
+    assert not any(name in broken.reason for name in ("ann", "bob"))
+
+
+def test_users_whose_names_are_in_another_code_page_stay_two() -> None:
+    users = {one(b'10:25:38 (MLM) OUT: "X" Jos' + e + b"@h\n").user for e in (b"\xe9", b"\xe8")}
+    assert users == {"Jos\u00e9", "Jos\u00e8"}
+
+
+def test_a_machines_name_is_never_longer_than_a_fingerprint() -> None:
+    long = "\u00e9" * 200
+    (broken,) = read(f'10:25:38 (MLM) OUT: "X" {long}@{long}\n'.encode())
+    assert isinstance(broken, Broken)
+
+
+@pytest.mark.parametrize("day", ["12/31/9999", "12/31/2999", "1/1/1960", "13/45/2022"])
+def test_a_day_out_of_all_reason_ends_nothing(day: str) -> None:
+    said = read(f"23:00:00 (lmgrd) TIMESTAMP {day}\n".encode(), b' 1:00:00 (MLM) OUT: "X" u@h\n')
+    assert len(said) == 1
+    assert isinstance(said[0], Broken) or said[0].at_ms > 0
+
+
+def test_a_control_character_is_no_name() -> None:
+    (broken,) = read(b'10:25:38 (MLM) OUT: "X\x1b[2J" u@h\n')
+    assert isinstance(broken, Broken)
+    assert "\x1b" not in broken.reason
+
+
+def test_what_is_read_shows_neither_user_nor_host() -> None:
+    assert "user0001" not in repr(one(OUT))
+    assert "host0001" not in repr(one(OUT))
+
+
+def test_a_line_without_end_is_never_whole_in_memory() -> None:
+    long = b"x" * (5 * LINE_BYTES_MAX)
+    file = io.BytesIO(OUT + long + b"\n" + OUT + long[:-1] + b"y\n" + OUT[:-1])
+    lines = list(bounded_lines(file.readline))
+    assert [lines[0], lines[2], lines[4]] == [OUT, OUT, OUT[:-1]]
+    assert all(LINE_BYTES_MAX < len(line) < LINE_BYTES_MAX + 100 for line in (lines[1], lines[3]))
+    assert lines[1] != lines[3]
+    assert lines[1].endswith(b"\n")

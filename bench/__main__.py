@@ -1,0 +1,86 @@
+"""`make bench`: all figures, each beside its baseline in one run, as a table and as JSON.
+
+python -m bench [ROW…]      only the rows of these ids
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from bench.activations import activation_100k_vs_1, activation_p50_vs_append, activation_vs_hello
+from bench.checks import check_vs_hello
+from bench.figures import Row, machine, skipped
+from bench.live_fold import live_fold_vs_drain
+from bench.load import has_wrk
+from bench.system import Bench, bench
+
+RESULTS = Path(__file__).with_name("results.json")
+OVER_HTTP: dict[str, Callable[[Bench], Row]] = {
+    "check_vs_hello": check_vs_hello,
+    "activation_p50_vs_append": activation_p50_vs_append,
+    "activation_vs_hello": activation_vs_hello,
+    "activation_100k_vs_1": activation_100k_vs_1,
+}
+ALONE: dict[str, Callable[[], Row]] = {"live_fold_vs_drain": live_fold_vs_drain}
+
+
+def main(asked: list[str]) -> int:
+    """Measure what is asked for, or everything; print and write the table."""
+    unknown = set(asked) - OVER_HTTP.keys() - ALONE.keys()
+    if unknown:
+        known = ", ".join([*OVER_HTTP, *ALONE])
+        print(f"no row is called {min(unknown)}; there are {known}", file=sys.stderr)
+        return 2
+    console = Console()
+    rows = []
+    for id_, measure in ALONE.items():
+        if not asked or id_ in asked:
+            console.print(f"measuring {id_} …")
+            rows.append(measure())
+    rows += _over_http(console, [id_ for id_ in OVER_HTTP if not asked or id_ in asked])
+    console.print(_table(rows))
+    document = {"machine": machine(), "rows": rows}
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
+    return 0
+
+
+def _over_http(console: Console, ids: list[str]) -> list[Row]:
+    if not ids:
+        return []
+    if not has_wrk():
+        return [skipped(id_, "wrk is not installed (apt-get install wrk)") for id_ in ids]
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder, bench(Path(folder)) as here:
+        for id_ in ids:
+            console.print(f"measuring {id_} …")
+            rows.append(OVER_HTTP[id_](here))
+    return rows
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table(title=f"bench on {machine()}", title_justify="left")
+    for name in ("row", "ours", "baseline", "unit", "ratio", "least", "bar", "runs", "note"):
+        table.add_column(name, justify="left" if name in {"row", "note", "bar"} else "right")
+    for row in rows:
+        note = row.note + (f" ({row.discarded} noisy rounds discarded)" if row.discarded else "")
+        figures = [_figure(one) for one in (row.ours, row.baseline)]
+        ratios = [_figure(one) for one in (row.ratio, row.ratio_min)]
+        table.add_row(row.id, *figures, row.unit, *ratios, row.bar, str(row.runs), note)
+    return table
+
+
+def _figure(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,113 @@
+"""live_fold_vs_drain: one projector folding a log into its Redis, beside a bare drain of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from time import perf_counter, sleep
+
+import orjson
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from redis import Redis
+
+from bench.figures import Row, compare
+from projector.read_model.keys import Keys
+from projector.views.documents import read_head
+from tests.activity import ACTIVATIONS, Activity, append
+from tests.system import System, running
+
+EVENTS = 200_000
+LICENSES = 20_000
+PIECE = 20_000
+EVENTS_TOPIC = "license-events"
+FOLD_LIMIT_S = 120.0
+
+
+def live_fold_vs_drain() -> Row:
+    """Events a second of the running projector's process, once it is at work, to the log's end."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
+        running(Path(folder), workers=0) as system,
+    ):
+        asyncio.run(_fill(system))
+        for projector in system.projectors:
+            projector.stop()
+        return compare(
+            "live_fold_vs_drain",
+            ours=lambda: _fold(system),
+            baseline=lambda: asyncio.run(_drain(system)),
+            unit="events/s",
+            bar="≥ 0.15",
+        )
+
+
+async def _fill(system: System) -> None:
+    activity = Activity(
+        1,
+        partitions=system.settings.partitions,
+        licenses=LICENSES,
+        machines=0,
+        mix=ACTIVATIONS,
+    )
+    for _ in range(0, EVENTS, PIECE):
+        await append(system.kafka.bootstrap, EVENTS_TOPIC, list(activity.appendables(PIECE)))
+
+
+async def _drain(system: System) -> float:
+    """Read everything with aiokafka and decode it with orjson; events a second."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=system.kafka.bootstrap,
+        auto_offset_reset="none",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=4 * 1024 * 1024,
+    )
+    await consumer.start()
+    try:
+        places = [TopicPartition(EVENTS_TOPIC, at) for at in range(system.settings.partitions)]
+        left = sum((await consumer.end_offsets(places)).values())
+        total = left
+        consumer.assign(places)
+        for place in places:
+            consumer.seek(place, 0)
+        started = perf_counter()
+        while left:
+            for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                left -= len(batch)
+                for record in batch:
+                    orjson.loads(record.value)
+        return total / (perf_counter() - started)
+    finally:
+        await consumer.stop()
+
+
+def _fold(system: System) -> float:
+    """Fold everything into an empty replica A; events a second from the first batch on."""
+    store, projector = system.replicas[0], system.projectors[0]
+    store.stop()
+    store.wipe()
+    store.start()
+    with Redis(port=store.port, socket_timeout=5) as client:
+        projector.start(wait=False)
+        try:
+            begun = _wait(client, system, 1)
+            started = perf_counter()
+            done = _wait(client, system, EVENTS)
+            return (done - begun) / (perf_counter() - started)
+        finally:
+            projector.stop()
+
+
+def _wait(client: Redis, system: System, least: int) -> int:
+    """Wait until so many events are folded; how many are."""
+    names = [Keys(partition).head for partition in range(system.settings.partitions)]
+    deadline = perf_counter() + FOLD_LIMIT_S
+    while perf_counter() < deadline:
+        heads = client.mget(names)
+        assert isinstance(heads, list)
+        folded = sum(read_head(head).position for head in heads if head)
+        if folded >= least + len(names):
+            return folded
+        sleep(0.01)
+    msg = f"not {least} events folded in {FOLD_LIMIT_S:.0f} s"
+    raise TimeoutError(msg)
