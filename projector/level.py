@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from ledger.event_log.port import EventLog, LogError, Topic
+from ledger.event_log.port import EventLog, LogError, MissingTopic, Topic
 from projector.data_keys import DataKeyCopy
-from projector.logs import say
+from projector.logs import alarm, say
 from projector.metrics import Metrics
 from projector.projection import Projection
 from projector.read_model.port import LevelMark, ReadModel, ReadModelError, Standing
@@ -55,10 +55,17 @@ class LevelWatch:
                 await self._look()
                 self._failing = False
             except (LogError, ReadModelError) as error:
-                if not self._failing:
-                    say(_log, logging.WARNING, f"level can't be told: {error}")
+                self._tell(error)
                 self._failing = True
             await asyncio.sleep(max(0.0, started + EVERY_S - time.monotonic()))
+
+    def _tell(self, error: Exception) -> None:
+        if self._failing:
+            return
+        if isinstance(error, MissingTopic):
+            alarm(_log, "log-missing", str(error))
+        else:
+            say(_log, logging.WARNING, f"level can't be told: {error}")
 
     async def _look(self) -> None:
         at_ms = await self._model.time_ms()

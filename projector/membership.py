@@ -35,6 +35,7 @@ POLL_RECORDS_MAX: Final = 4_000
 _POLL_MS: Final = 500
 _FETCH_WAIT_MS: Final = 250
 _FETCH_BYTES: Final = 1024 * 1024
+_METADATA_MS: Final = 5_000
 _DAY_MS: Final = 24 * 3600 * 1000
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 1.0
@@ -161,6 +162,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # it comes wi
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             max_partition_fetch_bytes=_FETCH_BYTES,
             request_timeout_ms=SESSION_MS,
+            # A topic that was deleted and made anew is found soon, and recognized as another one.
+            metadata_max_age_ms=_METADATA_MS,
         )
         self._consumer = consumer
         consumer.subscribe(self._topics, listener=self)

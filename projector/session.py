@@ -64,6 +64,7 @@ class Session(ABC):
         self.ended = False
         self._doubted = False
         self._retry_s = RETRY_FIRST_S
+        metrics.stopped.labels(str(partition)).set(0)
 
     def offer(self, records: Sequence[LogRecord]) -> None:
         """Take records in, in order."""

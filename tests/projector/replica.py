@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
@@ -57,10 +57,10 @@ class ProjectorProcess(Server):
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=2, trust_env=False)
 
     def metric(self, name: str) -> float:
-        """Sum of a metric over its labels."""
+        """Sum of a metric over its labels; 0 where it has none."""
         lines = self.get("/metrics").text.splitlines()
+        assert any(line.startswith(f"# HELP {name.removesuffix('_total')}") for line in lines), name
         found = [line.rpartition(" ")[2] for line in lines if line.startswith(name)]
-        assert found, name
         return sum(float(value) for value in found)
 
     def terminate(self) -> None:
@@ -98,7 +98,9 @@ class Replica:
         finally:
             await log.close()
 
-    def projector(self, slot: int = 0, **changes: str) -> ProjectorProcess:
+    def projector(
+        self, slot: int = 0, *, changes: Mapping[str, str] | None = None
+    ) -> ProjectorProcess:
         """A projector, not started yet."""
         env = {
             "LEDGER_KAFKA": self.kafka.bootstrap,
@@ -110,7 +112,7 @@ class Replica:
             "LEDGER_PEPPER": PEPPER,
             "LEDGER_SEAL_KEYS": f"k1:{'5e' * 32}",
             "LEDGER_LOCAL": "1",
-            **changes,
+            **(changes or {}),
         }
         process = ProjectorProcess(self._folder / f"projector-{len(self._processes)}", env)
         self._processes.append(process)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import cast
 
 import redis.asyncio
 
@@ -13,7 +14,6 @@ from projector.views.documents import read_license
 from tests.activity import ACCOUNT, Activity, Appendable
 from tests.activity import PEPPER as ACTIVITY_PEPPER
 from tests.projector.replica import PARTITIONS, Replica, eventually
-from tests.servers import RedisServer
 
 POISON = b'{"fingerprint":"top secret"'
 
@@ -65,7 +65,7 @@ async def test_poison_freezes_one_license_and_the_others_go_on(replica: Replica)
     assert "secret" not in log
     name = Keys(victim.partition).license((victim.key or b"").decode())
     async with redis.asyncio.Redis.from_url(replica.store.url) as client:
-        assert read_license(await client.get(name) or b"").frozen_at is not None
+        assert read_license(cast("bytes", await client.get(name))).frozen_at is not None
     # Started again it still knows.
     await asyncio.to_thread(process.restart)
     assert process.metric("ledger_projector_frozen_licenses") == 1
@@ -131,11 +131,9 @@ async def test_data_keys_are_taken_over_and_erased(replica: Replica) -> None:
     await eventually(lambda: holds(b"", b"sealed again"), what="data keys after a loss")
 
 
-async def test_refuses_a_foreign_log_pepper_and_number(
-    replica: Replica, redis_server: RedisServer
-) -> None:
+async def test_refuses_a_foreign_log_pepper_and_number(replica: Replica) -> None:
     for changes in ({"LEDGER_PEPPER": "77" * 32}, {"LEDGER_PARTITIONS": "8"}):
-        process = replica.projector(**changes)
+        process = replica.projector(changes=changes)
         await asyncio.to_thread(process.start, wait=False)
         assert await asyncio.to_thread(process.exit_code) == 2
         assert '"alarm":"foreign-log"' in process.log()
@@ -143,7 +141,7 @@ async def test_refuses_a_foreign_log_pepper_and_number(
 
 
 async def test_refuses_settings_by_name(replica: Replica) -> None:
-    process = replica.projector(LEDGER_REPLICA="C")
+    process = replica.projector(changes={"LEDGER_REPLICA": "C"})
     await asyncio.to_thread(process.start, wait=False)
     assert await asyncio.to_thread(process.exit_code) == 2
     assert "LEDGER_REPLICA is one of A" in process.log()

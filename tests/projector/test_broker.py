@@ -1,0 +1,158 @@
+"""What the broker does to a projector: restarts, freezes, jumps of its clock, replaced topics."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from ledger.event_log.port import Topic
+from tests.activity import Activity
+from tests.projector.independent import stored_in_redis
+from tests.projector.replica import (
+    PARTITIONS,
+    Replica,
+    eventually,
+    load,
+    read_all,
+    replica_on,
+)
+from tests.servers import KafkaServer, RedisServer
+
+DAY_MS = 86_400_000
+_FAKETIME = sorted(
+    library
+    for folder in ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
+    for library in Path(folder).glob("**/faketime/libfaketimeMT.so.1")
+)
+
+
+@pytest.fixture
+async def own_replica(
+    own_kafka_server: KafkaServer, redis_server: RedisServer, tmp_path: Path
+) -> AsyncIterator[Replica]:
+    """A replica on a broker of its own, to be broken."""
+    async with replica_on(own_kafka_server, redis_server, "", tmp_path) as started:
+        yield started
+
+
+async def test_kafka_frozen_and_killed_and_back(own_replica: Replica) -> None:
+    activity, kafka = Activity(51, partitions=PARTITIONS), own_replica.kafka
+    process = await own_replica.start()
+    await own_replica.append(list(activity.appendables(1500)))
+    await own_replica.level()
+    kafka.freeze()
+    await asyncio.sleep(7)
+    kafka.thaw()
+    await own_replica.append(list(activity.appendables(500)))
+    await own_replica.level()
+    await asyncio.to_thread(kafka.kill)
+    before = [head.level_at_ms for head in await own_replica.heads()]
+    await asyncio.sleep(1)
+    assert [head.level_at_ms for head in await own_replica.heads()] == before
+    await asyncio.to_thread(kafka.start)
+    await own_replica.append(list(activity.appendables(500)))
+    await own_replica.assert_equals_an_independent_fold()
+    assert process.running
+
+
+async def test_kafka_restarted_under_load(own_replica: Replica) -> None:
+    process = await own_replica.start()
+    async with load(own_replica, Activity(52, partitions=PARTITIONS)):
+        await asyncio.sleep(1)
+        await asyncio.to_thread(own_replica.kafka.restart)
+        await asyncio.sleep(1)
+    await own_replica.assert_equals_an_independent_fold()
+    assert process.running
+
+
+async def test_the_brokers_clock_jumps_400_days_and_back(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    if not _FAKETIME:
+        pytest.skip("no libfaketime here: apt-get install faketime")
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    env = {
+        "LD_PRELOAD": str(_FAKETIME[0]),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        # Java waits by the monotonic clock already; "fixed" once more it would hardly start.
+        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
+    }
+    kafka = KafkaServer(tmp_path / "kafka", env=env)
+    try:
+        await asyncio.to_thread(kafka.start)
+        async with replica_on(kafka, redis_server, "", tmp_path) as replica:
+            await _jump(replica, clock.write_text)
+    finally:
+        kafka.kill()
+
+
+async def _jump(replica: Replica, set_clock: Callable[[str], object]) -> None:
+    activity = Activity(53, partitions=PARTITIONS)
+    process = await replica.start()
+    for days in (0, 400, 0, -400, 0):
+        set_clock(f"{days:+d}d")
+        await eventually(partial(_stamped, replica, activity, days), what=f"{days} days")
+        await replica.append(list(activity.appendables(300)))
+    await replica.assert_equals_an_independent_fold()
+    assert process.running
+    records = await read_all(replica.kafka, replica.events, 0)
+    timestamps = [record.timestamp for record in records]
+    assert max(timestamps) - min(timestamps) > 799 * DAY_MS
+    assert any(later < earlier for earlier, later in pairwise(timestamps))
+    # Two jumps ahead, ten seconds each, and the minutes that the test took.
+    for head in await replica.heads():
+        assert 20_000 <= head.elapsed_ms < 600_000
+
+
+async def _stamped(replica: Replica, activity: Activity, days: int) -> bool:
+    """Append a little; whether the broker says that it is another day."""
+    await replica.append(list(activity.appendables(40)))
+    await replica.level()
+    expected_ms = time.time() * 1000 + days * DAY_MS
+    stamps = [head.timestamp_ms or 0 for head in await replica.heads()]
+    return all(abs(stamp - expected_ms) < DAY_MS for stamp in stamps)
+
+
+async def test_a_topic_that_was_replaced_is_not_folded(replica: Replica) -> None:
+    await replica.append(list(Activity(54, partitions=PARTITIONS).appendables(800)))
+    process = await replica.start()
+    await replica.assert_equals_an_independent_fold()
+    before = [stored_in_redis(replica.store.url, partition) for partition in range(PARTITIONS)]
+    admin = AIOKafkaAdminClient(bootstrap_servers=replica.kafka.bootstrap)
+    await admin.start()
+    try:
+        names = {replica.topics.name(topic) for topic in Topic}
+        await admin.delete_topics(list(names))
+
+        async def gone() -> bool:
+            return not names & set(await admin.list_topics())
+
+        await eventually(gone, what="the topics' end")
+        await replica.initialize()
+    finally:
+        await admin.close()
+
+    async def stopped() -> bool:
+        return process.metric("ledger_projector_stopped") == PARTITIONS
+
+    await eventually(stopped, what="all partitions stopped")
+    assert '"alarm":"log-replaced"' in process.log() or '"alarm":"foreign-log"' in process.log()
+    assert process.get("/health/ready").status_code == 503
+    await replica.append(list(Activity(55, partitions=PARTITIONS).appendables(2000)))
+    # A new process recognizes it too, however far the new log has grown.
+    await asyncio.to_thread(process.stop)
+    await asyncio.to_thread(process.start, wait=False)
+    assert await asyncio.to_thread(process.exit_code) == 2
+    assert '"alarm":"foreign-log"' in process.log()
+    after = [stored_in_redis(replica.store.url, partition) for partition in range(PARTITIONS)]
+    assert after == before
