@@ -90,7 +90,11 @@ class EventTooLargeError(ValueError):
 
 
 def encode(event: Event) -> bytes:
-    """Bytes of the event's record value; raises `EventTooLargeError` above 64 KiB."""
+    """Bytes of the event's record value.
+
+    Raises `EventTooLargeError` above 64 KiB, and what `decode` raises: no writer may append poison,
+    which would freeze the license for everybody.
+    """
     value = _encoder.encode(
         _Envelope(
             specversion="1.0",
@@ -112,6 +116,7 @@ def encode(event: Event) -> bytes:
     if len(value) > events.EVENT_BYTES_MAX:
         msg = f"an event has at most {events.EVENT_BYTES_MAX} bytes, this one {len(value)}"
         raise EventTooLargeError(msg)
+    decode(event.license.encode(), value)
     return value
 
 
@@ -127,6 +132,8 @@ def decode(key: bytes | None, value: bytes | None) -> Event:
         raise UndecodableError(_reason(error)) from None
     if envelope.rules != events.RULES_VERSION:
         _stop_at_unknown_rules(value)
+        msg = "a record of later rules is nested at most 32 deep"
+        raise UndecodableError(msg)
     if key != envelope.subject.encode():
         msg = "the record's key is not the event's subject"
         raise UndecodableError(msg)
