@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,13 @@ from tests.vendor import Vendor
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """Everything, with two workers, for the tests of one file."""
     with running(tmp_path_factory.mktemp("system")) as started:
+        yield started
+
+
+@pytest.fixture
+def own_system(tmp_path: Path) -> Iterator[System]:
+    """Everything, with three workers, for one test to break."""
+    with running(tmp_path, workers=3) as started:
         yield started
 
 

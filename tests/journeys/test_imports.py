@@ -114,7 +114,9 @@ def test_half_a_log_then_the_whole_and_kills_in_between(tmp_path: Path, logs: Pa
     log = tmp_path / "matlab.log"
     lines = (logs / "matlab.log").read_bytes().splitlines(keepends=True)
     expected = {
-        feature: row for feature, row in readme(logs / "README.md").items() if not feature.endswith("F")
+        feature: row
+        for feature, row in readme(logs / "README.md").items()
+        if not feature.endswith("F")
     }
     assert len(expected) == 3
     rng = random.Random(5)
