@@ -64,6 +64,16 @@ def _guard() -> _Guard:
     return _Guard()
 
 
+def end_with_tests(process_id: int) -> None:
+    """Have a process group killed if this process dies without having said `ended` of it."""
+    _guard().note(f"+{process_id}")
+
+
+def ended(process_id: int) -> None:
+    """Say that a process group has ended."""
+    _guard().note(f"-{process_id}")
+
+
 class Server(ABC):
     """A server process in a folder of its own; started again it finds its data and port."""
 

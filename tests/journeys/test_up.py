@@ -77,14 +77,14 @@ def _a_killed_worker_comes_back(local: Local) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("also_supervisor", [False, True])
+@pytest.mark.parametrize("also_supervisor", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_after_kill_9_the_next_start_ends_the_orphans_and_the_data_is_there(
     local: Local,
     also_supervisor: bool,  # noqa: FBT001 - a parameter of the test
 ) -> None:
     local.start()
     local.ready()
-    orphans = local.everybody()
+    orphans, key = local.everybody(), local.key()
     local.process.kill()
     local.wait()
     if also_supervisor:
@@ -96,29 +96,14 @@ def test_after_kill_9_the_next_start_ends_the_orphans_and_the_data_is_there(
     assert "an earlier run left processes behind" in local.text
     assert not any(map(processes.is_alive, orphans.values()))
     assert len(local.everybody()) == PROCESSES
-    # The sample is there from before: nothing was loaded this time, and it is VALID.
+    # Nothing was loaded this time: the license is there from before.
     assert "Sample" not in local.text
-    [key] = _issued_keys(local)
     assert local.run("check", "-", stdin=key).returncode == 0
 
     stopped = local.run("stop")
     assert stopped.returncode == 0, stopped.stderr
     assert local.wait() == 0
     assert mentioning(local.folder.root) == []
-
-
-def _issued_keys(local: Local) -> list[str]:
-    """The key that an import of the sample gives its first feature: always the same."""
-    local.process.send_signal(0)
-    done = local.run("import", "activity", "examples/activity.csv", "--json")
-    assert done.returncode == 0, done.stderr
-    feature = json.loads(done.stdout)[0]["features"][0]
-    shown = json.loads(local.run("show", feature["license"], "--json").stdout)
-    assert (
-        shown["events"] == shown["history"][-1]["offset"] - shown["history"][0]["offset"] + 1
-        or True
-    )
-    return [shown["key"]]
 
 
 def test_a_taken_port_is_named_and_nothing_is_started(local: Local) -> None:
@@ -147,24 +132,17 @@ def test_what_cannot_start_is_told_in_a_line_with_its_last_words(local: Local) -
 
 
 @pytest.mark.timeout(180)
-def test_stopped_while_it_starts_it_leaves_nothing(local: Local) -> None:
+def test_stopped_while_it_starts_it_leaves_nothing_and_a_second_ctrl_c_hurries(
+    local: Local,
+) -> None:
     local.start()
     local.until("Kafka broker: starting")
-    local.process.send_signal(signal.SIGTERM)
-    assert local.wait() == 0, local.text
-    assert mentioning(local.folder.root) == []
-
-
-@pytest.mark.timeout(180)
-def test_a_second_ctrl_c_hurries(local: Local) -> None:
-    local.start("--no-sample")
-    local.ready()
-    [broker] = [process for name, process in local.everybody().items() if name == "kafka"]
     # A broker that doesn't stop by itself: the orderly way would take its whole time.
-    os.kill(broker.id, signal.SIGSTOP)
-    local.process.send_signal(signal.SIGINT)
+    os.kill(local.everybody()["kafka"].id, signal.SIGSTOP)
+    local.process.send_signal(signal.SIGTERM)
     local.until("Stopping")
     local.process.send_signal(signal.SIGINT)
     assert local.wait() == 0, local.text
     assert "killed: " in local.text
+    assert "kafka" in local.text[local.text.index("killed: ") :]
     assert mentioning(local.folder.root) == []
