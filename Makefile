@@ -47,8 +47,8 @@ lock: $(STAMP) ## write the lock files anew from pyproject.toml (UPGRADE=1: with
 	@sed -n 's/^java = \["\(.*\)"\]$$/\1/p' pyproject.toml | \
 		$(LOCK) $(if $(UPGRADE),--upgrade) --output-file requirements-java.lock -
 
-clean: ## removes what the set-up and the tools have made; keeps data/, the ledger itself
+clean: ## removes what the set-up and the tools have made; keeps ledger-data/, the ledger itself
 	@rm -rf .venv .cache build dist .coverage .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
-	@if [ -d data ]; then echo "kept: data/ (the ledger; remove it by hand if you mean it)"; fi
+	@if [ -d ledger-data ]; then echo "kept: ledger-data/ (the ledger; remove it by hand if you mean it)"; fi

@@ -21,6 +21,8 @@ from bench.live_fold import live_fold_vs_drain
 from bench.load import has_wrk
 from bench.system import Bench, bench
 
+WIDTH = 160
+"""Columns where nobody looks at a terminal."""
 RESULTS = Path(__file__).with_name("results.json")
 OVER_HTTP: dict[str, Callable[[Bench], Row]] = {
     "check_vs_hello": check_vs_hello,
@@ -38,7 +40,7 @@ def main(asked: list[str]) -> int:
         known = ", ".join([*OVER_HTTP, *ALONE])
         print(f"no row is called {min(unknown)}; there are {known}", file=sys.stderr)
         return 2
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
     rows = []
     for id_, measure in ALONE.items():
         if not asked or id_ in asked:

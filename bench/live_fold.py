@@ -1,4 +1,4 @@
-"""live_fold_vs_drain: one projector folding a log into its Redis, beside a bare drain of the log."""
+"""live_fold_vs_drain: a projector folding a log into its Redis, beside a bare drain of the log."""
 
 from __future__ import annotations
 
@@ -65,8 +65,7 @@ async def _drain(system: System) -> float:
     await consumer.start()
     try:
         places = [TopicPartition(EVENTS_TOPIC, at) for at in range(system.settings.partitions)]
-        left = sum((await consumer.end_offsets(places)).values())
-        total = left
+        total = left = sum(int(end) for end in (await consumer.end_offsets(places)).values())
         consumer.assign(places)
         for place in places:
             consumer.seek(place, 0)
@@ -105,7 +104,7 @@ def _wait(client: Redis, system: System, least: int) -> int:
     while perf_counter() < deadline:
         heads = client.mget(names)
         assert isinstance(heads, list)
-        folded = sum(read_head(head).position for head in heads if head)
+        folded = sum(read_head(head).position for head in heads if isinstance(head, bytes))
         if folded >= least + len(names):
             return folded
         sleep(0.01)
