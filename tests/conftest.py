@@ -10,6 +10,9 @@ import pytest
 from ledger.event_log.port import Topics
 from tests.servers import KafkaServer, RedisServer
 
+for suite in ("contract", "genesis_contract"):
+    pytest.register_assert_rewrite(f"tests.ledger.event_log.{suite}")
+
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:

@@ -72,14 +72,20 @@ async def initialize(log: EventLog, *, pepper_check: str, partitions: int) -> Ge
     """Append the genesis records that are missing; safe to run again, and twice at once.
 
     The first record of the events' first partition settles the ledger's id, whoever wrote it.
-    Raises ForeignLog where records stand that are not this ledger's.
+    Raises ForeignLog where records stand that are not this ledger's, LostRecords where a partition
+    is empty though the ledger was in use.
     """
     first = await _settled(log, pepper_check, partitions)
     for topic in Topic:
         ends = await log.ends(topic)
-        for partition in sorted(ends):
-            if ends[partition] == 0:
-                await _append(log, topic, msgspec.structs.replace(first, partition=partition))
+        empty = [partition for partition in sorted(ends) if ends[partition] == 0]
+        if empty and await _in_use(log):
+            raise LostRecords(
+                f"{topic}, partition {empty[0]}, is empty, and the ledger has events: its records "
+                "are lost (was the topic deleted?); restore them, nothing else brings them back"
+            )
+        for partition in empty:
+            await _append(log, topic, msgspec.structs.replace(first, partition=partition))
     return await verify(log, pepper_check=pepper_check, partitions=partitions)
 
 
@@ -153,6 +159,17 @@ async def _settled(log: EventLog, pepper_check: str, partitions: int) -> Genesis
     first = await read_genesis(log, Topic.LICENSE_EVENTS, 0)
     check(first, pepper_check=pepper_check, partitions=partitions)
     return first
+
+
+async def _in_use(log: EventLog) -> bool:
+    """Whether anything but genesis records stands in the event topics."""
+    for topic in (Topic.LICENSE_EVENTS, Topic.CATALOG_EVENTS):
+        for partition, end in (await log.ends(topic)).items():
+            if end > 1:
+                async for batch in log.read(topic, partition, start=0):
+                    if any(record.key != RECORD_KEY for record in batch):
+                        return True
+    return False
 
 
 async def _append(log: EventLog, topic: Topic, genesis: Genesis) -> None:

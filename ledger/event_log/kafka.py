@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from ledger.event_log.port import (
     APPEND_TIMEOUT_S,
     IN_FLIGHT_MAX,
+    READ_STALL_TIMEOUT_S,
     READ_TIMEOUT_S,
     Appended,
     AppendRefused,
@@ -29,8 +30,6 @@ from ledger.event_log.port import (
 )
 from ledger.event_log.producer import Producer
 
-STALLED_S: Final = 10.0
-"""A reading to which nothing arrives for this long ends with LogUnavailable."""
 _BATCH_RECORDS: Final = 2_000
 _FETCH_BYTES: Final = 4 * 1024 * 1024
 _POLL_MS: Final = 200
@@ -78,7 +77,9 @@ class KafkaLog:
             return await producer.append(topic, partition, key, value, headers, left_s)
         finally:
             self._in_flight -= 1
-            if self._producer is not None and self._producer.condemned:
+            if self._producer is not None and self._producer.condemned and not self._closed:
+                # Until a new producer is there nothing waits for it: refused at once, not queued.
+                self._unreachable = True
                 self._replace()
 
     async def ends(self, topic: Topic) -> dict[int, int]:
@@ -92,7 +93,7 @@ class KafkaLog:
             await self._drop_asker()
             msg = "the broker does not tell the log's ends"
             raise LogUnavailable(msg) from None
-        return {one.partition: int(offset) for one, offset in found.items()}
+        return {one.partition: int(found[one]) for one in partitions}
 
     async def read(
         self, topic: Topic, partition: int, *, start: int, stop: int | None = None
@@ -102,13 +103,18 @@ class KafkaLog:
         if end is None:
             msg = f"{self._topics.name(topic)} has no partition {partition}"
             raise MissingTopic(msg)
+        if start > end:
+            raise LostRecords(
+                f"{self._topics.name(topic)}, partition {partition}, ends at {end}: what was read "
+                f"before {start} is gone"
+            )
         end = end if stop is None else min(stop, end)
         if start >= end:
             return
         consumer = self._consumer()
         where = TopicPartition(self._topics.name(topic), partition)
         try:
-            async with asyncio.timeout(STALLED_S):
+            async with asyncio.timeout(READ_STALL_TIMEOUT_S):
                 await consumer.start()
             consumer.assign([where])
             consumer.seek(where, start)
@@ -205,7 +211,7 @@ class KafkaLog:
             enable_auto_commit=False,
             auto_offset_reset="none",
             max_partition_fetch_bytes=_FETCH_BYTES,
-            request_timeout_ms=int(STALLED_S * 1000),
+            request_timeout_ms=int(READ_STALL_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
             fetch_max_wait_ms=_POLL_MS,
         )
@@ -222,7 +228,7 @@ async def _batches(
         position = await consumer.position(where)
         if position > start:
             arrived, start = loop.time(), position
-        elif loop.time() - arrived > STALLED_S:
+        elif loop.time() - arrived > READ_STALL_TIMEOUT_S:
             raise TimeoutError
         records = [_record(one) for one in got.get(where, ()) if one.offset < end]
         if records:

@@ -12,6 +12,7 @@ from ledger.event_log.port import (
     AppendUnknown,
     Headers,
     LogUnavailable,
+    LostRecords,
     MissingTopic,
     Record,
     Topic,
@@ -82,7 +83,10 @@ class MemoryLog:
     ) -> AsyncIterator[Sequence[Record]]:
         """See `EventLog.read`."""
         self._check_reachable()
-        records = self._partition(topic, partition)[start:stop]
+        records = self._partition(topic, partition)
+        if start > len(records):
+            raise LostRecords(f"{topic}, partition {partition}, ends at {len(records)}")
+        records = records[start:stop]
         for at in range(0, len(records), _BATCH_RECORDS):
             yield tuple(records[at : at + _BATCH_RECORDS])
 

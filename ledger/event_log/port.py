@@ -27,7 +27,7 @@ APPEND_TIMEOUT_S: Final = 1.0
 READ_TIMEOUT_S: Final = 1.0
 """The ends of a topic are told within this time, or LogUnavailable is raised."""
 
-READ_STALL_TIMEOUT_S: Final = 5.0
+READ_STALL_TIMEOUT_S: Final = 10.0
 """A reading to which nothing arrives for this long raises LogUnavailable."""
 
 VALUE_BYTES_MAX: Final = 64 * 1024
@@ -166,9 +166,10 @@ class EventLog(Protocol):
     ) -> AsyncIterator[Sequence[Record]]:
         """Read the records of [start, stop) in batches, in order, then end.
 
-        Without `stop` it reads to the end that the partition had when the reading began.
-        Where nothing arrives for a time LogUnavailable is raised. On the event topics each
-        offset must be there. Raises LogUnavailable, MissingTopic, LostRecords.
+        It reads no further than the end that the partition had when the reading began. Where
+        nothing arrives for a time LogUnavailable is raised. On the event topics each offset must
+        be there, and a `start` behind the end is a loss too: the caller knows of records that are
+        gone. Raises LogUnavailable, MissingTopic, LostRecords.
         """
         ...
 

@@ -32,7 +32,11 @@ from ledger.event_log.port import (
 
 START_TIMEOUT_S: Final = 5.0
 _DISPOSE_TIMEOUT_S: Final = 3.0
+_POLL_S: Final = 0.02
 _REQUEST_BYTES_MAX: Final = 2 * VALUE_BYTES_MAX
+_BATCH_BYTES_MAX: Final = 512 * 1024
+"""Below the brokers' limit, 1 MiB. A full batch makes callers wait: with aiokafka's 16 KiB a few
+hundred appends in flight would take more fsyncs than their second has time for."""
 _REFUSED: Final = "the broker can't be reached; nothing was sent"
 _UNKNOWN: Final = "the broker did not acknowledge in time; it may have stored the record"
 
@@ -44,6 +48,7 @@ class Producer:
         self._producer = producer
         self._topics = topics
         self._known = known
+        self._turns: dict[tuple[str, int], asyncio.Lock] = {}
         self._disposal: asyncio.Task[None] | None = None
 
     @classmethod
@@ -54,6 +59,7 @@ class Producer:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
+            max_batch_size=_BATCH_BYTES_MAX,
             max_request_size=_REQUEST_BYTES_MAX,
             request_timeout_ms=int(2 * APPEND_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
@@ -88,8 +94,10 @@ class Producer:
         if partition not in (self._producer.client.cluster.partitions_for_topic(name) or ()):
             msg = f"{name} has no partition {partition}; `ledger init` makes the topics"
             raise MissingTopic(msg)
+        # Where a batch is full aiokafka lets callers wait, and a later one may overtake them.
+        turn = self._turns.setdefault((name, partition), asyncio.Lock())
         try:
-            async with asyncio.timeout(timeout_s) as within:
+            async with asyncio.timeout(timeout_s) as within, turn:
                 stored = await self._producer.send(
                     name, key=key, value=value, partition=partition, headers=list(headers)
                 )
@@ -118,6 +126,11 @@ class Producer:
         accumulator = self._producer._message_accumulator  # noqa: SLF001 - no public way to discard a queue
         queued = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
         accumulator._batches.clear()  # noqa: SLF001
+        # Whoever still waits for room is refused, and nothing more is taken to a socket.
+        accumulator._closed = True  # noqa: SLF001
+        sender = self._producer._sender.sender_task  # noqa: SLF001
+        if sender is not None:
+            sender.cancel()
         unsent = [batch for batch in queued if batch.retry_count == 0]
         _settle(unsent, AppendRefused(_REFUSED))
         sent = [batch for batch in queued if batch.retry_count]
@@ -166,11 +179,19 @@ def _settle(batches: Iterable[object], error: Exception) -> None:
 async def _dispose(producer: AIOKafkaProducer) -> None:
     """Close the sockets without a flush; bounded, and quiet about what is lost anyway."""
     producer._closed = True  # noqa: SLF001 - it is closed here, past its own flushing way
-    sender = producer._sender.sender_task  # noqa: SLF001
+    sender, client = producer._sender.sender_task, producer.client  # noqa: SLF001
     if sender is not None:
         sender.cancel()
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_DISPOSE_TIMEOUT_S):
-            await producer.client.close()
-            if sender is not None:
-                await asyncio.wait((sender,))
+            # Closing politely flushes too: to a frozen broker, until it thaws.
+            for connection in client._conns.values():  # noqa: SLF001
+                if connection._writer is not None:  # noqa: SLF001
+                    connection._writer.transport.abort()  # noqa: SLF001
+            await client.close()
+            while sender is not None and not sender.done():
+                # Its requests wait for metadata that nobody will bring any more.
+                metadata = client._md_update_fut  # noqa: SLF001
+                if metadata is not None and not metadata.done():
+                    metadata.set_result(False)
+                await asyncio.wait((sender,), timeout=_POLL_S)

@@ -1,0 +1,164 @@
+"""The log in Kafka keeps the contract, on a healthy broker."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from cli.local.ports import free_ports
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import (
+    IN_FLIGHT_MAX,
+    Appended,
+    AppendRefused,
+    LogUnavailable,
+    MissingTopic,
+    TooManyAppends,
+    Topic,
+    Topics,
+)
+from ledger.event_log.topics import create_topics
+from tests.ledger.event_log.contract import (
+    EVENTS,
+    KEYS,
+    LIMIT_S,
+    PARTITIONS,
+    LogContract,
+    append_numbers,
+    records,
+)
+from tests.ledger.event_log.genesis_contract import GenesisContract
+from tests.servers import KafkaServer
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge no speed: on a busy machine a healthy broker may need more than its second."""
+    monkeypatch.setattr("ledger.event_log.kafka.APPEND_TIMEOUT_S", LIMIT_S)
+    monkeypatch.setattr("ledger.event_log.kafka.READ_TIMEOUT_S", LIMIT_S)
+
+
+@pytest.fixture
+async def log(kafka_server: KafkaServer, topics: Topics, patience: None) -> AsyncIterator[KafkaLog]:
+    await create_topics(kafka_server.bootstrap, partitions=PARTITIONS, topics=topics)
+    log = KafkaLog(kafka_server.bootstrap, topics)
+    yield log
+    await log.close()
+
+
+class TestKafkaLog(LogContract, GenesisContract):
+    @pytest.fixture
+    async def unreachable_log(self) -> AsyncIterator[KafkaLog]:
+        log = KafkaLog(f"127.0.0.1:{free_ports(1)[0]}")
+        yield log
+        await log.close()
+
+
+async def test_many_appends_in_flight_are_limited(log: KafkaLog) -> None:
+    await append_numbers(log, 1)
+    appends = [
+        log.append(EVENTS, 0, key=b"k", value=b"%d" % number)
+        for number in range(IN_FLIGHT_MAX + 50)
+    ]
+    outcomes = await asyncio.gather(*appends, return_exceptions=True)
+    assert [type(one) for one in outcomes[IN_FLIGHT_MAX:]] == [TooManyAppends] * 50
+    assert {type(one) for one in outcomes[:IN_FLIGHT_MAX]} == {Appended}
+    assert len(await records(log)) == 1 + IN_FLIGHT_MAX
+    assert (await append_numbers(log, 1))[0].offset == 1 + IN_FLIGHT_MAX
+
+
+async def test_a_closed_log_takes_and_tells_nothing(log: KafkaLog) -> None:
+    await append_numbers(log, 1)
+    for _ in range(2):
+        async with asyncio.timeout(LIMIT_S):
+            await log.close()
+    with pytest.raises(AppendRefused):
+        await append_numbers(log, 1)
+
+
+async def test_close_before_anything_was_done() -> None:
+    async with asyncio.timeout(LIMIT_S):
+        await KafkaLog("127.0.0.1:1").close()
+
+
+async def test_nothing_is_left_running_after_close(log: KafkaLog) -> None:
+    await append_numbers(log, 1)
+    await records(log)
+    await log.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_missing_topics_are_named_and_found_once_they_are_made(
+    kafka_server: KafkaServer, topics: Topics
+) -> None:
+    log = KafkaLog(kafka_server.bootstrap, topics)
+    name = topics.name(EVENTS)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            with pytest.raises(MissingTopic, match=name):
+                await log.append(EVENTS, 0, key=b"k", value=b"v")
+            with pytest.raises(MissingTopic, match=name):
+                await log.ends(EVENTS)
+            with pytest.raises(MissingTopic, match=name):
+                await records(log)
+        await create_topics(kafka_server.bootstrap, partitions=PARTITIONS, topics=topics)
+        await append_numbers(log, 2)
+        assert len(await records(log)) == 2
+    finally:
+        await log.close()
+
+
+async def test_topics_are_made_as_the_law_has_them(
+    kafka_server: KafkaServer, topics: Topics
+) -> None:
+    for _ in range(2):
+        await create_topics(kafka_server.bootstrap, partitions=PARTITIONS, topics=topics)
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
+    await admin.start()
+    try:
+        for topic in Topic:
+            name = topics.name(topic)
+            [described] = await admin.describe_topics([name])
+            assert len(described["partitions"]) == topic.partition_count(PARTITIONS)
+            resource = ConfigResource(ConfigResourceType.TOPIC, name)
+            [answer] = await admin.describe_configs([resource])
+            configs = {entry[0]: entry[1] for entry in answer.resources[0][-1]}
+            assert configs["message.timestamp.type"] == "LogAppendTime"
+            assert configs["min.insync.replicas"] == "1"
+            assert configs["flush.messages"] == "1"
+            assert configs["unclean.leader.election.enable"] == "false"
+            if topic is KEYS:
+                assert configs["cleanup.policy"] == "compact"
+                assert configs["max.compaction.lag.ms"] == str(24 * 3600 * 1000)
+            else:
+                assert configs["cleanup.policy"] == "delete"
+                assert configs["retention.ms"] == configs["retention.bytes"] == "-1"
+    finally:
+        await admin.close()
+
+
+async def test_topics_of_another_number_of_partitions_are_named(
+    kafka_server: KafkaServer, topics: Topics
+) -> None:
+    await create_topics(kafka_server.bootstrap, partitions=PARTITIONS, topics=topics)
+    with pytest.raises(MissingTopic, match=r"has 4 partitions.* 8"):
+        await create_topics(kafka_server.bootstrap, partitions=8, topics=topics)
+
+
+async def test_topics_can_t_be_made_without_a_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ledger.event_log.topics.CREATE_TIMEOUT_S", 1.0)
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises(LogUnavailable):
+            await create_topics(f"127.0.0.1:{free_ports(1)[0]}", partitions=PARTITIONS)
+
+
+async def test_its_time_is_the_broker_s(log: KafkaLog) -> None:
+    before_ms = time.time_ns() // 1_000_000
+    [at] = await append_numbers(log, 1)
+    assert before_ms - 60_000 < at.timestamp_ms < before_ms + 60_000
+    assert [one.timestamp_ms for one in await records(log)] == [at.timestamp_ms]
