@@ -9,6 +9,7 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.structs import RecordMetadata
 
 from ledger.event_log.port import (
     APPEND_TIMEOUT_S,
@@ -48,6 +49,7 @@ class KafkaLog:
         self._replacing: asyncio.Task[None] | None = None
         self._unreachable = False
         self._in_flight = 0
+        self._turns: dict[tuple[Topic, int], asyncio.Lock] = {}
         self._asker: AIOKafkaConsumer | None = None
         self._asking = asyncio.Lock()
         self._closed = False
@@ -70,17 +72,39 @@ class KafkaLog:
         self._in_flight += 1
         try:
             deadline = asyncio.get_running_loop().time() + APPEND_TIMEOUT_S
-            producer = self._producer
-            if producer is None or producer.condemned:
-                producer = await self._new_producer()
-            left_s = deadline - asyncio.get_running_loop().time()
-            return await producer.append(topic, partition, key, value, headers, left_s)
+            producer, stored = await self._send(topic, partition, key, value, headers, deadline)
+            return await producer.outcome(stored, deadline)
         finally:
             self._in_flight -= 1
             if self._producer is not None and self._producer.condemned and not self._closed:
                 # Until a new producer is there nothing waits for it: refused at once, not queued.
                 self._unreachable = True
                 self._replace()
+
+    async def _send(
+        self,
+        topic: Topic,
+        partition: int,
+        key: bytes,
+        value: bytes | None,
+        headers: Headers,
+        deadline: float,
+    ) -> tuple[Producer, asyncio.Future[RecordMetadata]]:
+        """Queue a record when it is its turn: whoever came later to the partition stays behind.
+
+        Without turns they would overtake those that wait, for a producer or for room in a batch.
+        """
+        turn = self._turns.setdefault((topic, partition), asyncio.Lock())
+        try:
+            async with asyncio.timeout_at(deadline), turn:
+                producer = self._producer
+                if producer is None or producer.condemned:
+                    producer = await self._new_producer()
+                return producer, await producer.send(
+                    topic, partition, key=key, value=value, headers=headers
+                )
+        except TimeoutError:
+            raise AppendRefused("the broker takes nothing; the record was not sent") from None
 
     async def ends(self, topic: Topic) -> dict[int, int]:
         """See `EventLog.ends`."""

@@ -48,7 +48,6 @@ class Producer:
         self._producer = producer
         self._topics = topics
         self._known = known
-        self._turns: dict[tuple[str, int], asyncio.Lock] = {}
         self._disposal: asyncio.Task[None] | None = None
 
     @classmethod
@@ -78,34 +77,34 @@ class Producer:
         """Whether it takes nothing any more."""
         return self._disposal is not None
 
-    async def append(
-        self,
-        topic: Topic,
-        partition: int,
-        key: bytes,
-        value: bytes | None,
-        headers: Headers,
-        timeout_s: float,
-    ) -> Appended:
-        """Send one record and wait; the first failure condemns the producer."""
+    async def send(
+        self, topic: Topic, partition: int, *, key: bytes, value: bytes | None, headers: Headers
+    ) -> asyncio.Future[RecordMetadata]:
+        """Queue one record, waiting for room; cancelled while it waits, nothing was queued.
+
+        Raises AppendRefused, MissingTopic.
+        """
         name = self._topics.name(topic)
         if topic not in self._known:
             await self._look_again()
         if partition not in (self._producer.client.cluster.partitions_for_topic(name) or ()):
             msg = f"{name} has no partition {partition}; `ledger init` makes the topics"
             raise MissingTopic(msg)
-        # Where a batch is full aiokafka lets callers wait, and a later one may overtake them.
-        turn = self._turns.setdefault((name, partition), asyncio.Lock())
         try:
-            async with asyncio.timeout(timeout_s) as within, turn:
-                stored = await self._producer.send(
-                    name, key=key, value=value, partition=partition, headers=list(headers)
-                )
-        except (TimeoutError, KafkaError):
-            # It never came into the queue: the queue is full, or the producer has failed.
+            stored: asyncio.Future[RecordMetadata] = await self._producer.send(
+                name, key=key, value=value, partition=partition, headers=list(headers)
+            )
+        except KafkaError:
+            # It never came into the queue: the producer was condemned, or has failed.
             self.condemn()
             raise AppendRefused(_REFUSED) from None
-        deadline = within.when() or 0
+        return stored
+
+    async def outcome(self, stored: asyncio.Future[RecordMetadata], deadline: float) -> Appended:
+        """Wait for a queued record's acknowledgement, until the deadline of the loop's clock.
+
+        The first failure condemns the producer. Raises AppendRefused, AppendUnknown.
+        """
         await asyncio.wait((stored,), timeout=deadline - asyncio.get_running_loop().time())
         if not stored.done() or (stored.exception() is not None and not self.condemned):
             self.condemn(failed=stored)
