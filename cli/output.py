@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
+_WIDTH_ELSEWHERE: Final = 240
+
 
 def console() -> Console:
-    """Where results go: colors in a terminal only, lines never cut."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    """Where results go: colors in a terminal only; elsewhere wide enough to cut nothing."""
+    if sys.stdout.isatty():
+        return Console(file=sys.stdout, highlight=False)
+    return Console(file=sys.stdout, highlight=False, width=_WIDTH_ELSEWHERE)
 
 
 def error_console() -> Console:

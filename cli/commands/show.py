@@ -186,37 +186,45 @@ def _print(shown: Shown) -> None:
     left_out = shown.history.count - len(shown.history.entries)
     if left_out:
         console.print(f"{left_out} earlier events; --last 0 shows all", style="dim")
+    if any(entry.event and entry.event.occurred_at_ms for entry in shown.history.entries):
+        console.print("Of imported events the time is their source's.", style="dim")
     console.print(_history_table(shown))
 
 
 def _history_table(shown: Shown) -> Table:
-    table = Table("offset", "time", "event", "about", "verdict", "why", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for name in ("offset", "time", "event", "verdict"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("about", overflow="fold")
+    table.add_column("why")
     for entry in shown.history.entries:
         event, verdict = entry.event, entry.verdict
         values = {} if event is None else shown.opener.values(event, entry.machine)
-        style = "" if verdict is not None and verdict.granted else "yellow"
         table.add_row(
             str(entry.offset),
-            _time(entry),
+            rfc3339(_time_ms(entry)),
             "undecodable" if event is None else event.type.removeprefix("license."),
-            output.plain(str(values.get("fingerprint") or values.get("reason") or "")),
             "set aside" if verdict is None else verdict.code,
-            output.plain(why(entry)),
-            style=style,
+            output.plain(str(values.get("fingerprint") or values.get("reason") or "")),
+            output.plain(why(entry) + _apart(entry)),
+            style="" if verdict is not None and verdict.granted else "yellow",
         )
     return table
 
 
-def _time(entry: Entry) -> str:
-    """When it happened in the source, else when it was sent; and how far clocks were apart."""
+def _time_ms(entry: Entry) -> int:
+    """When it happened: in the source it was imported from, else when it was sent."""
     event = entry.event
     if event is None:
-        return rfc3339(entry.timestamp_ms)
-    if entry.apart_ms is not None:
-        direction = "ahead of" if entry.apart_ms > 0 else "behind"
-        logged = rfc3339(entry.timestamp_ms)
-        apart_s = abs(entry.apart_ms) // 1000
-        return f"{rfc3339(event.time_ms)}, {apart_s} s {direction} the log's {logged}"
-    if event.occurred_at_ms is not None:
-        return f"{rfc3339(event.occurred_at_ms)} (imported)"
-    return rfc3339(event.time_ms)
+        return entry.timestamp_ms
+    return event.time_ms if event.occurred_at_ms is None else event.occurred_at_ms
+
+
+def _apart(entry: Entry) -> str:
+    if entry.apart_ms is None:
+        return ""
+    direction = "ahead of" if entry.apart_ms > 0 else "behind"
+    logged = rfc3339(entry.timestamp_ms)
+    return (
+        f"; the sender's clock was {abs(entry.apart_ms) // 1000} s {direction} the log's {logged}"
+    )

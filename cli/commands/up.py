@@ -21,6 +21,7 @@ from cli.local.screen import Screen
 from cli.local.up import Order
 from cli.local.up import up as run
 from cli.options import Data
+from ledger.domain.identifiers import slug_id
 from ledger.settings import read_settings
 
 SAMPLE: Final = Path(__file__).resolve().parents[2] / "examples" / "activity.csv"
@@ -56,25 +57,26 @@ def up(
             folder=folder,
             ports=plan.parse(ports),
             environ=os.environ,
-            initialize=_initialize,
+            initialize=welcome.initialize,
             welcome=welcome.say,
         ),
         Screen(),
     )
 
 
-async def _initialize(ledger: Mapping[str, str]) -> None:
-    from cli.initializing import initialize
-
-    await initialize(read_settings(ledger))
-
-
 class _Welcome:
-    """What is done and said once everything is ready: the sample, addresses, a check to paste."""
+    """What is done once the broker, and then all, is ready: genesis; the sample, what to know."""
 
     def __init__(self, folder: DataFolder, sample: Path | None) -> None:
         self._folder = folder
         self._sample = sample
+        self._ledger = ""
+
+    async def initialize(self, ledger: Mapping[str, str]) -> None:
+        """Make topics and genesis."""
+        from cli.initializing import initialize
+
+        self._ledger = await initialize(read_settings(ledger))
 
     async def say(self, ledger: Mapping[str, str], screen: Screen) -> None:
         """Load the sample and say where everything is; trouble with that stops nothing."""
@@ -100,11 +102,13 @@ class _Welcome:
 
     def _addresses(self, ledger: Mapping[str, str]) -> dict[str, str]:
         url = ledger["LEDGER_API_URL"]
+        policy = slug_id(self._ledger, "policy", read_settings(ledger).catalog.policy)
         return {
             "API": f"{url}/v1",
             "health": f"{url}/health/ready",
             "metrics": f"{url}/metrics",
             "demo token": f"{folders.read_token(self._folder)}  (as Authorization: Bearer …)",
+            "policy": f"{policy}  (of every license here)",
             "data, logs": str(self._folder.root),
         }
 

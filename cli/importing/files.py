@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from cli.connection import connected
-from cli.importing.run import FeatureResult, Importer
+from cli.connection import Connection, connected
+from cli.importing.run import Feature, FeatureResult, Importer
 from cli.importing.scan import Form, ImportRefusedError, Scan, scan
 from ledger.settings import Settings
 
@@ -39,7 +39,7 @@ class Watching(Protocol):
         """Begin a file; the function is called with how many more of its lines are done."""
 
     def end(self) -> None:
-        """The file is done."""
+        """The file is done, or given up."""
 
 
 async def import_files(
@@ -63,19 +63,27 @@ async def import_files(
     async with connected(settings) as connection:
         results = []
         for found in scans:
-            importer = Importer(
-                settings=settings,
-                ledger=connection.ledger,
-                log=connection.log,
-                sealer=connection.sealer,
-                replicas=connection.replicas,
-                on_moved=watching.begin(found),
-            )
-            named = {name: count for name, count in seats.items() if name in found.features}
-            features = await importer.features(found, named)
-            await importer.send(found, features)
-            watching.end()
+            features, done = await _import(connection, found, seats, watching)
             keys = {name: feature.key for name, feature in features.items()}
-            done = await importer.results(found, features)
             results.append(FileResult(found=found, features=done, keys=keys))
         return results
+
+
+async def _import(
+    connection: Connection, found: Scan, seats: Mapping[str, int], watching: Watching
+) -> tuple[Mapping[str, Feature], Sequence[FeatureResult]]:
+    try:
+        importer = Importer(
+            settings=connection.settings,
+            ledger=connection.ledger,
+            log=connection.log,
+            sealer=connection.sealer,
+            replicas=connection.replicas,
+            on_moved=watching.begin(found),
+        )
+        named = {name: count for name, count in seats.items() if name in found.features}
+        features = await importer.features(found, named)
+        await importer.send(found, features)
+    finally:
+        watching.end()
+    return features, await importer.results(found, features)
