@@ -7,6 +7,7 @@ from hashlib import blake2b
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from msgspec import UNSET
 
 from ledger.domain import identifiers
 from ledger.domain.events import (
@@ -91,6 +92,11 @@ def deactivation(fingerprint: str, *, license_: str = LICENSE) -> DeactivationRe
     return DeactivationRequested(machine=machine_of(fingerprint, license_))
 
 
+def _version(data: EventData) -> int | None:
+    """With a policy's terms goes the version of the policy."""
+    return None if getattr(data, "terms", UNSET) is UNSET else 0
+
+
 def asked(
     data: EventData,
     command: str,
@@ -109,7 +115,7 @@ def asked(
         actor=ACTOR,
         content_digest=content_of(command if content is None else content),
         data=data,
-        policy_version=0 if isinstance(data, Issued) else None,
+        policy_version=_version(data),
         occurred_at_ms=occurred_at_ms,
     )
 
@@ -131,7 +137,7 @@ def imported(
         actor="import",
         content_digest=content_of(f"{source} {sequence}"),
         data=data,
-        policy_version=0 if isinstance(data, Issued) else None,
+        policy_version=_version(data),
         sequence=sequence,
         source_digest=content_of(f"head of {source} to {sequence}"),
         occurred_at_ms=time_ms - 86_400_000,
