@@ -25,6 +25,7 @@ _STATES: Final = {
     State.UNKNOWN: "unknown",
 }
 READY: Final = "ready"
+WAITING: Final = "waiting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ def look(these: list[Part], told: Mapping[str, Told]) -> dict[str, str]:
 
 def _word(part: Part, told: Told | None) -> str:
     if told is None:
-        return "waiting"
+        return WAITING
     if told.state in {State.STARTING, State.RUNNING} and part.is_ready():
         return READY
     return _STATES[told.state]

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from cli.local.parts import READY, Part
+from cli.local.parts import READY, WAITING, Part
 
 
 class Screen:
@@ -39,11 +39,11 @@ class Screen:
     def parts(self, parts: list[Part], words: Mapping[str, str]) -> None:
         """Show how far each part is; elsewhere than in a terminal only what has changed."""
         for part in parts:
-            word = words.get(part.name, "waiting")
+            word = words.get(part.name, WAITING)
             if self._shown.get(part.name) != word:
                 self._shown[part.name] = word
                 self._since[part.name] = self.elapsed_s
-                if not self._console.is_terminal:
+                if not self._console.is_terminal and word != WAITING:
                     self.line(f"{self.elapsed_s:5.1f} s  {part.title}: {word}")
         if self._console.is_terminal:
             self._draw(parts)
@@ -65,7 +65,7 @@ class Screen:
     def _table(self, parts: list[Part]) -> Table:
         table = Table.grid(padding=(0, 2))
         for part in parts:
-            word = self._shown.get(part.name, "waiting")
+            word = self._shown.get(part.name, WAITING)
             is_ready = word == READY
             mark = "[green]✓[/]" if is_ready else "[yellow]·[/]"
             after = f"{self._since.get(part.name, 0.0):.1f} s" if is_ready else ""
