@@ -1,0 +1,162 @@
+"""The commands on a real ledger (log, replicas, projectors): what they print, how they end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.main import app
+from tests.servers import ROOT
+from tests.system import System, running
+
+SAMPLE = str(ROOT / "examples" / "activity.csv")
+runner = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(tmp_path_factory.mktemp("ledger"), workers=0) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def imported(ledger: System) -> list[dict[str, Any]]:
+    """What the import of the sample says of its features."""
+    done = invoke(ledger, "import", "activity", SAMPLE, "--json")
+    assert done.exit_code == 0, done.output
+    [document] = json.loads(done.stdout)
+    features: list[dict[str, Any]] = document["features"]
+    assert document["brokenLines"] == 0
+    assert document["leftOut"] == {}
+    return features
+
+
+def invoke(ledger: System, *arguments: str, stdin: str | None = None, **env: str) -> Result:
+    return runner.invoke(app, arguments, input=stdin, env={**ledger.env, **env})
+
+
+def key_of(ledger: System, imported: list[dict[str, Any]]) -> str:
+    shown = json.loads(invoke(ledger, "show", imported[0]["license"], "--json").stdout)
+    key: str = shown["key"]
+    return key
+
+
+def test_init_again_says_whose_log_it_is(ledger: System) -> None:
+    done = invoke(ledger, "init", "--json")
+    assert json.loads(done.stdout) == {"ledger": ledger.ledger, "partitions": 16}
+    assert ledger.ledger in invoke(ledger, "init").stdout
+
+
+def test_init_of_another_number_of_partitions_is_refused(ledger: System) -> None:
+    done = invoke(ledger, "init", LEDGER_PARTITIONS="8")
+    assert done.exit_code == 1
+    assert "LEDGER_PARTITIONS" in done.stderr
+
+
+def test_another_pepper_is_refused_by_name(ledger: System, imported: list[dict[str, Any]]) -> None:
+    done = invoke(ledger, "show", imported[0]["license"], LEDGER_PEPPER="ab" * 32)
+    assert done.exit_code == 1
+    assert "LEDGER_PEPPER" in done.stderr
+
+
+def test_an_import_prints_what_the_ledger_says(
+    ledger: System, imported: list[dict[str, Any]]
+) -> None:
+    done = invoke(ledger, "import", "activity", SAMPLE)
+    assert done.exit_code == 0, done.output
+    for one in imported:
+        counts = [one[name] for name in ("seats", "checkouts", "refused", "denied", "peak", "left")]
+        row = next(line for line in done.stdout.splitlines() if line.startswith(one["feature"]))
+        assert row.split()[1:] == [str(count) for count in counts]
+    assert "3 features, 555 checkouts" in done.stdout
+
+
+def test_show_finds_a_license_by_id_and_by_key(
+    ledger: System, imported: list[dict[str, Any]]
+) -> None:
+    key = key_of(ledger, imported)
+    by_key = invoke(ledger, "show", "-", "--json", stdin=f"{key}\n")
+    by_id = invoke(ledger, "show", imported[0]["license"].upper(), "--json")
+    assert json.loads(by_key.stdout) == json.loads(by_id.stdout)
+
+
+def test_show_tells_state_and_every_event_and_why(
+    ledger: System, imported: list[dict[str, Any]]
+) -> None:
+    first = imported[0]
+    done = invoke(ledger, "show", first["license"], "--json", "--last", "0")
+    shown = json.loads(done.stdout)
+    assert shown["state"] == "active"
+    assert shown["name"] == first["feature"]
+    assert shown["seats"]["peak"] == first["peak"]
+    assert shown["seats"]["used"] == shown["machines"] == first["left"]
+    assert shown["refusals"] == {}
+    history = shown["history"]
+    assert len(history) == shown["events"]
+    assert (
+        sum(one["type"] == "license.activation-requested" for one in history)
+        == (first["checkouts"])
+    )
+    activated = history[1]
+    assert activated["fingerprint"] == "user-0001@host-0001#1"
+    assert activated["hostname"] == "host-0001"
+    assert activated["occurredAt"] == "2022-06-09T08:29:20.000Z"
+    assert activated["why"] == f"1 of {first['seats']} seats held now"
+    deactivated = next(one for one in history if one["type"] == "license.deactivation-requested")
+    assert deactivated["fingerprint"].startswith("user-")
+
+
+def test_show_for_people_says_the_same(ledger: System, imported: list[dict[str, Any]]) -> None:
+    first = imported[0]
+    done = invoke(ledger, "show", first["license"], "--last", "2")
+    assert f"{first['left']} of {first['seats']} held; peak {first['peak']}" in done.stdout
+    assert "earlier events; --last 0 shows all" in done.stdout
+    assert "their source's" in done.stdout
+    assert len([line for line in done.stdout.splitlines() if " granted " in line]) == 2
+
+
+def test_show_of_nothing_is_1_and_names_where_it_looked(ledger: System) -> None:
+    done = invoke(ledger, "show", "LIC-NOBODY")
+    assert done.exit_code == 1
+    assert "no record" in done.stderr
+    assert "LIC-NOBODY" not in done.stderr
+
+
+def test_what_was_forgotten_is_shown_no_more(ledger: System) -> None:
+    done = invoke(ledger, "import", "activity", SAMPLE, "--json")
+    license_ = json.loads(done.stdout)[0]["features"][-1]["license"]
+
+    forgotten = invoke(ledger, "forget", license_, "--yes", "--json")
+    assert forgotten.exit_code == 0, forgotten.output
+    document = json.loads(forgotten.stdout)
+    assert document["erasedNow"] == 1
+    assert [one["erased"] for one in document["replicas"]] == [True, True]
+    again = invoke(ledger, "forget", license_, "--yes")
+    assert again.exit_code == 0
+    assert "replica B: erased" in again.stdout
+
+    shown = json.loads(invoke(ledger, "show", license_, "--json", "--last", "0").stdout)
+    assert shown["key"] == "(erased)"
+    assert shown["state"] == "active"
+    said = {one.get("fingerprint", "(erased)") for one in shown["history"]}
+    assert said == {"(erased)"}
+
+
+def test_forget_of_nobody_is_1(ledger: System) -> None:
+    done = invoke(ledger, "forget", "LIC-NOBODY", "--yes")
+    assert done.exit_code == 1
+    assert "Nothing was erased" in done.stderr
+
+
+def test_a_lost_seal_key_hides_names_and_nothing_else(
+    ledger: System, imported: list[dict[str, Any]]
+) -> None:
+    other = f"k2:{'cd' * 32}"
+    done = invoke(ledger, "show", imported[0]["license"], "--json", LEDGER_SEAL_KEYS=other)
+    shown = json.loads(done.stdout)
+    assert "LEDGER_SEAL_KEYS" in shown["key"]
+    assert shown["seats"]["peak"] == imported[0]["peak"]
