@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec import convert
 from msgspec.structs import replace
 
 from ledger.domain.events import (
@@ -14,7 +15,7 @@ from ledger.domain.events import (
     Suspended,
     TermsChanged,
 )
-from ledger.domain.terms import OwnTerms, Terms
+from ledger.domain.terms import SEATS_MAX, OwnTerms, Terms
 from ledger.event_log.codec import encode
 from tests.ledger.domain.given import (
     NOW_MS,
@@ -68,6 +69,7 @@ def golden_log() -> list[Line]:
     log.record("genesis", other_records()["ledger.genesis"].value.decode(), after_ms=0)
     _seats(log)
     _times(log)
+    _overage(log)
     _terms(log)
     _incarnations(log)
     _imports(log)
@@ -129,6 +131,20 @@ def _times(log: _Log) -> None:
         log.ask(key, _activation(key, "host-2"), "too late", time_ms=NOW_MS + MINUTE_MS)
         log.timestamp_ms -= 400 * DAY_MS
         log.ask(key, deactivation("host-1", license_=license_), "back", time_ms=NOW_MS + MINUTE_MS)
+
+
+def _overage(log: _Log) -> None:
+    """Take all that each overage allows of three seats, and one more."""
+    for overage, limit in {
+        "ALLOW_1_25X_OVERAGE": 3,
+        "ALLOW_1_5X_OVERAGE": 4,
+        "ALLOW_2X_OVERAGE": 6,
+        "ALWAYS_ALLOW_OVERAGE": SEATS_MAX,
+    }.items():
+        terms = convert({"max_machines": 3, "overage": overage}, Terms)
+        log.ask(overage, issued(terms=terms, license_=license_of(overage)), "issue")
+        log.ask(overage, _activation(overage, "host-1", limit), "all")
+        log.ask(overage, _activation(overage, "host-2"), "one more")
 
 
 def _terms(log: _Log) -> None:
