@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import unquote
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Scope
 
@@ -21,6 +21,7 @@ JSON_API: Final = "application/vnd.api+json"
 SCOPE_KEY: Final = "ledger.exchange"
 UNMATCHED: Final = "unmatched"
 BODY_S: Final = 10.0
+CLIENT_GONE: Final = 499
 IDEMPOTENCY_KEY_MAX: Final = 255
 _VERSIONS: Final = frozenset({"1.7", "1.8"})
 _VERSION: Final = "1.8"
@@ -138,6 +139,8 @@ async def read_content(request: Request) -> bytes:
                 body += chunk
                 if len(body) > BODY_BYTES_MAX:
                     raise too_large
+    except ClientDisconnect:
+        raise Problem(CLIENT_GONE, "CLIENT_GONE", "The client went away.") from None
     except TimeoutError:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT, "BODY_TIMEOUT", "The body did not arrive in time."

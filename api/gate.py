@@ -7,7 +7,6 @@ import time
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.exchange import SCOPE_KEY, Exchange, matchable_path, problem_answer
@@ -16,7 +15,6 @@ from api.metrics import Metrics
 from api.problems import Problem, broken, too_many_requests
 
 HEADER_BYTES_MAX: Final = 16 * 1024
-CLIENT_GONE: Final = 499
 _UNSEEN: Final = ("/health/", "/metrics")
 """Answered however many requests are in progress, and not logged: they are asked all day."""
 
@@ -58,8 +56,6 @@ class Gate:
             await self._app(scope, receive, send)
         except Problem as problem:
             await problem_answer(problem, exchange.request_id)(scope, receive, send)
-        except ClientDisconnect:
-            exchange.status = CLIENT_GONE
         except Exception as error:  # noqa: BLE001 - the last one who can answer
             name = type(error).__name__
             self._metrics.errors.labels(name).inc()

@@ -17,6 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from api.ending import end
+
 TIMEOUT_S: Final = 0.15
 POOL_TIMEOUT_S: Final = 0.1
 CONNECTIONS_MAX: Final = 16
@@ -108,8 +110,7 @@ class Link:
 
     async def close(self) -> None:
         """End all connections."""
-        for task in list(self._in_flight):
-            task.cancel()
+        await end(self._in_flight)
         with suppress(*_TROUBLE):
             await _bounded(self._redis.aclose())
             await _bounded(self._pool.disconnect())

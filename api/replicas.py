@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from api.ending import end
 from api.logs import say
 from api.passing import Passing
 from api.problems import Problem, unavailable
@@ -126,7 +127,7 @@ class Replicas:
         self.partitions: Final = partitions
         self.standings: Final = [each.standing for each in self._replicas.values()]
         self.passing: Final = Passing(self.standings)
-        self._followers: list[asyncio.Task[None]] = []
+        self._followers: list[asyncio.Task[object]] = []
 
     async def start(self) -> None:
         """Look at every replica once, then follow them in the background."""
@@ -139,9 +140,7 @@ class Replicas:
 
     async def stop(self) -> None:
         """Follow them no more and end all connections."""
-        for follower in self._followers:
-            follower.cancel()
-        await asyncio.gather(*self._followers, return_exceptions=True)
+        await end(self._followers)
         for replica in self._replicas.values():
             await replica.link.close()
 
@@ -257,6 +256,10 @@ class Replicas:
         except Away as away:
             self._lost(replica, away)
             return
+        except Exception as error:  # noqa: BLE001 - whatever it is, checks go on from the other one
+            _log.exception("a look at a replica failed")
+            self._lost(replica, Away(type(error).__name__))
+            return
         if not was_reachable:
             say(_log, logging.INFO, "replica answers", replica=replica.standing.name)
         self.passing.changed(changed)
@@ -286,7 +289,10 @@ class Replicas:
                         if standing.note_applied(partition, _end(message)):
                             self.passing.changed((partition,))
             except Away:
-                await asyncio.sleep(_RELISTEN_S)
+                pass
+            except Exception:  # noqa: BLE001 - whatever it is, the heads are read all the same
+                _log.exception("listening to a replica failed")
+            await asyncio.sleep(_RELISTEN_S)
 
 
 def _end(message: bytes) -> int:

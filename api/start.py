@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
+from api.ending import end
 from api.logs import say
 from api.replicas import Replicas
 from ledger.event_log import genesis
@@ -121,8 +122,7 @@ class Origin:
 
     async def close(self) -> None:
         """Compare no more."""
-        self._verifying.cancel()
-        await asyncio.wait((self._verifying,))
+        await end((self._verifying,))
 
     async def _verify(self) -> Genesis:
         while True:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from hashlib import sha256
-from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +20,7 @@ from api.settings import ApiSettings, read_api_settings
 from ledger.event_log import genesis
 from ledger.event_log.genesis import Genesis
 from ledger.event_log.memory import MemoryLog
+from ledger.event_log.port import Topic
 from tests.api.following import Follower
 from tests.servers import RedisServer
 from tests.vendor import Vendor
@@ -100,6 +100,10 @@ class LocalLedger:
         self._stack.push_async_callback(worker.stop)
         return worker
 
+    async def ends(self) -> dict[int, int]:
+        """How many events there are in each partition."""
+        return await self.log.ends(Topic.LICENSE_EVENTS)
+
     async def stop(self) -> None:
         await self._stack.aclose()
         for follower in self.followers:
@@ -153,6 +157,3 @@ _NOBODY = Genesis(ledger="0" * 36, partition=0, partitions=PARTITIONS, pepper_ch
 @pytest.fixture
 async def worker(ledger: LocalLedger) -> Worker:
     return await ledger.worker()
-
-
-NewLedger = Callable[..., Any]

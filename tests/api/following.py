@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
+from api.ending import end
 from ledger.event_log import genesis
 from ledger.event_log.genesis import Genesis
 from ledger.event_log.memory import MemoryLog
@@ -59,8 +60,7 @@ class Follower:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+            await end((self._task,))
         await self._model.close()
 
     async def _follow(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
@@ -42,8 +44,8 @@ MACHINE = Machine(
     activated_offset=1,
 )
 THIS = Scope(fingerprint="this")
-EXPIRED = {"expiry_ms": NOW}
-NONE_HELD = {"seats_held": 0, "machines": 0}
+EXPIRED: dict[str, Any] = {"expiry_ms": NOW}
+NONE_HELD: dict[str, Any] = {"seats_held": 0, "machines": 0}
 OTHER_PRODUCT = Scope(product="other", policy="other", fingerprint="")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from api.bodies import (
 from api.problems import Problem
 from api.requests import (
     METADATA_DEPTH_MAX,
+    LicenseRequest,
+    MachineRequest,
     canonical,
     check_key_size,
     check_scope,
@@ -31,15 +34,17 @@ LICENSE = "11111111-2222-8333-8444-555555555555"
 SECRET = "s3cret-value"
 
 
-def of_license(body: Any) -> Any:
+def of_license(body: object) -> LicenseRequest:
     return license_request(read_body(license_bodies, json.dumps(body).encode()), policy=POLICY)
 
 
-def of_machine(body: Any) -> Any:
+def of_machine(body: object) -> MachineRequest:
     return machine_request(read_body(machine_bodies, json.dumps(body).encode()))
 
 
-def refused(body: bytes | Any, which: Any) -> tuple[int, str, dict[str, str] | None]:
+def refused(
+    body: object, which: Callable[[object], object]
+) -> tuple[int, str, dict[str, str] | None]:
     with pytest.raises(Problem) as caught:
         which(body)
     problem = caught.value
@@ -47,8 +52,8 @@ def refused(body: bytes | Any, which: Any) -> tuple[int, str, dict[str, str] | N
     return problem.status, problem.code, problem.error.source
 
 
-def deep(depth: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def deep(depth: int) -> dict[str, object]:
+    found: dict[str, object] = {}
     for _ in range(depth - 1):
         found = {"a": found}
     return found
@@ -81,7 +86,7 @@ def deep(depth: int) -> dict[str, Any]:
     ],
 )
 def test_a_license_s_attribute_is_refused_by_name(
-    attributes: dict[str, Any], status: int, code: str, at: str
+    attributes: dict[str, object], status: int, code: str, at: str
 ) -> None:
     found = refused(license_body(POLICY, **attributes), of_license)
     assert found == (status, code, {"pointer": f"/data/attributes/{at}"})
@@ -106,14 +111,14 @@ def test_a_license_s_attribute_is_refused_by_name(
     ],
 )
 def test_a_machine_s_attribute_is_refused_by_name(
-    attributes: dict[str, Any], status: int, code: str, at: str
+    attributes: dict[str, object], status: int, code: str, at: str
 ) -> None:
     body = machine_body(LICENSE, "fingerprint")
     body["data"]["attributes"] |= attributes
     assert refused(body, of_machine) == (status, code, {"pointer": f"/data/attributes/{at}"})
 
 
-def changed(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+def changed(body: dict[str, object], path: str, value: object) -> dict[str, object]:
     *way, last = path.split("/")
     at: Any = body
     for step in way:
@@ -159,7 +164,7 @@ def changed(body: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_body_that_is_no_license_is_told_where(
-    path: str, value: Any, status: int, code: str, pointer: str | None
+    path: str, value: object, status: int, code: str, pointer: str | None
 ) -> None:
     body = changed(license_body(POLICY), path, value)
     with pytest.raises(Problem) as caught:
@@ -218,8 +223,10 @@ def test_deep_metadata_is_refused_and_no_more_than_that() -> None:
         ({"other": 1}, "/meta/other"),
     ],
 )
-def test_a_scope_that_is_not_known_is_refused_by_name(meta: dict[str, Any], pointer: str) -> None:
-    def validate(body: Any) -> None:
+def test_a_scope_that_is_not_known_is_refused_by_name(
+    meta: dict[str, object], pointer: str
+) -> None:
+    def validate(body: object) -> None:
         read_body(validate_bodies, json.dumps(body).encode())
 
     status, _, source = refused({"meta": meta}, validate)
