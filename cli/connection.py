@@ -11,16 +11,20 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cli.local.folder import data_folder, read_environment
 from cli.replica import Replicas
 from cli.trouble import Missing
 from ledger.event_log import genesis
+from ledger.event_log.genesis import Genesis
 from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import Topic, Topics
+from ledger.event_log.port import LogUnavailable, Topic, Topics
 from ledger.sealing.key_ring import KeyRing
 from ledger.sealing.sealer import Sealer
 from ledger.settings import Settings, read_settings
+
+_TRIES: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +68,7 @@ async def connected(these: Settings) -> AsyncIterator[Connection]:
     """Connect, and see that the log is this ledger's. Raises `LogError`, `ForeignLog`."""
     log, replicas = new_log(these), Replicas(these)
     try:
-        first = await genesis.read_genesis(log, Topic.LICENSE_EVENTS, 0)
+        first = await _genesis(log)
         check_value = these.pepper.check_value
         genesis.check(first, pepper_check=check_value, partitions=these.partitions)
         sealer = Sealer(
@@ -79,3 +83,13 @@ async def connected(these: Settings) -> AsyncIterator[Connection]:
     finally:
         await replicas.close()
         await log.close()
+
+
+async def _genesis(log: KafkaLog) -> Genesis:
+    """Read the log's first record; a busy broker is asked again."""
+    for _ in range(_TRIES - 1):
+        try:
+            return await genesis.read_genesis(log, Topic.LICENSE_EVENTS, 0)
+        except LogUnavailable:
+            continue
+    return await genesis.read_genesis(log, Topic.LICENSE_EVENTS, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cli.connection import new_log
+from cli.importing.pipeline import patiently
 from ledger.event_log import genesis
 from ledger.event_log.port import Topics
 from ledger.event_log.topics import create_topics
@@ -12,14 +13,18 @@ from ledger.settings import Settings
 async def initialize(settings: Settings) -> str:
     """Make topics and genesis where they are missing, and see whose log it is: the ledger's id.
 
-    Raises `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`, `LogUnavailable`.
+    Raises `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`, `LogUnavailable`,
+    `BrokerAwayError`.
     """
     topics = Topics(prefix=settings.topic_prefix)
     await create_topics(settings.kafka, partitions=settings.partitions, topics=topics)
     log = new_log(settings)
     try:
-        first = await genesis.initialize(
-            log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
+        # A broker that has just begun is slow at times; doing it twice is doing it once.
+        first = await patiently(
+            lambda: genesis.initialize(
+                log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
+            )
         )
     finally:
         await log.close()

@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 from redis import Redis
 
+from cli.importing.pipeline import patiently
 from cli.local.ports import free_ports
 from ledger.event_log.genesis import Genesis, initialize
 from ledger.event_log.kafka import KafkaLog
@@ -159,8 +160,11 @@ class System:
         await create_topics(settings.kafka, partitions=settings.partitions)
         log = KafkaLog(settings.kafka)
         try:
-            return await initialize(
-                log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
+            # A broker that has just begun is slow at times.
+            return await patiently(
+                lambda: initialize(
+                    log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
+                )
             )
         finally:
             await log.close()
