@@ -7,6 +7,7 @@ pepper, which would turn every check into NOT_FOUND (docs/format.md, "Topics").
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Final
 from uuid import uuid4
 
@@ -137,12 +138,13 @@ def check(genesis: Genesis, *, pepper_check: str, partitions: int) -> None:
 async def read_genesis(log: EventLog, topic: Topic, partition: int) -> Genesis:
     """Return a partition's genesis: at offset 0, in the compacted topic the one with its key."""
     stop = None if topic.compacted else 1
-    async for batch in log.read(topic, partition, start=0, stop=stop):
-        for record in batch:
-            if record.key == RECORD_KEY:
-                return decode(record.value)
-            if not topic.compacted:
-                return decode(None)
+    async with aclosing(log.read(topic, partition, start=0, stop=stop)) as batches:
+        async for batch in batches:
+            for record in batch:
+                if record.key == RECORD_KEY:
+                    return decode(record.value)
+                if not topic.compacted:
+                    return decode(None)
     if topic.compacted or (await log.ends(topic)).get(partition) == 0:
         msg = f"{topic}, partition {partition}, has no genesis record; `ledger init` writes it"
         raise NotInitialized(msg)
@@ -166,9 +168,10 @@ async def _in_use(log: EventLog) -> bool:
     for topic in (Topic.LICENSE_EVENTS, Topic.CATALOG_EVENTS):
         for partition, end in (await log.ends(topic)).items():
             if end > 1:
-                async for batch in log.read(topic, partition, start=0):
-                    if any(record.key != RECORD_KEY for record in batch):
-                        return True
+                async with aclosing(log.read(topic, partition, start=0)) as batches:
+                    async for batch in batches:
+                        if any(record.key != RECORD_KEY for record in batch):
+                            return True
     return False
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -50,6 +50,7 @@ class KafkaLog:
         self._unreachable = False
         self._in_flight = 0
         self._turns: dict[tuple[Topic, int], asyncio.Lock] = {}
+        self._readings: set[AIOKafkaConsumer] = set()
         self._asker: AIOKafkaConsumer | None = None
         self._asking = asyncio.Lock()
         self._closed = False
@@ -121,7 +122,7 @@ class KafkaLog:
 
     async def read(
         self, topic: Topic, partition: int, *, start: int, stop: int | None = None
-    ) -> AsyncIterator[Sequence[Record]]:
+    ) -> AsyncGenerator[Sequence[Record], None]:
         """See `EventLog.read`."""
         end = (await self.ends(topic)).get(partition)
         if end is None:
@@ -136,6 +137,7 @@ class KafkaLog:
         if start >= end:
             return
         consumer = self._consumer()
+        self._readings.add(consumer)
         where = TopicPartition(self._topics.name(topic), partition)
         try:
             async with asyncio.timeout(READ_STALL_TIMEOUT_S):
@@ -153,6 +155,7 @@ class KafkaLog:
             msg = f"{where.topic}, partition {partition}: nothing arrives"
             raise LogUnavailable(msg) from None
         finally:
+            self._readings.discard(consumer)
             await _stop(consumer)
 
     async def close(self) -> None:
@@ -165,6 +168,7 @@ class KafkaLog:
             self._producer.condemn()
             await self._producer.disposed()
         await self._drop_asker()
+        await asyncio.gather(*(_stop(consumer) for consumer in self._readings))
 
     async def _new_producer(self) -> Producer:
         """Wait for a producer that is on its way; refuse at once while no broker is in reach."""

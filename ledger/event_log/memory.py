@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Final
 
 from ledger.event_log.port import (
@@ -80,7 +80,7 @@ class MemoryLog:
 
     async def read(
         self, topic: Topic, partition: int, *, start: int, stop: int | None = None
-    ) -> AsyncIterator[Sequence[Record]]:
+    ) -> AsyncGenerator[Sequence[Record], None]:
         """See `EventLog.read`."""
         self._check_reachable()
         records = self._partition(topic, partition)

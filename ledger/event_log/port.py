@@ -16,7 +16,7 @@ The law is docs/format.md ("Topics", "Verdicts").
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -163,13 +163,14 @@ class EventLog(Protocol):
 
     def read(
         self, topic: Topic, partition: int, *, start: int, stop: int | None = None
-    ) -> AsyncIterator[Sequence[Record]]:
+    ) -> AsyncGenerator[Sequence[Record], None]:
         """Read the records of [start, stop) in batches, in order, then end.
 
         It reads no further than the end that the partition had when the reading began. Where
         nothing arrives for a time LogUnavailable is raised. On the event topics each offset must
         be there, and a `start` behind the end is a loss too: the caller knows of records that are
-        gone. Raises LogUnavailable, MissingTopic, LostRecords.
+        gone. Who leaves it early closes it (`contextlib.aclosing`).
+        Raises LogUnavailable, MissingTopic, LostRecords.
         """
         ...
 

@@ -93,8 +93,17 @@ async def test_nothing_is_left_running_after_close(log: KafkaLog) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_a_reading_that_was_left_open_ends_with_the_log(log: KafkaLog) -> None:
+    await append_numbers(log, 1)
+    reading = log.read(EVENTS, 0, start=0)
+    await anext(reading)
+    await log.close()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    await reading.aclose()
+
+
 async def test_missing_topics_are_named_and_found_once_they_are_made(
-    kafka_server: KafkaServer, topics: Topics
+    kafka_server: KafkaServer, topics: Topics, patience: None
 ) -> None:
     log = KafkaLog(kafka_server.bootstrap, topics)
     name = topics.name(EVENTS)
