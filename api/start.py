@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 
 from api.ending import end
@@ -76,7 +76,7 @@ class Gatekeeper:
 
     def read(
         self, topic: Topic, partition: int, *, start: int, stop: int | None = None
-    ) -> AsyncIterator[Sequence[Record]]:
+    ) -> AsyncGenerator[Sequence[Record], None]:
         """See `EventLog.read`."""
         return self._log.read(topic, partition, start=start, stop=stop)
 
