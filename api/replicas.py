@@ -180,7 +180,7 @@ class Replicas:
                 continue
             if not serving or reading.behind:
                 reading = replace(reading, behind=reading.position < highest)
-            if best is None or reading.position >= best.position:
+            if best is None or reading.position > best.position:
                 best = reading
             if not best.behind and (absent is None or not absent(best.values)):
                 return best
