@@ -83,7 +83,7 @@ class Link:
 
     async def publications(
         self, channels: Sequence[str]
-    ) -> AsyncGenerator[tuple[bytes, bytes] | None]:
+    ) -> AsyncGenerator[tuple[bytes, bytes] | None, None]:
         """Messages of the channels as (channel, message), first None once all are subscribed.
 
         Raises `Away` when the connection is lost: what was published meanwhile is lost too.
