@@ -77,20 +77,22 @@ class LogContract:
         assert await log.ends(Topic.CATALOG_EVENTS) == {0: 0}
 
     async def test_the_order_of_calls_is_the_order_of_the_log(self, log: EventLog) -> None:
-        """Also while batches fill up and others go out, and new callers come in between."""
-        tasks = []
-        for number in range(1_200):
-            value = b"%d " % number + b"." * 2_500
-            append = log.append(EVENTS, number % 2, key=b"k", value=value)
-            tasks.append(asyncio.create_task(append))
-            if number % 7 == 0:
+        """Also while the first wait for a connection, and while they wait for room in a batch."""
+        tasks: list[asyncio.Task[Appended]] = []
+        for size, count in ((10, 1_500), (20_000, 400)):
+            goal = len(tasks) + count
+            # A new caller at each step of the loop, so that one comes in whenever others wake up.
+            while len(tasks) < goal:
+                value = b"%d " % len(tasks) + b"." * size
+                append = log.append(EVENTS, len(tasks) % 2, key=b"k", value=value)
+                tasks.append(asyncio.create_task(append))
                 await asyncio.sleep(0)
         async with asyncio.timeout(LIMIT_S):
             appended = await asyncio.gather(*tasks)
         for partition in (0, 1):
             found = [int((one.value or b"").split()[0]) for one in await records(log, partition)]
-            assert found == list(range(partition, 1_200, 2))
-            assert [at.offset for at in appended[partition::2]] == list(range(600))
+            assert found == list(range(partition, len(tasks), 2))
+            assert [at.offset for at in appended[partition::2]] == list(range(len(found)))
 
     @pytest.mark.parametrize(
         ("start", "stop", "expected"),
