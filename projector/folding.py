@@ -34,6 +34,9 @@ from projector.views.set_aside import SetAside
 CALENDAR_APART_MS: Final = CLOCKS_APART_REFUSE_MS
 """Sender's time and broker's timestamp further apart than this: an alarm tells."""
 
+_LISTED: Final[dict[type, bool]] = {Issued: True, Revoked: False}
+"""Events that, granted, enter a license in the lists of its account and policy, or take it out."""
+
 
 class LostRecordError(Exception):
     """An offset is missing from the log: a record was lost, and nothing after it may be folded."""
@@ -208,8 +211,9 @@ class _BatchFold:
                 changes.machine(license_.account, before, held=False)
         if folded.remember:
             self._remember(event, folded)
-        if folded.verdict.granted and isinstance(event.data, Issued | Revoked):
-            changes.listed(license_, live=isinstance(event.data, Issued))
+        live = _LISTED.get(type(event.data))
+        if live is not None and folded.verdict.granted:
+            changes.listed(license_, live=live)
 
     def _remember(self, event: Event, folded: Folded) -> None:
         documents, verdict = self._documents, folded.verdict

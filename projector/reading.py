@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from ledger.domain.events import ActivationRequested, DeactivationRequested, Event
+from ledger.domain.events import Event
 from ledger.domain.identifiers import is_id, partition_of
 from ledger.event_log import genesis
 from ledger.event_log.codec import UnknownRulesError, decode
@@ -115,11 +115,14 @@ def _decoded(record: LogRecord) -> Event | None:
 
 def _name(reading: Reading, license_: str, event: Event | None) -> None:
     licenses = reading.licenses
-    if event is None or event.sequence is not None:
+    if event is None:
         licenses.setdefault(license_, 0)
-    else:
+        return
+    if event.sequence is None:
         licenses[license_] = licenses.get(license_, 0) + 1
         reading.commands[license_, event.id] = None
-    data = event.data if event is not None else None
-    if isinstance(data, ActivationRequested | DeactivationRequested):
-        reading.machines[data.machine] = None
+    else:
+        licenses.setdefault(license_, 0)
+    machine = getattr(event.data, "machine", None)
+    if machine is not None:
+        reading.machines[machine] = None

@@ -59,7 +59,7 @@ def rfc3339(time_ms: int) -> str:
     return f"{_minute(minutes)}{in_minute_ms // 1000:02d}.{in_minute_ms % 1000:03d}Z"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)
 def _minute(minutes: int) -> str:
     """All before the seconds: times share their minutes, and formatting a date is dear."""
     return f"{datetime.fromtimestamp(minutes * 60, tz=UTC).isoformat()[:16]}:"

@@ -16,6 +16,9 @@ from uuid import UUID, uuid5
 PARTITIONS_MAX: Final = 4096
 """Low 12 bits of an id route it, so a ledger has at most this many partitions."""
 
+ROUTING_DIGITS: Final = 3
+"""The same, as the last hex digits of an id."""
+
 _ROUTING_MASK: Final = PARTITIONS_MAX - 1
 _ID_LENGTH: Final = 36
 _KEY_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -129,7 +132,7 @@ def is_id(text: str) -> bool:
 
 def routing_bits(id_: str) -> int:
     """Low 12 bits of an id, which route it."""
-    return int(id_[-3:], 16)
+    return int(id_[-ROUTING_DIGITS:], 16)
 
 
 def partition_of(id_: str, partitions: int) -> int:

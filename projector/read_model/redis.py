@@ -267,9 +267,12 @@ def _packed(batch: Batch) -> tuple[list[str], list[object]]:
 
 
 def _pack_members(members: Mapping[str | bytes, int | None], arguments: list[object]) -> None:
-    removed = [member for member, score in members.items() if score is None]
-    arguments += (len(members) - len(removed), len(removed))
+    """Numbers of added and removed members, score and member of each added, then the removed."""
+    added: list[object] = []
+    removed: list[object] = []
     for member, score in members.items():
-        if score is not None:
-            arguments += (score, member)
-    arguments += removed
+        if score is None:
+            removed.append(member)
+        else:
+            added += (score, member)
+    arguments += (len(added) // 2, len(removed), *added, *removed)

@@ -7,14 +7,15 @@ between them: `head + b',"key":…,"status":…' + tail` is the license resource
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ledger.domain.clocks import rfc3339
 from ledger.domain.license import License, Machine
-from ledger.domain.terms import max_machines
+from ledger.domain.terms import OwnTerms, Terms, max_machines
 from ledger.domain.verdicts import Verdict
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -53,8 +54,10 @@ def read_head(document: bytes) -> Head:
 
 def license_document(license_: License) -> bytes:
     """Stored form of a license: state, head and tail of the answer, a line each."""
-    head, tail = _answer(license_) if license_.status == "live" else (b"", b"")
-    return b"\n".join((_encoder.encode(license_), head, tail))
+    state = _encoder.encode(license_)
+    if license_.status != "live":
+        return state + b"\n\n"
+    return b"%b\n%b\n%b" % (state, *_answer(license_))
 
 
 def read_license(document: bytes) -> License:
@@ -88,13 +91,6 @@ def read_verdict(document: bytes) -> Verdict:
     return _verdicts.decode(document)
 
 
-class _Seats(Struct, frozen=True, kw_only=True):
-    limit: int | None
-    peak: int
-    peakPosition: int  # noqa: N815 - the API's name
-    used: int
-
-
 class _Attributes(Struct, frozen=True, kw_only=True, rename="camel"):
     """Attributes of the answer, in the order of their names: rendered as they stand here."""
 
@@ -107,62 +103,104 @@ class _Attributes(Struct, frozen=True, kw_only=True, rename="camel"):
     max_processes: None = None
     max_users: None = None
     max_uses: None = None
-    metadata: msgspec.Raw
+    metadata: Raw
     name: str | None
     protected: bool = False
-    refusals: dict[str, int]
+    refusals: Raw
     require_check_in: bool = False
     require_heartbeat: bool = False
     scheme: None = None
-    seats: _Seats
+    seats: Raw
     strict: bool
     suspended: bool
-    updated: str
+    updated: Raw
     uses: int = 0
 
 
+FRAMES_MAX: Final = 16_384
+"""Licenses whose answer's frame is kept at hand: some 25 MB."""
+# JSON text never holds a NUL: so these are told from whatever a license's name says.
+_TEXT_SLOT: Final = b"\x00t"
+_NUMBER_SLOT: Final = b"\x00n"
 _HEAD: Final = b'{"id":%b,"type":"licenses","attributes":%b'
+_SEATS: Final = b'{"limit":%b,"peak":\x00n,"peakPosition":\x00n,"used":\x00n}'
 _LINKAGE: Final = b'{"data":{"id":%b,"type":"%b"}}'
 _TAIL: Final = (
     b'},"links":{"self":"%b"},"relationships":{"account":%b,"machines":'
-    b'{"links":{"related":"%b/machines"},"meta":{"count":%d}},"policy":%b,"product":%b}}'
+    b'{"links":{"related":"%b/machines"},"meta":{"count":\x00n}},"policy":%b,"product":%b}}'
 )
 
 
 def _answer(license_: License) -> tuple[bytes, bytes]:
-    encode = _encoder.encode
-    head = _HEAD % (encode(license_.id), encode(_attributes(license_))[:-1])
-    account = encode(license_.account)
-    self_path = b"/v1/accounts/%b/licenses/%b" % (account[1:-1], encode(license_.id)[1:-1])
-    tail = _TAIL % (
-        self_path,
-        _LINKAGE % (account, b"accounts"),
-        self_path,
-        license_.machines,
-        _LINKAGE % (encode(license_.policy), b"policies"),
-        _LINKAGE % (encode(license_.product), b"products"),
+    """Head and tail: a frame that few events change, and the numbers that each event does."""
+    head, tail = _frame(
+        license_.id,
+        license_.account,
+        license_.product,
+        license_.policy,
+        license_.name,
+        license_.metadata,
+        license_.terms,
+        license_.own,
+        license_.issued_ms,
+        license_.expiry_ms,
+        license_.limit,
+        license_.suspended,
     )
-    return head, tail
+    refusals = license_.refusals
+    filled = head % (
+        _encoder.encode(refusals) if refusals else b"{}",
+        license_.seats_peak,
+        license_.seats_peak_offset,
+        license_.seats_held,
+        rfc3339(license_.changed_ms).encode(),
+    )
+    return filled, tail % license_.machines
 
 
-def _attributes(license_: License) -> _Attributes:
-    terms = license_.terms
+@lru_cache(maxsize=FRAMES_MAX)
+def _frame(  # noqa: PLR0913, PLR0917 - all that an answer is made of, but for its numbers
+    id_: str,
+    account: str,
+    product: str,
+    policy: str,
+    name: str | None,
+    metadata: str | None,
+    terms: Terms | None,
+    own: OwnTerms,
+    issued_ms: int,
+    expiry_ms: int | None,
+    limit: int | None,
+    suspended: bool,  # noqa: FBT001 - as it stands in the license
+) -> tuple[bytes, bytes]:
+    """Head with slots for refusals, peak, its offset, seats held and changed; tail for machines."""
     assert terms is not None  # noqa: S101 - a live license was issued with terms
-    return _Attributes(
-        created=rfc3339(license_.issued_ms),
-        expiry=None if license_.expiry_ms is None else rfc3339(license_.expiry_ms),
+    encode = _encoder.encode
+    attributes = _Attributes(
+        created=rfc3339(issued_ms),
+        expiry=None if expiry_ms is None else rfc3339(expiry_ms),
         floating=terms.floating,
-        max_machines=max_machines(terms, license_.own),
-        metadata=msgspec.Raw((license_.metadata or "{}").encode()),
-        name=license_.name,
-        refusals=license_.refusals,
-        seats=_Seats(
-            limit=license_.limit,
-            peak=license_.seats_peak,
-            peakPosition=license_.seats_peak_offset,
-            used=license_.seats_held,
-        ),
+        max_machines=max_machines(terms, own),
+        metadata=Raw((metadata or "{}").encode()),
+        name=name,
+        refusals=Raw(_TEXT_SLOT),
+        seats=Raw(_SEATS % encode(limit)),
         strict=terms.strict,
-        suspended=license_.suspended,
-        updated=rfc3339(license_.changed_ms),
+        suspended=suspended,
+        updated=Raw(b'"%b"' % _TEXT_SLOT),
     )
+    path = b"/v1/accounts/%b/licenses/%b" % (encode(account)[1:-1], encode(id_)[1:-1])
+    tail = _TAIL % (
+        path,
+        _LINKAGE % (encode(account), b"accounts"),
+        path,
+        _LINKAGE % (encode(policy), b"policies"),
+        _LINKAGE % (encode(product), b"products"),
+    )
+    return _slotted(_HEAD % (encode(id_), encode(attributes)[:-1])), _slotted(tail)
+
+
+def _slotted(text: bytes) -> bytes:
+    """Make it a template for `%`."""
+    escaped = text.replace(b"%", b"%%")
+    return escaped.replace(_TEXT_SLOT, b"%b").replace(_NUMBER_SLOT, b"%d")
