@@ -5,6 +5,7 @@ It stores as the projector does and shares nothing with it, so the two can be co
 
 from __future__ import annotations
 
+from ledger.domain.clocks import PartitionClock
 from ledger.domain.events import Event
 from ledger.domain.license import FORGOTTEN_MAX, Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered, Verdict
@@ -28,13 +29,12 @@ class Replica:
         self.memory: dict[str, list[Remembered]] = {}
         self.offset = 0
         self.elapsed_ms = 0
-        self._timestamp_ms: int | None = None
+        self._clock = PartitionClock()
 
     def tick(self, timestamp_ms: int) -> None:
         """Let the broker's clock show another time."""
-        if self._timestamp_ms is not None:
-            self.elapsed_ms += max(0, min(timestamp_ms - self._timestamp_ms, 10_000))
-        self._timestamp_ms = timestamp_ms
+        self._clock = self._clock.advance(timestamp_ms)
+        self.elapsed_ms = self._clock.elapsed_ms
 
     def take(self, event: Event) -> Verdict:
         """Fold the next event."""
