@@ -99,20 +99,20 @@ async def validate(request: Request, services: Services) -> Response:
 ROUTES: Final = (
     Route(
         method="POST",
+        path="/licenses/actions/validate-key",
+        handler=validate_key,
+        success=200,
+        summary="Check a license by its key",
+        body=ValidateKey,
+    ),
+    Route(
+        method="POST",
         path="/licenses",
         handler=issue,
         success=201,
         summary="Issue a license",
         body=NewLicense,
         writes=True,
-    ),
-    Route(
-        method="POST",
-        path="/licenses/actions/validate-key",
-        handler=validate_key,
-        success=200,
-        summary="Check a license by its key",
-        body=ValidateKey,
     ),
     Route(
         method="POST",
