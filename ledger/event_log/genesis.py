@@ -85,8 +85,12 @@ async def initialize(log: EventLog, *, pepper_check: str, partitions: int) -> Ge
                 f"{topic}, partition {empty[0]}, is empty, and the ledger has events: its records "
                 "are lost (was the topic deleted?); restore them, nothing else brings them back"
             )
-        for partition in empty:
-            await _append(log, topic, msgspec.structs.replace(first, partition=partition))
+        for at in range(0, len(empty), _AT_ONCE):
+            missing = [
+                msgspec.structs.replace(first, partition=partition)
+                for partition in empty[at : at + _AT_ONCE]
+            ]
+            await asyncio.gather(*(_append(log, topic, own) for own in missing))
     return await verify(log, pepper_check=pepper_check, partitions=partitions)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
@@ -37,6 +38,7 @@ async def create_topics(
                     msg = f"the broker did not make {name}: {why[0] if why else code}"
                     raise LogUnavailable(msg)
             await _compare(admin, names, partitions)
+            await _led(bootstrap, names, partitions)
     except (KafkaError, OSError, TimeoutError):
         msg = f"no broker at {bootstrap} makes topics within {CREATE_TIMEOUT_S:.0f} s"
         raise LogUnavailable(msg) from None
@@ -59,6 +61,22 @@ async def _compare(admin: AIOKafkaAdminClient, names: Topics, partitions: int) -
                 "the number is fixed for the ledger's life; set it to what the topic has"
             )
             raise MissingTopic(msg)
+
+
+async def _led(bootstrap: str, names: Topics, partitions: int) -> None:
+    """Wait until every partition answers: a broker tells of new ones before it leads them."""
+    asker = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, retry_backoff_ms=50)
+    try:
+        await asker.start()
+        await asker.end_offsets(
+            [
+                TopicPartition(names.name(topic), partition)
+                for topic in Topic
+                for partition in range(topic.partition_count(partitions))
+            ]
+        )
+    finally:
+        await asker.stop()
 
 
 def _new(topic: Topic, names: Topics, partitions: int, replication: int) -> NewTopic:
