@@ -180,6 +180,12 @@ def test_an_id_is_canonical_lower_case_text(text: str) -> None:
     assert identifiers.is_id(text) == canonical
 
 
+@pytest.mark.parametrize("text", ["", "g" * 36, "-" * 36, LICENSE.upper(), f"{LICENSE}\n"])
+def test_what_only_looks_like_an_id_is_none(text: str) -> None:
+    assert identifiers.is_id(LICENSE)
+    assert not identifiers.is_id(text)
+
+
 def test_random_ids_are_uuids_of_version_8() -> None:
     ids = {identifiers.random_id() for _ in range(100)}
     assert len(ids) == 100
