@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.importing import pipeline as pipelines
@@ -69,6 +69,7 @@ async def applied(log: MemoryLog, partition: int) -> list[int]:
     return found[1:]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(FATES), max_size=300), st.integers(1, 200))
 def test_every_line_is_applied_in_order(fates: list[str], lines: int) -> None:
     async def run() -> list[list[int]]:
