@@ -172,20 +172,26 @@ class _BatchFold:
             remembered=documents.verdicts.get((event.license, event.id)),
             oldest=() if oldest is None else oldest.members,
         )
+        folded = self._tried(event, record.offset, loaded)
+        if folded is None:
+            return False
+        self._note(event, record, changed=folded.changed)
+        if folded.changed:
+            self._enter(event, folded, machine)
+        return True
+
+    def _tried(self, event: Event, offset: int, loaded: Loaded) -> Folded | None:
         for _ in range(2):
             try:
-                folded = fold(event, record.offset, self._clock.elapsed_ms, loaded)
+                folded = fold(event, offset, self._clock.elapsed_ms, loaded)
                 if self._careful:
                     _render_once(folded)
+                return folded
             except TROUBLE:
                 raise
             except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison
                 continue
-            self._note(event, record, changed=folded.changed)
-            if folded.changed:
-                self._enter(event, folded, machine)
-            return True
-        return False
+        return None
 
     def _note(self, event: Event, record: LogRecord, *, changed: bool) -> None:
         notes = self.notes

@@ -58,6 +58,18 @@ class Reading:
     commands: dict[tuple[str, str], None] = field(default_factory=dict)
     unknown_rules: UnknownRulesError | None = None
 
+    def name(self, license_: str, event: Event | None) -> None:
+        """Enter what one event needs; None is one that does not decode."""
+        licenses = self.licenses
+        if event is None or event.sequence is not None:
+            licenses.setdefault(license_, 0)
+        else:
+            licenses[license_] = licenses.get(license_, 0) + 1
+            self.commands[license_, event.id] = None
+        machine = None if event is None else getattr(event.data, "machine", None)
+        if machine is not None:
+            self.machines[machine] = None
+
 
 class Reader:
     """Decodes the records of one partition of a ledger with `partitions` of them."""
@@ -85,7 +97,7 @@ class Reader:
                 reading.unknown_rules = error
                 break
             reading.entries.append((record, license_, event))
-            _name(reading, license_, event)
+            reading.name(license_, event)
         return reading
 
     def _route(self, key: bytes | None) -> str | None:
@@ -103,26 +115,18 @@ class Reader:
 
 def _decoded(record: LogRecord) -> Event | None:
     """Event of a record, None where it twice doesn't decode."""
-    for _ in range(2):
-        try:
-            return decode(record.key, record.value)
-        except (*TROUBLE, UnknownRulesError):
-            raise
-        except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison
-            continue
-    return None
+    try:
+        return decode(record.key, record.value)
+    except (*TROUBLE, UnknownRulesError):
+        raise
+    except Exception:  # noqa: BLE001 - whatever it is, it is that record's
+        return _decoded_again(record)
 
 
-def _name(reading: Reading, license_: str, event: Event | None) -> None:
-    licenses = reading.licenses
-    if event is None:
-        licenses.setdefault(license_, 0)
-        return
-    if event.sequence is None:
-        licenses[license_] = licenses.get(license_, 0) + 1
-        reading.commands[license_, event.id] = None
-    else:
-        licenses.setdefault(license_, 0)
-    machine = getattr(event.data, "machine", None)
-    if machine is not None:
-        reading.machines[machine] = None
+def _decoded_again(record: LogRecord) -> Event | None:
+    try:
+        return decode(record.key, record.value)
+    except (*TROUBLE, UnknownRulesError):
+        raise
+    except Exception:  # noqa: BLE001 - the same once more: poison
+        return None

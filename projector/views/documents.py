@@ -57,7 +57,7 @@ def license_document(license_: License) -> bytes:
     state = _encoder.encode(license_)
     if license_.status != "live":
         return state + b"\n\n"
-    return b"%b\n%b\n%b" % (state, *_answer(license_))
+    return b"%b\n%b" % (state, _answer(license_))
 
 
 def read_license(document: bytes) -> License:
@@ -131,9 +131,9 @@ _TAIL: Final = (
 )
 
 
-def _answer(license_: License) -> tuple[bytes, bytes]:
-    """Head and tail: a frame that few events change, and the numbers that each event does."""
-    head, tail = _frame(
+def _answer(license_: License) -> bytes:
+    """Head and tail, a line each: a frame that few events change, and what each event does."""
+    frame = _frame(
         license_.id,
         license_.account,
         license_.product,
@@ -148,14 +148,14 @@ def _answer(license_: License) -> tuple[bytes, bytes]:
         license_.suspended,
     )
     refusals = license_.refusals
-    filled = head % (
+    return frame % (
         _encoder.encode(refusals) if refusals else b"{}",
         license_.seats_peak,
         license_.seats_peak_offset,
         license_.seats_held,
         rfc3339(license_.changed_ms).encode(),
+        license_.machines,
     )
-    return filled, tail % license_.machines
 
 
 @lru_cache(maxsize=FRAMES_MAX)
@@ -172,8 +172,8 @@ def _frame(  # noqa: PLR0913, PLR0917 - all that an answer is made of, but for i
     expiry_ms: int | None,
     limit: int | None,
     suspended: bool,  # noqa: FBT001 - as it stands in the license
-) -> tuple[bytes, bytes]:
-    """Head with slots for refusals, peak, its offset, seats held and changed; tail for machines."""
+) -> bytes:
+    """Template with slots for refusals, peak, its offset, seats held, changed, and machines."""
     assert terms is not None  # noqa: S101 - a live license was issued with terms
     encode = _encoder.encode
     attributes = _Attributes(
@@ -197,10 +197,6 @@ def _frame(  # noqa: PLR0913, PLR0917 - all that an answer is made of, but for i
         _LINKAGE % (encode(policy), b"policies"),
         _LINKAGE % (encode(product), b"products"),
     )
-    return _slotted(_HEAD % (encode(id_), encode(attributes)[:-1])), _slotted(tail)
-
-
-def _slotted(text: bytes) -> bytes:
-    """Make it a template for `%`."""
-    escaped = text.replace(b"%", b"%%")
-    return escaped.replace(_TEXT_SLOT, b"%b").replace(_NUMBER_SLOT, b"%d")
+    head = _HEAD % (encode(id_), encode(attributes)[:-1])
+    template = (head + b"\n" + tail).replace(b"%", b"%%")
+    return template.replace(_TEXT_SLOT, b"%b").replace(_NUMBER_SLOT, b"%d")
