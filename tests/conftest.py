@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
 
 from ledger.event_log.port import Topics
 from tests.servers import KafkaServer, RedisServer
 
 for suite in ("contract", "genesis_contract"):
     pytest.register_assert_rewrite(f"tests.ledger.event_log.{suite}")
+
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+# No test judges speed, on a busy machine least of all.
 
 
 @pytest.fixture(scope="session")
