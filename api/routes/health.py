@@ -65,6 +65,9 @@ def readiness(services: Services) -> dict[str, Any]:
         "checks": checks,
         "writes": closed is None,
         "ledger": services.catalog.ledger,
+        "account": services.catalog.account,
+        "product": services.catalog.product,
+        "policy": services.catalog.policy,
         "replicas": [_shown(each) for each in replicas.standings],
         "degraded": degraded,
     }
