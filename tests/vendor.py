@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from copy import copy
 from typing import Any
 from uuid import uuid4
 
@@ -11,7 +10,7 @@ import httpx
 
 from ledger.domain.identifiers import slug_id
 
-REPEAT_S = 60.0
+REPEAT_S = 90.0
 _PAUSE_S = 0.2
 
 
@@ -53,7 +52,7 @@ async def settled(
         try:
             answer = await client.post(path, json=body, headers=headers)
         except httpx.HTTPError as error:
-            last = error
+            last = repr(error)
         else:
             if answer.status_code not in {503, 429}:
                 return answer
@@ -69,12 +68,6 @@ class Vendor:
     def __init__(self, clients: list[httpx.AsyncClient], ledger: str) -> None:
         self.clients = clients
         self.policy = slug_id(ledger, "policy", "standard")
-
-    def at(self, worker: int) -> Vendor:
-        """Give the same vendor, asking this worker first."""
-        other = copy(self)
-        other.clients = self.clients[worker:] + self.clients[:worker]
-        return other
 
     async def issue(self, *, key: str | None = None, **attributes: object) -> dict[str, Any]:
         """Issue a license; its resource."""
