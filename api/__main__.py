@@ -16,7 +16,7 @@ from typing import Final
 
 from api.app import build_app, build_services
 from api.catalog import catalog_of
-from api.logs import AccessLog, say, set_up
+from api.logs import AccessLog, alarm, say, set_up
 from api.replicas import Replicas
 from api.serving import listeners, make_server
 from api.settings import ApiSettings, read_api_settings
@@ -58,7 +58,7 @@ async def _main(settings: ApiSettings) -> int:
     try:
         return await _work(settings, log, replicas, access_log, stop)
     except ForeignLog as error:
-        say(_log, logging.ERROR, str(error), alarm="foreign-log")
+        alarm(_log, "foreign-log", str(error))
         return 2
     except (NotReadyError, OSError) as error:
         say(_log, logging.ERROR, str(error))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from api.logs import say
+from api.logs import alarm
 from api.problems import unavailable
 from ledger.domain.clocks import Now, producer_now
 
@@ -29,11 +29,10 @@ class Clock:
         now = producer_now(round(time.time() * 1000), self._others())
         if now.alarming and time.monotonic() - self._alarmed > ALARM_EVERY_S:
             self._alarmed = time.monotonic()
-            say(
+            alarm(
                 _log,
-                logging.ERROR,
+                "clocks-apart",
                 "the clocks of this worker and the replicas differ",
-                alarm="clocks-apart",
                 apart_ms=now.apart_ms,
                 may_write=now.may_write,
             )

@@ -95,7 +95,7 @@ class Commands:
         license_ = identifiers.license_id(self._pepper, self._catalog.account, key)
         current, guessed = await self._current(license_)
         refuse_frozen(current)
-        data_key = await self._data_keys.for_license(license_, current, guessed)
+        data_key = await self._data_keys.for_license(license_, current, time_ms, guessed)
         data = Issued(
             account=self._catalog.account,
             product=self._catalog.product,
@@ -119,7 +119,7 @@ class Commands:
         if current is None or current.status != "live":
             raise not_found("license", pointer("/data/relationships/license"))
         refuse_frozen(current)
-        data_key = await self._data_keys.for_license(license_, current, guessed)
+        data_key = await self._data_keys.for_license(license_, current, time_ms, guessed)
         account, fingerprint = self._catalog.account, request.fingerprint
         data = ActivationRequested(
             machine=identifiers.machine_id(self._pepper, license_, fingerprint),

@@ -60,7 +60,11 @@ class DataKeys:
         return [] if dk is None else [self._stored.name(license_, dk)]
 
     async def for_license(
-        self, license_: str, current: License | None, guessed: Sequence[bytes | None] = ()
+        self,
+        license_: str,
+        current: License | None,
+        now_ms: int,
+        guessed: Sequence[bytes | None] = (),
     ) -> DataKey:
         """Return the data key to seal under, a new one where there is none to be used.
 
@@ -68,16 +72,19 @@ class DataKeys:
         acknowledged by the log before this returns. Raises a 503 `Problem`.
         """
         dk = None if current is None else _dk(current)
-        if dk is not None and guessed and self._named.get(license_) == dk:
+        if current is not None and dk is not None:
+            if guessed and self._named.get(license_) == dk:
+                stored = guessed[0]
+            else:
+                stored = await self._stored_soon(current, dk, now_ms)
             opened = self._sealer.open_data_key(
-                guessed[0], account=self._account, license_=license_, dk=dk
+                stored, account=self._account, license_=license_, dk=dk
             )
             if isinstance(opened, DataKey):
+                self._note(license_, dk)
                 return opened
-        if dk is not None:
-            self._note(license_, dk)
         try:
-            return await self._sealer.data_key_for(self._account, license_, dk)
+            return await self._sealer.data_key_for_new(self._account, license_)
         except LogError as error:
             raise self._verdicts.log_away(error, written="Nothing but a data key") from None
 
@@ -86,9 +93,7 @@ class DataKeys:
         dk = _dk(license_)
         if dk is None:
             return HIDDEN_KEY
-        stored = await self._stored(license_.id, dk)
-        if stored is None and now_ms - license_.issued_ms < YOUNG_MS:
-            stored = await self._awaited(license_.id, dk)
+        stored = await self._stored_soon(license_, dk, now_ms)
         opened = self._sealer.open_text(
             license_.key, stored, account=self._account, license_=license_.id
         )
@@ -99,13 +104,13 @@ class DataKeys:
         if len(self._named) > NAMED_MAX:
             self._named.popitem(last=False)
 
-    async def _awaited(self, license_: str, dk: str) -> bytes | None:
-        """Wait a moment for a data key: its topic may reach a replica after the license's."""
+    async def _stored_soon(self, license_: License, dk: str, now_ms: int) -> bytes | None:
+        """Read a data key; wait a moment for a young license's, which is in another topic."""
         for _ in range(LOOKS):
-            await asyncio.sleep(LOOK_S)
-            stored = await self._stored(license_, dk)
-            if stored is not None:
+            stored = await self._stored(license_.id, dk)
+            if stored is not None or now_ms - license_.issued_ms > YOUNG_MS:
                 return stored
+            await asyncio.sleep(LOOK_S)
         return None
 
 

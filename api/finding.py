@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from api.catalog import Catalog
 from api.checks import holds
-from api.problems import unavailable
+from api.problems import replica_behind
 from api.replicas import Reading, Replicas
 from ledger.domain import identifiers
 from ledger.domain.identifiers import Pepper, is_id, partition_of
@@ -78,9 +79,9 @@ class Finder:
             if held is not None:
                 return held
         digest = identifiers.fingerprint_digest(self._pepper, self._catalog.account, named)
-        found = [await self._held(id_) for id_ in await self._with_fingerprint(digest)]
-        there = [held for held in found if held is not None]
-        return min(there, key=_age, default=None)
+        ids = await self._with_fingerprint(digest)
+        found = await asyncio.gather(*(self._held(id_) for id_ in ids))
+        return min((held for held in found if held is not None), key=_age, default=None)
 
     async def _held(self, id_: str) -> Held | None:
         """Machine of this id and its license, if it holds seats now."""
@@ -105,7 +106,9 @@ class Finder:
             index = keys.machines_by_fingerprint(self._catalog.account)
             return {index: (f"[{digest}:", f"[{digest};")}
 
-        members = [each for found in await self._replicas.members(ranges) for each in found]
+        members, sure = await self._replicas.members(ranges)
+        if not members and not sure:
+            raise replica_behind()
         return [member.decode().partition(":")[2] for member in members[:MACHINES_MAX]]
 
     async def _license_reading(self, id_: str, extra: Sequence[str] = ()) -> Reading:
@@ -124,11 +127,7 @@ def _is_absent(values: Sequence[bytes | None]) -> bool:
 def _sure(reading: Reading) -> None:
     """Raise a 503 `Problem` where something may be missing since the replica is behind."""
     if reading.behind and _is_absent(reading.values):
-        raise unavailable(
-            "The replica that answers is behind, so it can't say what is not there. "
-            "Repeat after a second.",
-            code="REPLICA_BEHIND",
-        )
+        raise replica_behind()
 
 
 def _age(held: Held) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.exchange import SCOPE_KEY, Exchange, matchable_path, problem_answer
-from api.logs import AccessLog, say, told
+from api.logs import AccessLog, alarm, told
 from api.metrics import Metrics
 from api.problems import Problem, broken, too_many_requests
 
@@ -60,7 +60,7 @@ class Gate:
             name = type(error).__name__
             self._metrics.errors.labels(name).inc()
             fields = told(error) | {"route": exchange.route, "request_id": exchange.request_id}
-            say(_log, logging.ERROR, "a request failed", alarm="request-failed", **fields)
+            alarm(_log, "request-failed", "a request failed", **fields)
             if not exchange.status:
                 await problem_answer(broken(), exchange.request_id)(scope, receive, send)
 

@@ -15,10 +15,11 @@ import msgspec
 
 from ledger.domain.clocks import rfc3339
 
-RUNBOOK: Final = "docs/api.md"
+RUNBOOK: Final = "docs/operations/api.md"
 LINES_MAX: Final = 512
 FLUSH_S: Final = 0.2
 _PLACES_MAX: Final = 12
+_TEXT_MAX: Final = 300
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -26,6 +27,11 @@ _encoder: Final = msgspec.json.Encoder()
 def say(logger: logging.Logger, level: int, text: str, **fields: object) -> None:
     """Log a line with fields."""
     logger.log(level, text, extra={"fields": fields})
+
+
+def alarm(logger: logging.Logger, name: str, text: str, **fields: object) -> None:
+    """Log what a person has to look at; `name` is its heading in the runbook."""
+    say(logger, logging.ERROR, text, alarm=name, runbook=f"{RUNBOOK}#{name}", **fields)
 
 
 def set_up() -> None:
@@ -46,12 +52,18 @@ class JsonFormatter(logging.Formatter):
             "at": rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "text": record.getMessage(),
+            "text": _text(record),
             **getattr(record, "fields", {}),
         }
         if record.exc_info and record.exc_info[1] is not None:
             line |= told(record.exc_info[1])
         return _encoder.encode(line).decode()
+
+
+def _text(record: logging.LogRecord) -> str:
+    """Text of a record; of a library's the first line, since the next ones quote exceptions."""
+    text = record.getMessage()
+    return text if record.name.startswith("api") else text.partition("\n")[0][:_TEXT_MAX]
 
 
 def told(error: BaseException) -> dict[str, object]:

@@ -122,6 +122,15 @@ def unavailable(
     return Problem(UNAVAILABLE, code, detail, headers=headers, meta=meta)
 
 
+def replica_behind() -> Problem:
+    """503: what can be read is behind, and the answer would rest on what it may lack."""
+    return unavailable(
+        "The replica that answers is behind, so it can't say what is not there. "
+        "Repeat after a second.",
+        code="REPLICA_BEHIND",
+    )
+
+
 def too_many_requests(what: str) -> Problem:
     """429: as many requests are in progress as this worker takes."""
     detail = f"This worker has as many {what} in progress as it takes. Repeat after a second."

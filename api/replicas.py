@@ -87,7 +87,7 @@ class Replica:
         else:
             return None
         head = _head(head_document)
-        if not head.position or not head.level_at_ms:
+        if not (head.position and head.level_at_ms and standing.has_clock):
             return None
         standing.note_read(partition, head)
         return Reading(
@@ -188,37 +188,50 @@ class Replicas:
             raise _nobody()
         return best
 
-    async def read_at(self, standing: Standing, partition: int, names: Names) -> Reading:
-        """Read from this replica. Raises a 503 `Problem`."""
-        reading = await self._try(standing.name, partition, names, ())
-        if reading is None:
-            raise _nobody()
-        return reading
+    async def read_past(self, partition: int, offset: int, names: Names) -> Reading | None:
+        """Read from a replica that is past `offset`; None where none that is can be read now."""
+        for standing in sorted(
+            self.standings, key=lambda each: each.position[partition] > offset, reverse=True
+        ):
+            reading = await self._try(standing.name, partition, names, ())
+            if reading is not None and reading.position > offset:
+                return reading
+        return None
 
     async def members(
         self, ranges: Callable[[Keys], Mapping[str, tuple[str, str]]]
-    ) -> list[list[bytes]]:
-        """Members of a sorted set in each partition, from the replica that is best for most.
+    ) -> tuple[list[bytes], bool]:
+        """Members of a sorted set of each partition, and whether none can be missing.
 
-        Raises a 503 `Problem`.
+        Where a replica has none, another one is asked too. Raises a 503 `Problem`.
         """
-        partitions = range(self.partitions)
-
-        def served(standing: Standing) -> int:
-            return sum(standing.in_service(partition) for partition in partitions)
-
-        for standing in sorted(self.standings, key=served, reverse=True):
-            if not all(standing.has_level(partition) for partition in partitions):
+        asked = sure = False
+        for standing in sorted(self.standings, key=lambda each: each.serving, reverse=True):
+            if not all(standing.has_level(each) for each in range(self.partitions)):
                 continue
-            wanted: dict[str, tuple[str, str]] = {}
-            for partition in partitions:
-                wanted |= ranges(Keys(partition, standing.generation[partition]))
-            replica = self._replicas[standing.name]
-            try:
-                return await replica.link.members(wanted)
-            except Away as away:
-                self._lost(replica, away)
-        raise _nobody()
+            serving = standing.serving == self.partitions
+            found = await self._members(self._replicas[standing.name], ranges)
+            if found is None:
+                continue
+            asked, sure = True, sure or serving
+            if found:
+                return found, sure
+        if not asked:
+            raise _nobody()
+        return [], sure
+
+    async def _members(
+        self, replica: Replica, ranges: Callable[[Keys], Mapping[str, tuple[str, str]]]
+    ) -> list[bytes] | None:
+        wanted: dict[str, tuple[str, str]] = {}
+        for partition, generation in enumerate(replica.standing.generation):
+            wanted |= ranges(Keys(partition, generation))
+        try:
+            found = await replica.link.members(wanted)
+        except Away as away:
+            self._lost(replica, away)
+            return None
+        return [member for members in found for member in members]
 
     async def everywhere(self, name: str) -> list[bytes]:
         """Values of a key outside the generations, of each replica that answers and has it."""

@@ -84,13 +84,13 @@ class Verdicts:
     async def _verdict(self, event: Event, partition: int, offset: int, deadline: float) -> Verdict:
         left_s = deadline - asyncio.get_running_loop().time()
         try:
-            standing = await self._replicas.passing.passed(partition, offset, left_s)
+            await self._replicas.passing.passed(partition, offset, left_s)
         except TimeoutError:
             raise self._pending() from None
-        reading = await self._replicas.read_at(
-            standing, partition, lambda keys: (keys.command(event.license, event.id),)
+        reading = await self._replicas.read_past(
+            partition, offset, lambda keys: (keys.command(event.license, event.id),)
         )
-        if reading.position <= offset:
+        if reading is None:
             raise self._pending()
         [remembered] = reading.values
         if remembered is None:

@@ -360,6 +360,19 @@ async def test_a_verdict_that_is_not_remembered_is_not_made_up(
         await verdicts.decide(event, None, asyncio.get_running_loop().time() + 10)
 
 
+async def test_an_activation_right_after_the_issue_makes_no_second_data_key(
+    ledger: LocalLedger, worker: Worker
+) -> None:
+    licenses = [(await worker.vendor.issue())["id"] for _ in range(5)]
+    for license_ in licenses:
+        assert (await worker.vendor.activate(license_, "f")).status_code == 201
+    for _ in range(3):
+        issued = (await worker.vendor.issue())["id"]
+        assert (await worker.vendor.activate(issued, "f")).status_code == 201
+    made = await ledger.log.ends(Topic.LICENSE_DATA_KEYS)
+    assert sum(made.values()) - len(made) == 8
+
+
 async def test_a_key_waits_a_moment_for_its_data_key(
     ledger: LocalLedger, worker: Worker, issued: dict[str, Any]
 ) -> None:
