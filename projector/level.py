@@ -21,6 +21,8 @@ from projector.read_model.port import LevelMark, ReadModel, ReadModelError, Stan
 from projector.session import Session
 
 EVERY_S: Final = 0.25
+ALARM_S: Final = 5.0
+"""What is away for so long is a person's business."""
 SHORT_S: Final = 2.0
 """A log that ends before what was folded is another one, if it still does after this time."""
 
@@ -45,7 +47,8 @@ class LevelWatch:
         self._sessions = sessions
         self._metrics = metrics
         self._short_since: dict[int, float] = {}
-        self._failing = False
+        self._failing_since: float | None = None
+        self._told = False
 
     async def run(self) -> None:
         """Go on until cancelled, whatever is away."""
@@ -53,19 +56,21 @@ class LevelWatch:
             started = time.monotonic()
             try:
                 await self._look()
-                self._failing = False
+                self._failing_since, self._told = None, False
             except (LogError, ReadModelError) as error:
                 self._tell(error)
-                self._failing = True
             await asyncio.sleep(max(0.0, started + EVERY_S - time.monotonic()))
 
     def _tell(self, error: Exception) -> None:
-        if self._failing:
-            return
-        if isinstance(error, MissingTopic):
-            alarm(_log, "log-missing", str(error))
-        else:
+        """Say at once that something is away, and raise the alarm when it stays so."""
+        now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
             say(_log, logging.WARNING, f"level can't be told: {error}")
+        name = "log-missing" if isinstance(error, MissingTopic) else "not-level"
+        if not self._told and now - self._failing_since >= ALARM_S:
+            self._told = True
+            alarm(_log, name, f"for {ALARM_S:.0f} s: {error}")
 
     async def _look(self) -> None:
         at_ms = await self._model.time_ms()

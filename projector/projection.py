@@ -9,27 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
 from ledger.event_log.port import Topic
-from projector.folding import LostRecordError, Notes, elapsed_after, fold_batch
+from projector.folding import LostRecordError, elapsed_after, fold_batch
 from projector.loaded import Documents
-from projector.logs import alarm, say
+from projector.logs import say
 from projector.metrics import Metrics
 from projector.read_model.keys import FROZEN, Keys
 from projector.read_model.port import Batch, LevelMark, ReadModel
 from projector.reading import TROUBLE, Entry, LogRecord, Reader, Reading
 from projector.session import Cursor, Session, Stopped
+from projector.told import Told
 from projector.views.documents import Head, read_head
 
 CHUNK_RECORDS: Final = 500
 _FROZEN_SHOWN_MAX: Final = 10_000
-_TOLD_MAX: Final = 10
-_TELL_CLOCKS_EVERY_S: Final = 60.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -62,7 +60,7 @@ class Projection(Session):
         self._lost_at: int | None = None
         self._careful = False
         self._pending: LevelMark | None = None
-        self._tell_clocks_after = 0.0
+        self._told = Told(metrics)
 
     @property
     def sure(self) -> bool:
@@ -140,7 +138,7 @@ class Projection(Session):
                 return self._with_care()
             if not await self._apply(folding.batch):
                 return False
-            self._tell(folding.notes)
+            self._told.tell(self.partition, folding.notes)
             entries = entries[folding.taken :]
         self._careful = False
         self._lost_at = None
@@ -218,46 +216,3 @@ class Projection(Session):
         self._lost_at = lost.expected
         self._doubted = True
         return False
-
-    def _tell(self, notes: Notes) -> None:
-        metrics = self._metrics
-        metrics.events.inc(notes.events)
-        metrics.duplicates.inc(notes.duplicates)
-        metrics.set_aside.inc(notes.set_aside)
-        metrics.frozen.labels(str(self.partition)).inc(len(notes.poison))
-        metrics.poison.inc(len(notes.poison))
-        metrics.unroutable.inc(len(notes.unroutable))
-        metrics.calendar_apart.inc(notes.calendar_apart)
-        self._raise_alarms(notes)
-
-    def _raise_alarms(self, notes: Notes) -> None:
-        for license_, offset in notes.poison[:_TOLD_MAX]:
-            alarm(
-                _log,
-                "poison-record",
-                "a record can't be folded, its license is frozen",
-                partition=self.partition,
-                offset=offset,
-                license=license_,
-                with_others=len(notes.poison) - 1,
-            )
-        if notes.unroutable:
-            alarm(
-                _log,
-                "unroutable-record",
-                "records' keys are no license ids of their partition",
-                partition=self.partition,
-                offsets=notes.unroutable[:_TOLD_MAX],
-                records=len(notes.unroutable),
-            )
-        now = time.monotonic()
-        if notes.calendar_apart and now > self._tell_clocks_after:
-            self._tell_clocks_after = now + _TELL_CLOCKS_EVERY_S
-            alarm(
-                _log,
-                "clocks-apart",
-                "events' times are more than 60 s from the broker's",
-                partition=self.partition,
-                before=self.position,
-                events=notes.calendar_apart,
-            )

@@ -30,6 +30,7 @@ from redis.exceptions import (
 
 from projector.read_model import keys
 from projector.read_model.keys import Keys
+from projector.read_model.packing import packed
 from projector.read_model.port import (
     Batch,
     LevelMark,
@@ -37,7 +38,6 @@ from projector.read_model.port import (
     ReadModelUnavailableError,
     Standing,
 )
-from projector.views.documents import head_document
 
 T = TypeVar("T")
 
@@ -130,7 +130,7 @@ class RedisReadModel:
 
     async def apply(self, batch: Batch) -> int | None:
         """Write the batch if the stored position is its start; else give the stored position."""
-        names, arguments = _packed(batch)
+        names, arguments = packed(batch)
         position = await self._run(self._apply, names, arguments)
         return None if position == _APPLIED else position
 
@@ -241,38 +241,3 @@ def _with_scores(answer: Sequence[bytes]) -> list[tuple[bytes, int]]:
     return [
         (member, int(float(score))) for member, score in zip(answer[::2], answer[1::2], strict=True)
     ]
-
-
-def _packed(batch: Batch) -> tuple[list[str], list[object]]:
-    """KEYS and ARGV of apply.lua."""
-    sets = {key: value for key, value in batch.strings.items() if value is not None}
-    deletes = [key for key, value in batch.strings.items() if value is None]
-    head = Keys(batch.partition).head
-    serving = keys.serving(batch.partition)
-    message = " ".join((f"{batch.start} {batch.end}", *batch.changed))
-    arguments: list[object] = [
-        batch.start,
-        head_document(batch.head),
-        keys.FIRST_GENERATION,
-        keys.positions(batch.partition),
-        message,
-        len(sets),
-        len(deletes),
-        len(batch.sorted_sets),
-        *sets.values(),
-    ]
-    for members in batch.sorted_sets.values():
-        _pack_members(members, arguments)
-    return [head, serving, *sets, *deletes, *batch.sorted_sets], arguments
-
-
-def _pack_members(members: Mapping[str | bytes, int | None], arguments: list[object]) -> None:
-    """Numbers of added and removed members, score and member of each added, then the removed."""
-    added: list[object] = []
-    removed: list[object] = []
-    for member, score in members.items():
-        if score is None:
-            removed.append(member)
-        else:
-            added += (score, member)
-    arguments += (len(added) // 2, len(removed), *added, *removed)
