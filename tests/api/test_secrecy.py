@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import sys
 
 import pytest
 
-from api.logs import JsonFormatter
+from api.logs import AccessLog, JsonFormatter
 from ledger.event_log.port import Topic
 from tests.api.conftest import TOKEN, LocalLedger, Worker
 from tests.canary import Canary, Scanner
@@ -51,6 +54,30 @@ async def test_no_secret_is_in_logs_metrics_errors_kafka_or_redis(
     for server in ledger.servers:
         await scanner.scan_redis(server.url)
     scanner.check("access log", "log", "metrics", "health", "errors", "kafka", "redis")
+
+
+def test_what_a_library_quotes_of_an_exception_is_not_logged() -> None:
+    formatter, secret = JsonFormatter(), SECRETS["fingerprint"]
+    text = f"Task exception was never retrieved\nfuture: <Task exception={secret}>"
+    record = logging.LogRecord("asyncio", logging.ERROR, "", 1, text, None, None)
+    assert secret not in formatter.format(record)
+    assert "never retrieved" in formatter.format(record)
+    try:
+        raise ValueError(secret)
+    except ValueError:
+        record = logging.LogRecord("api", logging.ERROR, "", 1, "failed", None, sys.exc_info())
+    line = json.loads(formatter.format(record))
+    assert line["error"] == "ValueError"
+    assert "test_secrecy" in line["trace"][0]
+    assert secret not in formatter.format(record)
+
+
+def test_an_access_log_that_is_off_writes_nothing() -> None:
+    stream = io.StringIO()
+    log = AccessLog(enabled=False, stream=stream)
+    log.line(route="/")
+    log.flush()
+    assert stream.getvalue() == ""
 
 
 async def _provoke(worker: Worker) -> list[str]:

@@ -75,6 +75,20 @@ async def test_without_a_the_answers_come_from_b_and_a_comes_back(
     assert (await meta_of(worker, issued, "while A is away"))["code"] == "VALID"
 
 
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("how", ["kill", "freeze"])
+async def test_a_write_in_the_moment_that_a_replica_dies_is_decided(
+    ledger: LocalLedger, worker: Worker, issued: dict[str, Any], how: str, which: int
+) -> None:
+    await all_serve(worker)
+    getattr(ledger.servers[which], how)()
+    body = machine_body(issued["id"], "in that moment")
+    answer = await worker.client.post("/v1/machines", json=body)
+    assert answer.status_code == 201, answer.text
+    meta = await meta_of(worker, issued, "in that moment")
+    assert (meta["code"], meta["source"]) == ("VALID", f"REPLICA_{'BA'[which]}")
+
+
 @pytest.mark.parametrize("how", ["kill", "freeze"])
 async def test_without_any_replica_nothing_is_said_about_a_license(
     ledger: LocalLedger, worker: Worker, issued: dict[str, Any], how: str
