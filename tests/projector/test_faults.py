@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -12,6 +13,7 @@ import redis.asyncio
 
 from tests.activity import Activity
 from tests.projector.replica import PARTITIONS, ProjectorProcess, Replica, eventually, load
+from tests.servers import RedisServer
 
 
 def _activity(seed: int) -> Activity:
@@ -117,6 +119,28 @@ async def test_a_second_holder_of_a_slot_ends_and_harms_nobody(replica: Replica)
         await _folds_on(replica)
     await replica.assert_equals_an_independent_fold()
     assert first.metric("ledger_projector_rebalances_total") == 0
+
+
+@pytest.mark.slow
+async def test_holders_of_one_slot_that_do_not_see_each_others_lock(
+    replica: Replica, new_redis: Callable[[], RedisServer], tmp_path: Path
+) -> None:
+    # The same replica letter and slot with another Redis: one static member, two locks.
+    other = Replica(replica.kafka, new_redis(), replica.topics.prefix, tmp_path / "other")
+    try:
+        async with load(replica, _activity(48)):
+            first, second = await replica.start(0), await other.start(0, wait=False)
+
+            async def one_ended() -> bool:
+                return not (first.running and second.running)
+
+            await eventually(one_ended, what="the end of one of them", timeout_s=90)
+        ended, survivor = (second, replica) if first.running else (first, other)
+        assert await _ended(ended) == 1
+        assert '"alarm":"assignment-swings"' in ended.log()
+        await survivor.assert_equals_an_independent_fold()
+    finally:
+        other.kill_all()
 
 
 async def test_redis_restarted_empty(replica: Replica) -> None:
