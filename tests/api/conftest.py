@@ -6,6 +6,7 @@ import io
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
 from hashlib import sha256
+from typing import Any
 
 import httpx
 import pytest
@@ -157,3 +158,10 @@ _NOBODY = Genesis(ledger="0" * 36, partition=0, partitions=PARTITIONS, pepper_ch
 @pytest.fixture
 async def worker(ledger: LocalLedger) -> Worker:
     return await ledger.worker()
+
+
+@pytest.fixture
+async def issued(worker: Worker) -> dict[str, Any]:
+    license_ = await worker.vendor.issue(maxMachines=50)
+    assert (await worker.vendor.activate(license_["id"], "f")).status_code == 201
+    return license_

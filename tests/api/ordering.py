@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
 
-from ledger.domain.clocks import rfc3339
 from ledger.domain.events import Event, EventData, Reinstated, Revoked, Suspended
 from ledger.domain.identifiers import partition_of, random_id
 from ledger.event_log.codec import encode
 from ledger.event_log.port import Topic
 from tests.api.conftest import LocalLedger, Worker
 
+BY_KEY: Final = "/v1/licenses/actions/validate-key"
 ORDERS: Final[dict[str, EventData]] = {
     "suspend": Suspended(),
     "reinstate": Reinstated(),
@@ -56,6 +56,12 @@ async def until(condition: object, *, what: str, limit_s: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
-def at(time_ms: int) -> str:
-    """Time as the contract writes it."""
-    return rfc3339(time_ms)
+async def meta_of(
+    worker: Worker, license_: dict[str, Any], fingerprint: str = "f"
+) -> dict[str, Any]:
+    scope = {"fingerprint": fingerprint}
+    body = {"meta": {"key": license_["attributes"]["key"], "scope": scope}}
+    answer = await worker.stranger.post(BY_KEY, json=body)
+    assert answer.status_code == 200, answer.text
+    meta: dict[str, Any] = answer.json()["meta"]
+    return meta
