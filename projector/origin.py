@@ -14,7 +14,14 @@ from msgspec.structs import replace
 
 from ledger.event_log import genesis
 from ledger.event_log.genesis import Genesis
-from ledger.event_log.port import EventLog, ForeignLog, LostRecords, Topic
+from ledger.event_log.port import (
+    EventLog,
+    ForeignLog,
+    LostRecords,
+    MissingTopic,
+    NotInitialized,
+    Topic,
+)
 from ledger.settings import Settings
 from projector.read_model import keys
 from projector.read_model.port import ReadModel
@@ -58,7 +65,7 @@ class Origin:
             await self._keep(found)
         except ForeignLog as error:
             raise Stopped("foreign-log", str(error)) from None
-        except LostRecords as error:
+        except (LostRecords, MissingTopic, NotInitialized) as error:
             raise Stopped("log-replaced", str(error)) from None
         self._compared_at[partition] = time.monotonic()
 
