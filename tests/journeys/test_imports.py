@@ -102,6 +102,8 @@ def test_both_real_logs_give_the_table_of_their_readme(ledger: System, logs: Pat
     assert {row["refused"] for one in both for row in one["features"]} == {0}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_real_log_with_300_seats(tmp_path: Path, logs: Path) -> None:
     with running(tmp_path, workers=0) as system:
         (document,) = imported(system, "flexlm", logs / "matlab.log", "--seats", "MATLAB=300")
@@ -110,6 +112,8 @@ def test_the_real_log_with_300_seats(tmp_path: Path, logs: Path) -> None:
         assert matlab["checkouts"] == 6_345 - 19
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_half_a_log_then_the_whole_and_kills_in_between(tmp_path: Path, logs: Path) -> None:
     log = tmp_path / "matlab.log"
     lines = (logs / "matlab.log").read_bytes().splitlines(keepends=True)
