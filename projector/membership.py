@@ -54,7 +54,7 @@ class AssignmentSwingsError(Exception):
     """The assignment is lost again and again: another process uses this member id."""
 
 
-class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # it comes without types
+class Membership:
     """One static member of a replica's consumer group, and the sessions of its partitions.
 
     `open_session`: makes the session of an assigned partition: (topic, partition, cursor).
@@ -77,6 +77,7 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # it comes wi
         self._open_session = open_session
         self._metrics = metrics
         self._consumer: AIOKafkaConsumer | None = None
+        self._listener: _Listener | None = None
         self._sessions: dict[TopicPartition, Session] = {}
         self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
         self._progress = asyncio.Event()
@@ -125,22 +126,21 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # it comes wi
                 async with asyncio.timeout(_COMMIT_TIMEOUT_S):
                     await self._consumer.commit(offsets)
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - the client names it
+    async def revoked(self) -> None:
         """End all sessions: what is theirs to keep at hand ends with the assignment."""
         if self._sessions:
             self._metrics.rebalances.inc()
             self._note_loss()
         await self._end_sessions()
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def assigned(self, consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
         """Open a session for each partition."""
         await self._end_sessions()
         self.joined = True
-        partitions = sorted({place.partition for place in assigned})
+        partitions = sorted({place.partition for place in places})
         say(_log, logging.INFO, "partitions assigned", partitions=partitions)
-        for place in assigned:
-            cursor = _Cursor(self._consumer, place)
-            session = self._open_session(place.topic, place.partition, cursor)
+        for place in places:
+            session = self._open_session(place.topic, place.partition, _Cursor(consumer, place))
             self._sessions[place] = session
             task = asyncio.create_task(session.run(self._progress.set))
             task.add_done_callback(self._note_end)
@@ -166,7 +166,8 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # it comes wi
             metadata_max_age_ms=_METADATA_MS,
         )
         self._consumer = consumer
-        consumer.subscribe(self._topics, listener=self)
+        self._listener = _Listener(self, consumer)
+        consumer.subscribe(self._topics, listener=self._listener)
         return consumer
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
@@ -238,12 +239,33 @@ class Membership(ConsumerRebalanceListener):  # type: ignore[misc] # it comes wi
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
         """Close the consumer; a static member's partitions stay its own until its session ends."""
         self.joined = False
+        if self._listener is not None:
+            self._listener.active = False
         if self._sessions:
             self._note_loss()
         await self._end_sessions()
         with suppress(KafkaError, OSError, TimeoutError):
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await consumer.stop()
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # it comes without types
+    """Hears of one consumer's assignments, until that consumer is given up: it may end late."""
+
+    def __init__(self, membership: Membership, consumer: AIOKafkaConsumer) -> None:
+        self.active = True
+        self._membership = membership
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:  # noqa: ARG002 - the client names it
+        """All partitions, at each rebalance."""
+        if self.active:
+            await self._membership.revoked()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """All partitions that it has now."""
+        if self.active:
+            await self._membership.assigned(self._consumer, assigned)
 
 
 class _Cursor:

@@ -63,6 +63,7 @@ class Session(ABC):
         self._news = asyncio.Event()
         self.ended = False
         self._doubted = False
+        self._reached = 0
         self._retry_s = RETRY_FIRST_S
         metrics.stopped.labels(str(partition)).set(0)
 
@@ -135,16 +136,17 @@ class Session(ABC):
         self._cursor.seek(position)
 
     def _relocate(self) -> None:
-        """Forget where the store stands."""
+        """Forget where the store stands, but for how far it was once."""
+        self._reached = max(self._reached, self.position or 0)
         self.position = None
         self._clear()
 
     async def _locate(self) -> None:
-        before = self.position
         self._doubted = False
         self._relocate()
         position = await self._stored_position()
-        if before is not None and position < before:
+        before = self._reached
+        if position < before:
             self._metrics.went_back.inc()
             say(
                 _log,
@@ -156,7 +158,7 @@ class Session(ABC):
                 now=position,
             )
         self._clear()
-        self.position = position
+        self.position = self._reached = position
         self._start_reading(position)
 
     async def _work_off(self) -> None:

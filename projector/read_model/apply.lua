@@ -33,7 +33,10 @@ end
 local head = ARGV[2]
 if stored then
   local level = string.match(stored, '"level_at_ms":(%d+)')
-  if level and tonumber(level) > number_in(head, 'level_at_ms') then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  -- Never backwards; but what lies ahead of this server's clock was read before that jumped back.
+  if level and tonumber(level) > number_in(head, 'level_at_ms') and tonumber(level) <= now then
     head = string.gsub(head, '"level_at_ms":%d+,', '')
     head = string.gsub(head, '"position"', '"level_at_ms":' .. level .. ',"position"', 1)
   end

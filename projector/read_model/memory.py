@@ -48,7 +48,9 @@ class MemoryReadModel:
             return stored.position
         if any(key in self.strings for key in batch.sorted_sets):
             raise ReadModelCorruptError("a key of the read model holds another type")
-        level_at_ms = max(stored.level_at_ms, batch.head.level_at_ms)
+        level_at_ms = batch.head.level_at_ms
+        if level_at_ms < stored.level_at_ms <= self._clock() * 1000:
+            level_at_ms = stored.level_at_ms
         self.strings[names.head] = head_document(replace(batch.head, level_at_ms=level_at_ms))
         self.strings.setdefault(keys.serving(batch.partition), keys.FIRST_GENERATION.encode())
         for key, value in batch.strings.items():
@@ -111,7 +113,8 @@ class MemoryReadModel:
         names = Keys(mark.partition)
         head = self._head(names)
         known = names.head in self.strings
-        if known and head.position >= mark.end and mark.at_ms > head.level_at_ms:
+        later = mark.at_ms > head.level_at_ms or head.level_at_ms > self._clock() * 1000
+        if known and head.position >= mark.end and later:
             head = replace(head, level_at_ms=mark.at_ms)
             self.strings[names.head] = head_document(head)
         data_keys = int(self.strings.get(keys.data_keys_position(mark.partition), b"0"))

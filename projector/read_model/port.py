@@ -85,9 +85,10 @@ class ReadModel(Protocol):
         """
 
     async def level(self, marks: Sequence[LevelMark]) -> Sequence[Standing]:
-        """Store level-at of every mark whose end the stored position reached, never backwards.
+        """Store level-at of every mark whose end the stored position reached.
 
-        Gives how each mark's partition stands then.
+        Never backwards; but a stored one that lies ahead of the replica's clock is no more worth
+        than that clock was, and is replaced. Gives how each mark's partition stands then.
         """
 
     async def take_over(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
-from msgspec.structs import replace
+from msgspec import structs
 
 from projector.read_model import keys
 from projector.read_model.keys import Keys
@@ -131,7 +132,22 @@ async def test_level_is_stored_once_the_end_is_reached(model: ReadModel) -> None
     for end, at_ms, stored in ((5, 100, 100), (4, 90, 100), (4, 200, 200), (9, 300, 200)):
         [standing] = await model.level([LevelMark(partition=3, end=end, at_ms=at_ms)])
         assert standing == Standing(position=5, data_keys=0, level_at_ms=stored)
-        assert await head_of(model) == replace(batch().head, level_at_ms=stored)
+        assert await head_of(model) == structs.replace(batch().head, level_at_ms=stored)
+
+
+async def test_a_level_ahead_of_the_clock_is_replaced(model: ReadModel) -> None:
+    # The replica's clock was 400 days ahead, and is right again: nothing may stay of it.
+    now = await model.time_ms()
+    ahead = LevelMark(partition=3, end=5, at_ms=now + 400 * 86_400_000)
+    right = replace(ahead, at_ms=now)
+    await model.apply(batch())
+    await model.level([ahead])
+    assert (await head_of(model)).level_at_ms == ahead.at_ms
+    await model.level([right])
+    assert (await head_of(model)).level_at_ms == now
+    await model.level([ahead])
+    await model.apply(batch(5, 7, head=structs.replace(batch().head, position=7, level_at_ms=now)))
+    assert (await head_of(model)).level_at_ms == now
 
 
 async def test_level_of_several_partitions_at_once(model: ReadModel) -> None:
@@ -151,7 +167,7 @@ async def test_a_batch_never_sets_level_back(
     await model.level([LevelMark(partition=3, end=5, at_ms=stored)])
     head = Head(position=7, timestamp_ms=2_000, elapsed_ms=0, level_at_ms=given, chain="11" * 16)
     await model.apply(batch(5, 7, head=head))
-    assert await model.get([NAMES.head]) == [head_document(replace(head, level_at_ms=kept))]
+    assert await model.get([NAMES.head]) == [head_document(structs.replace(head, level_at_ms=kept))]
 
 
 async def test_data_keys_are_taken_over_in_order_only(model: ReadModel) -> None:
