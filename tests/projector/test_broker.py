@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from ledger.event_log.port import Topic
 from tests.activity import Activity
+from tests.projector.faketime import FakeClock
 from tests.projector.independent import stored_in_redis
 from tests.projector.replica import (
     PARTITIONS,
@@ -26,11 +27,6 @@ from tests.projector.replica import (
 from tests.servers import KafkaServer, RedisServer
 
 DAY_MS = 86_400_000
-_FAKETIME = sorted(
-    library
-    for folder in ("/usr/lib", "/usr/local/lib", "/opt/homebrew/lib")
-    for library in Path(folder).glob("**/faketime/libfaketimeMT.so.1")
-)
 
 
 @pytest.fixture
@@ -69,32 +65,21 @@ async def test_kafka_frozen_killed_and_restarted(own_replica: Replica) -> None:
 async def test_the_brokers_clock_jumps_400_days_and_back(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    if not _FAKETIME:
-        pytest.skip("no libfaketime here: apt-get install faketime")
-    clock = tmp_path / "clock"
-    clock.write_text("+0")
-    env = {
-        "LD_PRELOAD": str(_FAKETIME[0]),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_NO_CACHE": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-        # Java waits by the monotonic clock already; "fixed" once more it would hardly start.
-        "FAKETIME_FORCE_MONOTONIC_FIX": "0",
-    }
-    kafka = KafkaServer(tmp_path / "kafka", env=env)
+    clock = FakeClock(tmp_path)
+    kafka = KafkaServer(tmp_path / "kafka", env=clock.env)
     try:
         await asyncio.to_thread(kafka.start)
         async with replica_on(kafka, redis_server, "", tmp_path) as replica:
-            await _jump(replica, clock.write_text)
+            await _jump(replica, clock)
     finally:
         kafka.kill()
 
 
-async def _jump(replica: Replica, set_clock: Callable[[str], object]) -> None:
+async def _jump(replica: Replica, clock: FakeClock) -> None:
     activity = Activity(53, partitions=PARTITIONS)
     process = await replica.start()
     for days in (0, 400, 0, -400, 0):
-        set_clock(f"{days:+d}d")
+        clock.set_days(days)
         await eventually(partial(_stamped, replica, activity, days), what=f"{days} days")
         await replica.append(list(activity.appendables(300)))
     await replica.assert_equals_an_independent_fold()
