@@ -1,4 +1,7 @@
-"""A server's clock that a test sets: libfaketime, preloaded. (Redis with jemalloc doesn't start.)"""
+"""A server's clock that a test sets: libfaketime, preloaded.
+
+A Redis with jemalloc doesn't start with it: that allocator asks for the time before it is there.
+"""
 
 from __future__ import annotations
 
