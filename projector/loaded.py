@@ -18,7 +18,8 @@ from projector.views.documents import read_license, read_machine, read_verdict
 T = TypeVar("T")
 
 DOCUMENTS_MAX: Final = 50_000
-"""Licenses, and machines, kept at hand for a partition."""
+"""Licenses, and machines, kept at hand by a process, all partitions together: some 150 MB."""
+DOCUMENTS_LEAST: Final = 500
 _KEPT_SHARE: Final = 0.75
 
 
@@ -36,8 +37,16 @@ class Oldest:
         del self.members[:count]
 
 
+def share(partitions: int) -> int:
+    """How many of the documents at hand are one partition's."""
+    return max(DOCUMENTS_MAX // partitions, DOCUMENTS_LEAST)
+
+
 class Documents:
-    """Licenses and machines by id (None: there is none), and what one reading needs besides."""
+    """Licenses and machines by id (None: there is none), and what one reading needs besides.
+
+    `limit`: how many of each are kept from one reading to the next.
+    """
 
     __slots__ = (
         "_first_elapsed_ms",
@@ -49,7 +58,7 @@ class Documents:
         "verdicts",
     )
 
-    def __init__(self, keys: Keys, limit: int = DOCUMENTS_MAX) -> None:
+    def __init__(self, keys: Keys, limit: int = DOCUMENTS_LEAST) -> None:
         self._keys = keys
         self._limit = limit
         self.licenses: dict[str, License | None] = {}

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ledger.event_log.port import Topic
 from projector.folding import LostRecordError, elapsed_after, fold_batch
-from projector.loaded import Documents
+from projector.loaded import Documents, share
 from projector.logs import say
 from projector.metrics import Metrics
 from projector.read_model.keys import FROZEN, Keys
@@ -54,7 +54,7 @@ class Projection(Session):
         self._reader = reader
         self._check_log = check_log
         self._keys = Keys(partition)
-        self._documents = Documents(self._keys)
+        self._documents = self._none_at_hand()
         self._head = Head()
         self._recognized = False
         self._lost_at: int | None = None
@@ -79,9 +79,12 @@ class Projection(Session):
         frozen = self._keys.set_aside(FROZEN)
         listed = await self._model.fronts({frozen: _FROZEN_SHOWN_MAX})
         self._metrics.frozen.labels(str(self.partition)).set(len(listed[frozen]))
-        self._documents = Documents(self._keys)
+        self._documents = self._none_at_hand()
         self._head = Head() if document is None else read_head(document)
         return self._head.position
+
+    def _none_at_hand(self) -> Documents:
+        return Documents(self._keys, share(self._reader.partitions))
 
     def _start_reading(self, position: int) -> None:
         # The last folded record is read once more: it tells this log from another one.

@@ -75,8 +75,8 @@ class Reader:
     """Decodes the records of one partition of a ledger with `partitions` of them."""
 
     def __init__(self, partition: int, partitions: int) -> None:
+        self.partitions = partitions
         self._partition = partition
-        self._partitions = partitions
         self._routes: dict[bytes | None, str | None] = {}
 
     def read(self, records: Sequence[LogRecord]) -> Reading:
@@ -108,7 +108,7 @@ class Reader:
             text = (key or b"").decode("ascii")
         except UnicodeDecodeError:
             return None
-        if not is_id(text) or partition_of(text, self._partitions) != self._partition:
+        if not is_id(text) or partition_of(text, self.partitions) != self._partition:
             return None
         return text
 
