@@ -165,8 +165,13 @@ class Server(ABC):
         self._signal(signal.SIGKILL)
 
     def freeze(self) -> None:
-        """Stop it as it stands (SIGSTOP): connections stay open and nothing answers."""
-        self._signal(signal.SIGSTOP)
+        """Stop it as it stands (SIGSTOP): connections stay open and nothing answers.
+
+        Returns when it stands still: its threads stop one by one, and one may answer meanwhile.
+        """
+        if self.running:
+            self._signal(signal.SIGSTOP)
+            os.waitpid(self.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         """Let it go on (SIGCONT)."""

@@ -7,6 +7,7 @@ pepper, which would turn every check into NOT_FOUND (docs/format.md, "Topics").
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Iterable
 from contextlib import aclosing
 from typing import Final
 from uuid import uuid4
@@ -90,7 +91,7 @@ async def initialize(log: EventLog, *, pepper_check: str, partitions: int) -> Ge
                 msgspec.structs.replace(first, partition=partition)
                 for partition in empty[at : at + _AT_ONCE]
             ]
-            await asyncio.gather(*(_append(log, topic, own) for own in missing))
+            await _all(_append(log, topic, own) for own in missing)
     return await verify(log, pepper_check=pepper_check, partitions=partitions)
 
 
@@ -119,7 +120,7 @@ async def verify(log: EventLog, *, pepper_check: str, partitions: int) -> Genesi
         if len(ends) != topic.partition_count(partitions):
             msg = f"{topic} has {len(ends)} partitions, its genesis says {first.partitions}"
             raise ForeignLog(msg)
-        await asyncio.gather(*(compare(topic, partition) for partition in ends))
+        await _all(compare(topic, partition) for partition in ends)
     return first
 
 
@@ -177,6 +178,13 @@ async def _in_use(log: EventLog) -> bool:
                         if any(record.key != RECORD_KEY for record in batch):
                             return True
     return False
+
+
+async def _all(steps: Iterable[Coroutine[None, None, None]]) -> None:
+    """Take the steps side by side, to the end of each; then raise what the first one raised."""
+    for one in await asyncio.gather(*steps, return_exceptions=True):
+        if one is not None:
+            raise one
 
 
 async def _append(log: EventLog, topic: Topic, genesis: Genesis) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from functools import partial
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import RecordMetadata
 
+from ledger.event_log.clients import Starts, stop_consumer
 from ledger.event_log.port import (
     APPEND_TIMEOUT_S,
     IN_FLIGHT_MAX,
@@ -45,6 +46,7 @@ class KafkaLog:
     def __init__(self, bootstrap: str, topics: Topics | None = None) -> None:
         self._bootstrap = bootstrap
         self._topics = topics or Topics()
+        self._starts = Starts()
         self._producer: Producer | None = None
         self._replacing: asyncio.Task[None] | None = None
         self._unreachable = False
@@ -141,7 +143,7 @@ class KafkaLog:
         where = TopicPartition(self._topics.name(topic), partition)
         try:
             async with asyncio.timeout(READ_STALL_TIMEOUT_S):
-                await consumer.start()
+                await self._starts.start(consumer, partial(stop_consumer, consumer))
             consumer.assign([where])
             consumer.seek(where, start)
             async for batch in _batches(consumer, where, start, end):
@@ -156,7 +158,7 @@ class KafkaLog:
             raise LogUnavailable(msg) from None
         finally:
             self._readings.discard(consumer)
-            await _stop(consumer)
+            await stop_consumer(consumer)
 
     async def close(self) -> None:
         """See `EventLog.close`."""
@@ -168,7 +170,8 @@ class KafkaLog:
             self._producer.condemn()
             await self._producer.disposed()
         await self._drop_asker()
-        await asyncio.gather(*(_stop(consumer) for consumer in self._readings))
+        await asyncio.gather(*(stop_consumer(consumer) for consumer in self._readings))
+        await self._starts.close()
 
     async def _new_producer(self) -> Producer:
         """Wait for a producer that is on its way; refuse at once while no broker is in reach."""
@@ -195,7 +198,7 @@ class KafkaLog:
         pause_s = _RETRY_S
         while self._producer is None or self._producer.condemned:
             try:
-                self._producer = await Producer.start(self._bootstrap, self._topics)
+                self._producer = await Producer.start(self._bootstrap, self._topics, self._starts)
             except _TROUBLE:
                 self._unreachable = True
                 await asyncio.sleep(pause_s)
@@ -206,11 +209,7 @@ class KafkaLog:
         """Return the consumer that asks for offsets."""
         if self._asker is None:
             asker = self._consumer()
-            try:
-                await asker.start()
-            except BaseException:
-                await _stop(asker)
-                raise
+            await self._starts.start(asker, partial(stop_consumer, asker))
             self._asker = asker
         return self._asker
 
@@ -230,7 +229,7 @@ class KafkaLog:
     async def _drop_asker(self) -> None:
         asker, self._asker = self._asker, None
         if asker is not None:
-            await _stop(asker)
+            await stop_consumer(asker)
 
     def _consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
@@ -282,9 +281,3 @@ def _contiguous(batch: Sequence[Record], start: int) -> int:
             raise LostRecords(msg)
         start += 1
     return start
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(1.0):
-            await consumer.stop()

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from ledger.event_log.clients import Starts, abort
 from ledger.event_log.port import (
     APPEND_TIMEOUT_S,
     READ_TIMEOUT_S,
@@ -51,7 +53,7 @@ class Producer:
         self._disposal: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, bootstrap: str, topics: Topics) -> Producer:
+    async def start(cls, bootstrap: str, topics: Topics, starts: Starts) -> Producer:
         """Connect, in `START_TIMEOUT_S` at most; raises `KafkaError`, `TimeoutError`, `OSError`."""
         producer = AIOKafkaProducer(
             bootstrap_servers=bootstrap,
@@ -63,13 +65,13 @@ class Producer:
             request_timeout_ms=int(2 * APPEND_TIMEOUT_S * 1000),
             retry_backoff_ms=50,
         )
-        try:
-            async with asyncio.timeout(START_TIMEOUT_S):
-                await producer.start()
+        async with asyncio.timeout(START_TIMEOUT_S):
+            await starts.start(producer, partial(_dispose, producer))
+            try:
                 known = await _topics_there(producer, topics)
-        except BaseException:
-            await _dispose(producer)
-            raise
+            except BaseException:
+                await _dispose(producer)
+                raise
         return cls(producer, topics, known)
 
     @property
@@ -183,10 +185,7 @@ async def _dispose(producer: AIOKafkaProducer) -> None:
         sender.cancel()
     with contextlib.suppress(Exception):
         async with asyncio.timeout(_DISPOSE_TIMEOUT_S):
-            # Closing politely flushes too: to a frozen broker, until it thaws.
-            for connection in client._conns.values():  # noqa: SLF001
-                if connection._writer is not None:  # noqa: SLF001
-                    connection._writer.transport.abort()  # noqa: SLF001
+            abort(client)
             await client.close()
             while sender is not None and not sender.done():
                 # Its requests wait for metadata that nobody will bring any more.

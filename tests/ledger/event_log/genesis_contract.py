@@ -87,6 +87,8 @@ class GenesisContract:
         await append(log, topic, of_ledger(partition, ledger=stranger))
         with pytest.raises(ForeignLog, match=rf"{topic}, partition {partition}.*{stranger}"):
             await made(log)
+        # Nothing of it still reads when the caller goes on, and maybe closes the log.
+        assert not [one for one in asyncio.all_tasks() if "compare" in str(one.get_coro())]
 
     async def test_a_log_that_begins_with_something_else_is_no_ledger_s(
         self, log: EventLog
