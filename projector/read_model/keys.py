@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 FIRST_GENERATION: Final = "1"
+CATALOG: Final = -1
+"""In place of a license partition: the one partition of `catalog-events`."""
+
 UNROUTABLE: Final = "unroutable"
 """In place of a license: records set aside whose key is no license id."""
 
@@ -15,29 +18,34 @@ FROZEN: Final = "frozen"
 """In place of a license: the frozen licenses, score is the offset of the record that froze them."""
 
 
+def tag(partition: int) -> str:
+    """Hash tag that all keys of a partition share."""
+    return "{catalog}" if partition == CATALOG else f"{{p{partition:02d}}}"
+
+
 def serving(partition: int) -> str:
     """Pointer to the generation that serves."""
-    return f"{{p{partition:02d}}}:serving"
+    return f"{tag(partition)}:serving"
 
 
 def genesis(partition: int) -> str:
     """The partition's genesis record, so that a process can start while Kafka is away."""
-    return f"{{p{partition:02d}}}:genesis"
+    return f"{tag(partition)}:genesis"
 
 
 def positions(partition: int) -> str:
     """Channel of applied batches: `<from> <to>` then the changed licenses, spaces between."""
-    return f"{{p{partition:02d}}}:positions"
+    return f"{tag(partition)}:positions"
 
 
 def data_key(partition: int, license_: str, dk: str) -> str:
     """A sealed data key, outside the generations; an empty value says that it was erased."""
-    return f"{{p{partition:02d}}}:D:{license_}:{dk}"
+    return f"{tag(partition)}:D:{license_}:{dk}"
 
 
 def data_keys_position(partition: int) -> str:
     """Offset up to which the partition's data keys were taken over."""
-    return f"{{p{partition:02d}}}:D:position"
+    return f"{tag(partition)}:D:position"
 
 
 class Keys:
@@ -46,8 +54,20 @@ class Keys:
     __slots__ = ("head", "prefix")
 
     def __init__(self, partition: int, generation: str = FIRST_GENERATION) -> None:
-        self.prefix = f"{{p{partition:02d}}}:{generation}:"
+        self.prefix = f"{tag(partition)}:{generation}:"
         self.head = self.prefix + "head"
+
+    def entity(self, id_: str) -> str:
+        """One entity of the catalog."""
+        return f"{self.prefix}E:{id_}"
+
+    def claim(self, name: str) -> str:
+        """Who holds what is unique in the catalog; the value is the entity's id."""
+        return f"{self.prefix}U:{name}"
+
+    def entities(self, account: str, kind: str) -> str:
+        """Sorted set of the ids of an account's entities of one kind: score offset of creation."""
+        return f"{self.prefix}N:{account}:{kind}"
 
     def license(self, license_: str) -> str:
         """The license's document."""

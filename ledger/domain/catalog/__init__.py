@@ -1,0 +1,1 @@
+"""The catalog: accounts, products, policies, entitlements, tokens, rules. Pure, like the rest."""

@@ -1,0 +1,94 @@
+"""What the catalog knows: values as they stand at one offset of `catalog-events`.
+
+Times are the sender's now, in milliseconds since 1970. `offset` is where the entity was created;
+lists are ordered by it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from ledger.domain.events import Digest, Id, Metadata, Name, Version
+from ledger.domain.terms import Terms, TimeMs
+
+Slug = Annotated[str, Meta(min_length=1, max_length=63, pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+"""Of an account; never of the form of a UUID, since paths take either."""
+Domain = Annotated[str, Meta(min_length=1, max_length=253, pattern="^[a-z0-9.-]+$")]
+"""Host name that stands for an account, lower case, without a port."""
+Code = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")]
+Role = Literal["admin", "product", "activation"]
+"""What a token may do: everything in its account; what concerns its product; what its license may.
+"""
+
+
+class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """What every entity has. `account`: whose it is; an account's own id."""
+
+    id: Id
+    account: Id
+    created_ms: TimeMs
+    changed_ms: TimeMs
+    offset: int
+
+
+class Account(Entity, frozen=True, kw_only=True, tag="account"):
+    """A vendor. `slug` and `domain` are unique in the ledger."""
+
+    slug: Slug
+    name: Name | None = None
+    domain: Domain | None = None
+
+
+class Product(Entity, frozen=True, kw_only=True, tag="product"):
+    """Something that is licensed. `code` is unique in the account."""
+
+    name: Name
+    code: Code | None = None
+    url: Name | None = None
+    distribution: Literal["LICENSED", "OPEN", "CLOSED"] = "LICENSED"
+    platforms: list[Name] = []
+    metadata: Metadata | None = None
+    policies: int = 0
+    """How many policies it has: one that has some can't be deleted."""
+
+
+class Policy(Entity, frozen=True, kw_only=True, tag="policy"):
+    """A template of terms. `version` counts its changes, from 0; terms carry it into licenses."""
+
+    product: Id
+    name: Name
+    terms: Terms
+    version: Version = 0
+    metadata: Metadata | None = None
+
+
+class Entitlement(Entity, frozen=True, kw_only=True, tag="entitlement"):
+    """A named right. `code` is unique in the account and never changes: licenses carry it."""
+
+    name: Name
+    code: Code
+    metadata: Metadata | None = None
+
+
+class Token(Entity, frozen=True, kw_only=True, tag="token"):
+    """A credential, known by its keyed digest only.
+
+    `bearer`: id of the account, product or license that the token speaks for, by its role.
+    """
+
+    role: Role
+    bearer: Id
+    digest: Digest
+    name: Name | None = None
+    expiry_ms: TimeMs | None = None
+
+
+class Rules(Entity, frozen=True, kw_only=True, tag="rules"):
+    """The one entity of the whole ledger: which rules version writers use."""
+
+    version: int = 1
+
+
+AnyEntity = Account | Product | Policy | Entitlement | Token | Rules
