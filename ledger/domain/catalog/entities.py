@@ -6,7 +6,7 @@ lists are ordered by it.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -89,6 +89,30 @@ class Rules(Entity, frozen=True, kw_only=True, tag="rules"):
     """The one entity of the whole ledger: which rules version writers use."""
 
     version: int = 1
+
+
+RULES_ID: Final = "00000000-0000-8000-8000-000000000001"
+"""Id of the one `Rules` entity; its account is the same."""
+
+
+def slug_claim(slug: str) -> str:
+    """Name of the claim of an account's slug, unique in the ledger."""
+    return f"slug:{slug}"
+
+
+def domain_claim(domain: str) -> str:
+    """Name of the claim of an account's domain, unique in the ledger."""
+    return f"domain:{domain}"
+
+
+def digest_claim(digest: str) -> str:
+    """Name of the claim of a token's digest, unique in the ledger."""
+    return f"digest:{digest}"
+
+
+def code_claim(account: str, kind: Literal["product", "entitlement"], code: str) -> str:
+    """Name of the claim of a product's or entitlement's code, unique in the account."""
+    return f"code:{account}:{kind}:{code}"
 
 
 AnyEntity = Account | Product | Policy | Entitlement | Token | Rules
