@@ -9,7 +9,7 @@ import msgspec
 from ledger.domain.catalog.entities import AnyEntity
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
-_entities: Final = msgspec.json.Decoder(AnyEntity)
+_entities: Final[msgspec.json.Decoder[AnyEntity]] = msgspec.json.Decoder(AnyEntity)
 
 
 def entity_document(entity: AnyEntity) -> bytes:
