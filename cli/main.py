@@ -33,13 +33,13 @@ class _Root(TyperGroup):
 app = typer.Typer(
     cls=_Root,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_show_locals=False,
     help="""A ledger of license events in Kafka, and license checks that never wait for a database.
 
     Start with `ledger up`. Exit codes: 0 done and the answer is yes, 1 failed or the answer is no,
-    2 wrong usage or something is missing, 130 interrupted.
+    2 wrong usage or something is missing, 3 the API can't be reached or can't answer now,
+    130 interrupted.
     """,
 )
 

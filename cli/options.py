@@ -21,3 +21,29 @@ Data = Annotated[
 ]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Do it; without this it only says what would be done.")
+]
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="LEDGER_URL",
+        metavar="URL",
+        help="The API to ask (default: the local ledger's).",
+        show_default=False,
+    ),
+]
+
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="LEDGER_TOKEN",
+        metavar="TOKEN",
+        help="Who asks; better given by LEDGER_TOKEN, where no process list shows it.",
+        show_default=False,
+    ),
+]

@@ -1,7 +1,8 @@
 """Trouble that a person can do something about: one line, and the exit code.
 
 0 done, and the answer is yes; 1 it failed, or the answer is no; 2 wrong usage, or something that
-must be there isn't; 130 interrupted.
+must be there isn't; 3 the API can't be reached or can't answer now, of the commands that ask it for
+more than a check; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 OK: Final = 0
 FAILED: Final = 1
 USAGE: Final = 2
+UNAVAILABLE: Final = 3
 INTERRUPTED: Final = 130
 
 
@@ -20,6 +22,12 @@ class Missing(Exception):
 
 class Failed(Exception):
     """The command could not do what was asked; the message says why, and what to do."""
+
+
+def sure(what: str, *, yes: bool) -> None:
+    """Let nothing that can't be undone happen without `--yes`; `what` says what would happen."""
+    if not yes:
+        raise Missing(f"{what}. Add --yes to do it")
 
 
 def plain(error: BaseException) -> BaseException:
@@ -35,6 +43,8 @@ def exit_code(error: BaseException) -> int | None:
         return INTERRUPTED
     if isinstance(error, _usage()):
         return USAGE
+    if isinstance(error, _unavailable()):
+        return UNAVAILABLE
     return FAILED if isinstance(error, _failures()) else None
 
 
@@ -52,7 +62,14 @@ def _usage() -> tuple[type[Exception], ...]:
     return (Missing, SettingsError, ImportRefusedError, *setup)
 
 
+def _unavailable() -> tuple[type[Exception], ...]:
+    from cli.api import ApiAway
+
+    return (ApiAway,)
+
+
 def _failures() -> tuple[type[Exception], ...]:
+    from cli.api import ApiRefused
     from cli.importing.pace import NotFoldedError
     from cli.importing.pipeline import BrokerAwayError
     from cli.importing.run import ImportIncompleteError
@@ -67,6 +84,7 @@ def _failures() -> tuple[type[Exception], ...]:
     importing = (ImportIncompleteError, BrokerAwayError, NotFoldedError)
     return (
         Failed,
+        ApiRefused,
         ApiUnavailable,
         ReplicasAwayError,
         LogError,

@@ -6,6 +6,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,24 +20,56 @@ class ApiUnavailable(Exception):
     """The API can't be reached, or doesn't answer in time or as an API does."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the API answered; `document` is empty where the body is no JSON object."""
+
+    status: int
+    document: dict[str, Any]
+    retry_after: str | None = None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirect would take the token along, to whomever it names: it is an answer like others."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Go nowhere."""
+
+
+def send(
+    url: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Answer:
+    """Send one request (GET, or POST where there is a body). Raises `ApiUnavailable`."""
+    data = None if body is None else json.dumps(body).encode()
+    sent = {"Accept": MEDIA_TYPE, **({} if data is None else {"Content-Type": MEDIA_TYPE})}
+    try:
+        request = urllib.request.Request(  # noqa: S310 - our own URL
+            url, data=data, headers={**sent, **(headers or {})}, method=method
+        )
+        # No proxy stands between this machine and itself, whatever the environment says.
+        proxies = urllib.request.ProxyHandler({} if urlsplit(url).hostname in _LOOPBACK else None)
+        opener = urllib.request.build_opener(proxies, _NoRedirects())
+        with opener.open(request, timeout=timeout_s) as answer:
+            return _answer(answer.status, answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return _answer(error.code, error)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise ApiUnavailable(f"{without_path(url)} doesn't answer: {reason}") from None
+
+
 def call(
     url: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = TIMEOUT_S
 ) -> tuple[int, dict[str, Any]]:
     """GET, or POST a body: status and document (empty where none). Raises `ApiUnavailable`."""
-    data = None if body is None else json.dumps(body).encode()
-    headers = {"Accept": MEDIA_TYPE, **({} if data is None else {"Content-Type": MEDIA_TYPE})}
-    request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310 - our own URL
-    # No proxy stands between this machine and itself, whatever the environment says.
-    proxies = urllib.request.ProxyHandler({} if urlsplit(url).hostname in _LOOPBACK else None)
-    try:
-        with urllib.request.build_opener(proxies).open(request, timeout=timeout_s) as answer:
-            return answer.status, _document(answer.read(ANSWER_BYTES_MAX))
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, _document(error.read(ANSWER_BYTES_MAX))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise ApiUnavailable(f"{_without_path(url)} doesn't answer: {reason}") from None
+    answer = send(url, body, timeout_s=timeout_s)
+    return answer.status, answer.document
 
 
 def answers_ok(url: str, *, timeout_s: float = 1.0) -> bool:
@@ -48,6 +81,11 @@ def answers_ok(url: str, *, timeout_s: float = 1.0) -> bool:
     return status == 200  # noqa: PLR2004 - OK
 
 
+def _answer(status: int, response: Any) -> Answer:  # noqa: ANN401 - an answer, or an error that is one
+    document = _document(response.read(ANSWER_BYTES_MAX))
+    return Answer(status=status, document=document, retry_after=response.headers.get("Retry-After"))
+
+
 def _document(content: bytes) -> dict[str, Any]:
     try:
         found = json.loads(content)
@@ -56,7 +94,7 @@ def _document(content: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _without_path(url: str) -> str:
+def without_path(url: str) -> str:
     """An address may have a key in its path; where it is may be said."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from cli import connection, output, trouble
+from cli.api import refusal
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
 from cli.web import call
@@ -57,14 +58,6 @@ def ask(url: str, key: str, fingerprint: str | None = None) -> dict[str, Any]:
     if status != _OK or not isinstance(document.get("meta"), dict):
         raise trouble.Failed(f"the check was not answered: {refusal(status, document)}")
     return document
-
-
-def refusal(status: int, document: dict[str, Any]) -> str:
-    """What an error document says, in a line."""
-    errors = document.get("errors") or [{}]
-    first = errors[0] if isinstance(errors[0], dict) else {}
-    code = f" {first['code']}" if first.get("code") else ""
-    return f"{status}{code}: {first.get('detail') or first.get('title') or 'no reason given'}"
 
 
 def _print(meta: dict[str, Any], license_: dict[str, Any] | None) -> None:

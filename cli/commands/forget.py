@@ -12,7 +12,7 @@ from cli.commands.check import key_of
 from cli.forget import Forgotten
 from cli.forget import forget as erase
 from cli.local.folder import DEFAULT
-from cli.options import Data, Json
+from cli.options import Data, Json, Yes
 
 
 def forget(
@@ -20,9 +20,7 @@ def forget(
         str, typer.Argument(metavar="LICENSE", help="Its id or its key; - reads it from stdin.")
     ],
     *,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Do it; without this it only says what would be done.")
-    ] = False,
+    yes: Yes = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
@@ -34,11 +32,11 @@ def forget(
     """
     settings = connection.settings(data)
     named = key_of(license_)
-    if not yes:
-        raise trouble.Missing(
-            "this erases the key, fingerprints, names and addresses of that license for good: "
-            "nobody can read them again. Add --yes to do it"
-        )
+    trouble.sure(
+        "this erases the key, fingerprints, names and addresses of that license for good: "
+        "nobody can read them again",
+        yes=yes,
+    )
     done = asyncio.run(erase(settings, named))
     if not done.known:
         raise trouble.Failed(

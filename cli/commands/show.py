@@ -178,10 +178,7 @@ def _print(shown: Shown) -> None:
         "log": f"partition {shown.partition}, read up to offset {shown.history.position}; "
         f"{shown.history.count} events of this license",
     }
-    grid = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        grid.add_row(name, output.plain(value))
-    console.print(grid)
+    output.print_facts(facts)
     console.print()
     left_out = shown.history.count - len(shown.history.entries)
     if left_out:

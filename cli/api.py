@@ -1,0 +1,154 @@
+"""The API as the commands use it: where it is, who asks, and what its refusals mean for people.
+
+The address is `--url`, else LEDGER_URL, else the local run's; the token `--token`, else
+LEDGER_TOKEN, else, for the local run only, its demo token: that goes nowhere else.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from cli.local.folder import data_folder, read_environment, read_token
+from cli.trouble import Missing
+from cli.web import Answer, ApiUnavailable, send, without_path
+
+TRIES: Final = 3
+_WAIT_MAX_S: Final = 2.0
+_TOO_MANY: Final = 429
+_SERVER_ERROR: Final = 500
+_REDIRECT: Final = range(300, 400)
+_SUCCESS: Final = range(200, 300)
+
+_UNAUTHORIZED: Final = 401
+
+
+class ApiRefused(Exception):
+    """The API said no; the text is its reason, and what to do where that is known."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(refusal(answer.status, answer.document))
+        self.status = answer.status
+        self.document = answer.document
+
+
+class ApiAway(Exception):
+    """The API can't be reached or can't answer now: that is no "no"; repeating is safe."""
+
+
+class Api:
+    """The API at `url`, asked as whoever holds `token`."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._token = token
+
+    def __repr__(self) -> str:
+        """Say where, never with what token."""
+        return f"Api({without_path(self.url)!r})"
+
+    def get(self, *path: str) -> dict[str, Any]:
+        """Document of `/v1/` and the segments of `path`. Raises `ApiRefused`, `ApiAway`."""
+        return self._ask("GET", path, None, {})
+
+    def write(
+        self,
+        method: str,
+        *path: str,
+        body: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask for a change; repeated while the API asks for that, under one Idempotency-Key.
+
+        So it happens once, however often it is sent. Raises `ApiRefused`, `ApiAway`.
+        """
+        key = idempotency_key or secrets.token_hex(16)
+        return self._ask(method, path, body, {"Idempotency-Key": key})
+
+    def _ask(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+    ) -> dict[str, Any]:
+        url = "/".join((self.url, "v1", *(quote(segment, safe="") for segment in path)))
+        who = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
+        for left in reversed(range(TRIES)):
+            try:
+                answer = send(url, body, method=method, headers={**headers, **who})
+            except ApiUnavailable as error:
+                raise ApiAway(f"{error}; is it the right address (--url, LEDGER_URL)?") from None
+            if answer.status in _SUCCESS:
+                return answer.document
+            if not left or not _may_repeat(answer):
+                break
+            time.sleep(_wait_s(answer))
+        raise _trouble(self.url, answer)
+
+
+def found(data: Path, url: str | None, token: str | None) -> Api:
+    """The API to ask. Raises `Missing` where there is none, or no token for it."""
+    if not url:
+        return _local(data, token)
+    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        raise Missing("--url (LEDGER_URL) is an address like https://ledger.example.com")
+    if not token:
+        raise Missing(
+            f"no token for {without_path(url)}: set LEDGER_TOKEN (or --token, which others on "
+            "this machine can see)"
+        )
+    return Api(url, token)
+
+
+def _local(data: Path, token: str | None) -> Api:
+    folder = data_folder(data)
+    url = (read_environment(folder) or {}).get("LEDGER_API_URL")
+    if url is None:
+        raise Missing(
+            f"no ledger runs on {folder.root}: start it (`ledger up`), name another data folder "
+            "(--data, LEDGER_DATA), or set LEDGER_URL and LEDGER_TOKEN of one elsewhere"
+        )
+    try:
+        return Api(url, token or read_token(folder))
+    except OSError as error:
+        raise Missing(f"{folder.token} can't be read: {error.strerror}; set LEDGER_TOKEN") from None
+
+
+def refusal(status: int, document: Mapping[str, Any]) -> str:
+    """What an error document says, and what to do where that is known, in a line."""
+    errors = document.get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else {}
+    if not isinstance(first, dict):
+        first = {}
+    code = f" {first['code']}" if first.get("code") else ""
+    said = f"{status}{code}: {first.get('detail') or first.get('title') or 'no reason given'}"
+    source = first.get("source")
+    where = source.get("pointer") if isinstance(source, dict) else None
+    said += f" [{where}]" if where else ""
+    if status == _UNAUTHORIZED:
+        said += " Give a token of this ledger (LEDGER_TOKEN, --token)."
+    return said
+
+
+def _may_repeat(answer: Answer) -> bool:
+    return answer.retry_after is not None and answer.status >= _TOO_MANY
+
+
+def _wait_s(answer: Answer) -> float:
+    text = answer.retry_after or ""
+    seconds = int(text) if text.isascii() and text.isdigit() and len(text) < len("1000") else 1
+    return min(float(seconds), _WAIT_MAX_S)
+
+
+def _trouble(url: str, answer: Answer) -> Exception:
+    said = refusal(answer.status, answer.document)
+    if answer.status in _REDIRECT:
+        return ApiAway(f"{without_path(url)} is elsewhere ({answer.status}): give its own address")
+    if answer.status == _TOO_MANY or answer.status >= _SERVER_ERROR:
+        return ApiAway(f"{said}; repeat it later")
+    return ApiRefused(answer)
