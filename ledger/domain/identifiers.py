@@ -79,6 +79,12 @@ def command_id(
     return _uuid8(pepper.digest("ledger.command", *scope, idempotency_key.encode()))
 
 
+def catalog_command_id(pepper: Pepper, account: str, actor: str, idempotency_key: str) -> str:
+    """Id of a command on the catalog with an Idempotency-Key; its scope is account and actor."""
+    scope = (UUID(account).bytes, actor.encode())
+    return _uuid8(pepper.digest("ledger.catalog", *scope, idempotency_key.encode()))
+
+
 def import_command_id(pepper: Pepper, license_: str, source: str, sequence: int) -> str:
     """Id of an imported event: the same each time that the same line is read."""
     parts = (UUID(license_).bytes, source.encode(), sequence.to_bytes(8, "big"))

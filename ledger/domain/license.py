@@ -25,6 +25,7 @@ from ledger.domain.events import (
     Suspended,
     TermsChanged,
 )
+from ledger.domain.memory import FORGOTTEN_MAX, MEMORY_COMMANDS, MEMORY_MS, forgettable
 from ledger.domain.state import Folded, Heard, License, Loaded, Machine
 from ledger.domain.terms import expiry_ms, seat_limit
 from ledger.domain.verdicts import Remembered, Verdict
@@ -42,10 +43,6 @@ __all__ = [
     "fold",
 ]
 
-MEMORY_MS: Final = 24 * 3600 * 1000
-MEMORY_COMMANDS: Final = 64
-"""A command is remembered for 24 h elapsed or as one of the last 64, whichever is longer."""
-FORGOTTEN_MAX: Final = 8
 SOURCES_MAX: Final = 64
 
 
@@ -305,17 +302,6 @@ def _entered(event: Event, elapsed_ms: int, folded: Folded, oldest: Sequence[Rem
         heard = Heard(sequence=event.sequence, digest=event.source_digest)
         known = replace(license_, sources={**license_.sources, event.source: heard})
         return replace(folded, license=known)
-    forget = _forgettable(license_.commands + 1, elapsed_ms, oldest)
+    forget = forgettable(license_.commands + 1, elapsed_ms, oldest)
     counted = replace(license_, commands=license_.commands + 1 - len(forget))
     return replace(folded, license=counted, remember=True, forget=forget)
-
-
-def _forgettable(
-    commands: int, elapsed_ms: int, oldest: Sequence[Remembered]
-) -> tuple[Remembered, ...]:
-    """Return the commands to forget, oldest first: beyond the last 64 and older than 24 h."""
-    spare = min(commands - MEMORY_COMMANDS, FORGOTTEN_MAX)
-    if spare <= 0:
-        return ()
-    due = (old for old in oldest[:spare] if elapsed_ms - old.elapsed_ms > MEMORY_MS)
-    return tuple(due)

@@ -7,6 +7,7 @@ CloudEvents 1.0 structured JSON, keys sorted, record key = license id (docs/form
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
@@ -29,7 +30,7 @@ _TIME_PATTERN: Final = (
     r"^(19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
     r"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]\.[0-9]{3}Z$"
 )
-_Time = Annotated[str, Meta(max_length=24, pattern=_TIME_PATTERN)]
+Time = Annotated[str, Meta(max_length=24, pattern=_TIME_PATTERN)]
 """The log's one form of time, so that every Python version takes and refuses the same."""
 
 
@@ -40,10 +41,9 @@ class UndecodableError(Exception):
 class UnknownRulesError(Exception):
     """The record asks for a rules version that this software does not know."""
 
-    def __init__(self, rules: int) -> None:
+    def __init__(self, rules: int, known: int = events.RULES_VERSION) -> None:
         super().__init__(
-            f"rules version {rules} is unknown here (known: {events.RULES_VERSION}); "
-            "upgrade this process"
+            f"rules version {rules} is unknown here (known: {known}); upgrade this process"
         )
         self.rules = rules
 
@@ -54,7 +54,7 @@ class _Envelope(Struct, kw_only=True, forbid_unknown_fields=True):
     source: events.Word
     type: str
     subject: events.Id
-    time: _Time
+    time: Time
     rules: events.Rules
     actor: events.Word
     contentdigest: events.Digest
@@ -63,7 +63,7 @@ class _Envelope(Struct, kw_only=True, forbid_unknown_fields=True):
     policyversion: events.Version | UnsetType = UNSET
     sequence: events.Sequence | UnsetType = UNSET
     sourcedigest: events.Digest | UnsetType = UNSET
-    occurredat: _Time | UnsetType = UNSET
+    occurredat: Time | UnsetType = UNSET
 
 
 class _Rules(Struct):
@@ -82,11 +82,18 @@ _FIELDS: Final = {
     for struct in (_Envelope, *events.TYPES.values(), Terms, OwnTerms)
     for name in struct.__struct_fields__
 }
-_UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, OverflowError, RecursionError)
 
 
 class EventTooLargeError(ValueError):
     """The event has more bytes than the log takes."""
+
+
+def check_size(value: bytes) -> None:
+    """Raise `EventTooLargeError` for more bytes than an event may have."""
+    if len(value) > events.EVENT_BYTES_MAX:
+        msg = f"an event has at most {events.EVENT_BYTES_MAX} bytes, this one {len(value)}"
+        raise EventTooLargeError(msg)
 
 
 def encode(event: Event) -> bytes:
@@ -113,9 +120,7 @@ def encode(event: Event) -> bytes:
             occurredat=UNSET if event.occurred_at_ms is None else rfc3339(event.occurred_at_ms),
         )
     )
-    if len(value) > events.EVENT_BYTES_MAX:
-        msg = f"an event has at most {events.EVENT_BYTES_MAX} bytes, this one {len(value)}"
-        raise EventTooLargeError(msg)
+    check_size(value)
     decode(event.license.encode(), value)
     return value
 
@@ -127,11 +132,11 @@ def decode(key: bytes | None, value: bytes | None) -> Event:
         raise UndecodableError(msg)
     try:
         envelope = _envelopes.decode(value)
-    except _UNREADABLE as error:
-        _stop_at_unknown_rules(value)
-        raise UndecodableError(_reason(error)) from None
+    except UNREADABLE as error:
+        stop_at_unknown_rules(value, events.RULES_VERSION)
+        raise UndecodableError(reason(error, _FIELDS)) from None
     if envelope.rules != events.RULES_VERSION:
-        _stop_at_unknown_rules(value)
+        stop_at_unknown_rules(value, events.RULES_VERSION)
         msg = "a record of later rules is nested at most 32 deep"
         raise UndecodableError(msg)
     if key != envelope.subject.encode():
@@ -149,7 +154,7 @@ def _event(envelope: _Envelope) -> Event:
     try:
         data = decoder.decode(envelope.data)
         _check_machine(data, envelope.subject)
-        _check_metadata(data)
+        check_metadata(data)
         _check_terms(data, envelope)
         return Event(
             id=envelope.id,
@@ -165,8 +170,8 @@ def _event(envelope: _Envelope) -> Event:
             source_digest=_or_none(envelope.sourcedigest),
             occurred_at_ms=None if occurred is UNSET else from_rfc3339(occurred),
         )
-    except _UNREADABLE as error:
-        raise UndecodableError(_reason(error)) from None
+    except UNREADABLE as error:
+        raise UndecodableError(reason(error, _FIELDS)) from None
 
 
 def _check_machine(data: events.EventData, license_: str) -> None:
@@ -189,7 +194,7 @@ def _check_terms(data: events.EventData, envelope: _Envelope) -> None:
         raise ValueError(msg)
 
 
-def _check_metadata(data: events.EventData) -> None:
+def check_metadata(data: Struct) -> None:
     """Metadata is one line of JSON object text: answers splice it in as it is."""
     metadata = getattr(data, "metadata", None)
     if not isinstance(metadata, str):
@@ -218,22 +223,25 @@ def _depth(json: str) -> int:
     return deepest
 
 
-def _stop_at_unknown_rules(value: bytes) -> None:
-    """An envelope of later rules may have fields that these do not know: not poison, but later."""
+def stop_at_unknown_rules(value: bytes, known: int) -> None:
+    """An envelope of later rules may have fields that these do not know: not poison, but later.
+
+    Raises `UnknownRulesError` where the record asks for other rules than those `known`.
+    """
     try:
         rules = _rules.decode(value).rules
-    except _UNREADABLE:
+    except UNREADABLE:
         return
-    if rules != events.RULES_VERSION and _depth(value.decode("latin-1")) <= DEPTH_MAX:
-        raise UnknownRulesError(rules)
+    if rules != known and _depth(value.decode("latin-1")) <= DEPTH_MAX:
+        raise UnknownRulesError(rules, known)
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception, fields: AbstractSet[str]) -> str:
     """Say where it is wrong, never the value: msgspec's text may quote a value, or end in one."""
     if not isinstance(error, msgspec.ValidationError):
         return "the record's value is not well-formed"
     path = _PATH.search(str(error))
-    if path is None or not _FIELDS.issuperset(path[1].split(".")):
+    if path is None or not fields >= set(path[1].split(".")):
         return "not as the schema has it"
     return f"not as the schema has it at {path[1]}"
 

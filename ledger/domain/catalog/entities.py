@@ -13,14 +13,20 @@ from msgspec import Meta, Struct
 from ledger.domain.events import Digest, Id, Metadata, Name, Version
 from ledger.domain.terms import Terms, TimeMs
 
-Slug = Annotated[str, Meta(min_length=1, max_length=63, pattern="^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+# The last part of each pattern: a `$` alone lets a line's end through.
+Slug = Annotated[
+    str,
+    Meta(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$(?!\n)"),
+]
 """Of an account; never of the form of a UUID, since paths take either."""
-Domain = Annotated[str, Meta(min_length=1, max_length=253, pattern="^[a-z0-9.-]+$")]
+Domain = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9.-]+$(?!\n)")]
 """Host name that stands for an account, lower case, without a port."""
-Code = Annotated[str, Meta(min_length=1, max_length=64, pattern="^[A-Za-z0-9._-]+$")]
+Code = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$(?!\n)")]
+Distribution = Literal["LICENSED", "OPEN", "CLOSED"]
 Role = Literal["admin", "product", "activation"]
 """What a token may do: everything in its account; what concerns its product; what its license may.
 """
+FIRST_RULES: Final = 1
 
 
 class Entity(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -47,7 +53,7 @@ class Product(Entity, frozen=True, kw_only=True, tag="product"):
     name: Name
     code: Code | None = None
     url: Name | None = None
-    distribution: Literal["LICENSED", "OPEN", "CLOSED"] = "LICENSED"
+    distribution: Distribution = "LICENSED"
     platforms: list[Name] = []
     metadata: Metadata | None = None
     policies: int = 0
@@ -85,14 +91,22 @@ class Token(Entity, frozen=True, kw_only=True, tag="token"):
     expiry_ms: TimeMs | None = None
 
 
-class Rules(Entity, frozen=True, kw_only=True, tag="rules"):
-    """The one entity of the whole ledger: which rules version writers use."""
+class Discard(Entity, frozen=True, kw_only=True, tag="discard"):
+    """A record of license-events that a person ordered to leave out. Each is discarded once."""
 
-    version: int = 1
+    partition: int
+    record: int
+    """Its offset."""
+
+
+class Rules(Entity, frozen=True, kw_only=True, tag="rules"):
+    """Which rules version writers use; where there is none, it is the first."""
+
+    version: int = FIRST_RULES
 
 
 RULES_ID: Final = "00000000-0000-8000-8000-000000000001"
-"""Id of the one `Rules` entity; its account is the same."""
+"""Id of the one `Rules` entity; in place of an account of what is the whole ledger's."""
 
 
 def slug_claim(slug: str) -> str:
@@ -115,4 +129,9 @@ def code_claim(account: str, kind: Literal["product", "entitlement"], code: str)
     return f"code:{account}:{kind}:{code}"
 
 
-AnyEntity = Account | Product | Policy | Entitlement | Token | Rules
+def discard_claim(partition: int, record: int) -> str:
+    """Name of the claim of a discard's record, unique in the ledger."""
+    return f"discard:{partition}:{record}"
+
+
+AnyEntity = Account | Product | Policy | Entitlement | Token | Discard | Rules

@@ -9,6 +9,7 @@ from pathlib import Path
 from ledger.event_log.port import Record
 
 GOLDEN = Path(__file__).parents[3] / "docs/format/golden"
+CATALOG_GOLDEN = GOLDEN / "catalog"
 Line = dict[str, int | str | None]
 
 

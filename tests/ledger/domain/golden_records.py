@@ -10,6 +10,7 @@ import msgspec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ledger.domain import identifiers
+from ledger.domain.catalog.verdicts import scope_of
 from ledger.domain.clocks import rfc3339
 from ledger.domain.events import (
     ActivationRequested,
@@ -221,6 +222,10 @@ def identity() -> dict[str, object]:
             "license": LICENSE,
             "machine": machine_of(fingerprint),
             "command": command_of(idempotency_key),
+            "catalog_command": identifiers.catalog_command_id(
+                PEPPER, ACCOUNT, ACTOR, idempotency_key
+            ),
+            "catalog_scope": scope_of(ACCOUNT, ACTOR),
             "import_command": identifiers.import_command_id(PEPPER, LICENSE, source, sequence),
             "fingerprint_digest": identifiers.fingerprint_digest(PEPPER, ACCOUNT, fingerprint),
             "content_digest": identifiers.content_digest(PEPPER, request.encode()),

@@ -10,7 +10,8 @@ import asyncio
 import json
 from pathlib import Path
 
-from tests.ledger.domain.golden_files import GOLDEN, Line, read_log
+from tests.ledger.domain.catalog.golden_records import golden_records
+from tests.ledger.domain.golden_files import CATALOG_GOLDEN, GOLDEN, Line, read_log
 from tests.ledger.domain.golden_log import golden_log
 from tests.ledger.domain.golden_records import folded, identity, other_records, unfolded
 from tests.ledger.domain.golden_state import as_line, replica_of, state_lines, verdict_lines
@@ -31,6 +32,10 @@ def main() -> None:
         (records / f"{name}.json").write_bytes(value + b"\n")
     for name, record in other_records().items():
         (records / f"{name}.json").write_bytes(record.value + b"\n")
+    for old in CATALOG_GOLDEN.glob("*.json"):
+        old.unlink()
+    for name, value in golden_records().items():
+        (CATALOG_GOLDEN / f"{name}.json").write_bytes(value + b"\n")
     keys = {name: record.key.decode() for name, record in other_records().items()}
     _write(GOLDEN / "record-keys.json", json.dumps(keys, indent=2) + "\n")
     _write(GOLDEN / "identity.json", json.dumps(identity(), indent=2) + "\n")

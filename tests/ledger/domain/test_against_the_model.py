@@ -6,6 +6,7 @@ test_law_*.py hold the true ones.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -16,6 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec.structs import replace
 
 from ledger.domain import license as fold_module
+from ledger.domain import memory
 from ledger.domain.events import (
     DenialImported,
     Event,
@@ -83,17 +85,14 @@ class FoldAgainstModel(RuleBasedStateMachine):
         self.replica = Replica()
         self.model = NaiveModel(day_ms=DAY_MS, last=LAST, at_once=AT_ONCE, sources=SOURCES)
         self._timestamps = [NOW_MS]
-        self._bounds = patch.multiple(
-            fold_module,
-            MEMORY_MS=DAY_MS,
-            MEMORY_COMMANDS=LAST,
-            FORGOTTEN_MAX=AT_ONCE,
-            SOURCES_MAX=SOURCES,
+        self._bounds = ExitStack()
+        self._bounds.enter_context(
+            patch.multiple(memory, MEMORY_MS=DAY_MS, MEMORY_COMMANDS=LAST, FORGOTTEN_MAX=AT_ONCE)
         )
-        self._bounds.start()
+        self._bounds.enter_context(patch.object(fold_module, "SOURCES_MAX", SOURCES))
 
     def teardown(self) -> None:
-        self._bounds.stop()
+        self._bounds.close()
 
     @initialize(policy=policies)
     def begin(self, policy: Terms) -> None:

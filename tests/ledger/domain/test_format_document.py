@@ -13,6 +13,7 @@ import ledger.domain.terms
 import ledger.event_log.codec
 import projector.read_model.port
 from ledger.domain import verdicts
+from ledger.domain.catalog.events import CATALOG_TYPES
 from ledger.domain.events import TYPES
 from projector.read_model import keys
 from projector.read_model.keys import Keys
@@ -57,6 +58,12 @@ def test_the_types_are_the_codes_and_the_schemas() -> None:
     names = [[re.findall(r"`(license\.[a-z-]+)`", row[0])[0] for row in t] for t in (folded, later)]
     assert names[0] == list(TYPES)
     assert {*names[0], *names[1]} == {path.stem for path in SCHEMAS.glob("license.*.json")}
+
+
+def test_the_types_of_the_catalog_are_the_codes() -> None:
+    [[_, *rows]] = tables_of("Types of the catalog")
+    names = [re.findall(r"`(catalog\.[a-z-]+)`", row[0])[0] for row in rows]
+    assert names == list(CATALOG_TYPES)
 
 
 def test_the_keys_are_the_codes() -> None:

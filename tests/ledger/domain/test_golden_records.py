@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -16,12 +14,11 @@ from ledger.event_log.genesis import Genesis
 from ledger.sealing import records as data_key_records
 from ledger.sealing.data_key import DataKey
 from ledger.sealing.key_ring import KeyRing
+from tests.ledger.domain.altering import Json, altered
 from tests.ledger.domain.given import ACCOUNT, DATA_KEY, DK, LEDGER, LICENSE, PEPPER, SEAL_KEY
 from tests.ledger.domain.golden_files import GOLDEN
 from tests.ledger.domain.golden_records import folded, identity, other_records, unfolded
 from tests.ledger.domain.schemas import SCHEMAS, accepted
-
-Json = dict[str, Any]
 
 RECORDS = {
     path.name.removesuffix(".json"): path.read_bytes().removesuffix(b"\n")
@@ -31,8 +28,6 @@ EVENTS = [name for name in RECORDS if name.startswith("license.")]
 FOLDED = [name for name in EVENTS if json.loads(RECORDS[name])["rules"] == RULES_VERSION]
 UNFOLDED = [name for name in EVENTS if name not in FOLDED]
 KEYS = json.loads((GOLDEN / "record-keys.json").read_text())
-
-WRONG: list[object] = [None, True, 0, -1, 2**31, 2**63, 1.5, "", "x", "x" * 2049, [], {}, {"x": 1}]
 
 
 def _type(name: str) -> str:
@@ -122,14 +117,7 @@ def test_a_missing_an_extra_and_a_wrong_field_are_refused(name: str) -> None:
 
 
 def _altered(record: Json) -> Iterator[tuple[str, Json]]:
-    """The record with every field at every depth left out, replaced, and joined by another."""
-    for path in [(), *_paths(record)]:
-        for value in WRONG:
-            yield f"{path} := {value!r}"[:80], _with(record, (*path, "extra"), value)
-            if path:
-                yield f"{path} = {value!r}"[:80], _with(record, path, value)
-        if path:
-            yield f"{path} left out", _without(record, path)
+    yield from altered(record)
     for attribute, value in _OPTIONAL:
         yield f"{attribute} = {value}", record | {attribute: value}
     for field, value in _FIELDS:
@@ -179,33 +167,6 @@ _FIELDS: list[tuple[str, object]] = [
     ("own", {"max_machines": None, "expiry_ms": None}),
     ("own", {"expiry_ms": 253_402_300_800_000}),
 ]
-
-
-def _paths(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield (*path, name)
-            yield from _paths(inner, (*path, name))
-
-
-def _with(record: Json, path: tuple[str, ...], value: object) -> Json:
-    changed = copy.deepcopy(record)
-    inner = changed
-    for name in path[:-1]:
-        if not isinstance(inner[name], dict):
-            return record
-        inner = inner[name]
-    inner[path[-1]] = value
-    return changed
-
-
-def _without(record: Json, path: tuple[str, ...]) -> Json:
-    changed = copy.deepcopy(record)
-    inner = changed
-    for name in path[:-1]:
-        inner = inner[name]
-    del inner[path[-1]]
-    return changed
 
 
 def test_the_golden_genesis_says_whose_ledger_it_is() -> None:

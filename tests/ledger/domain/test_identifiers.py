@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.domain import identifiers
+from ledger.domain.catalog.verdicts import scope_of
 from ledger.domain.identifiers import Pepper
 from tests.ledger.domain.given import ACCOUNT, LEDGER, LICENSE, PEPPER
 
@@ -62,6 +63,21 @@ def test_a_command_id_is_of_account_actor_license_and_key(actor: str, key: str) 
     scope = (*_bytes(ACCOUNT), actor.encode(), *_bytes(LICENSE), key.encode())
     found = identifiers.command_id(PEPPER, ACCOUNT, actor, LICENSE, key)
     assert found == _uuid8(_digest("ledger.command", *scope))
+
+
+@given(TEXTS, TEXTS)
+def test_a_command_on_the_catalog_is_of_account_actor_and_key(actor: str, key: str) -> None:
+    scope = (*_bytes(ACCOUNT), actor.encode(), key.encode())
+    found = identifiers.catalog_command_id(PEPPER, ACCOUNT, actor, key)
+    assert found == _uuid8(_digest("ledger.catalog", *scope))
+
+
+@given(TEXTS)
+def test_whose_memory_it_is_tells_accounts_and_actors_apart(actor: str) -> None:
+    message = f"{ACCOUNT}:{actor}".encode()
+    person = b"ledger.scope".ljust(16, b"\0")
+    expected = hashlib.blake2b(message, digest_size=16, person=person).hexdigest()
+    assert scope_of(ACCOUNT, actor) == expected
 
 
 @given(TEXTS, st.integers(0, 2**53 - 1))
@@ -136,6 +152,9 @@ def test_the_golden_identities() -> None:
     actor, idempotency_key = given_["actor"], given_["idempotency_key"]
     command = identifiers.command_id(pepper, account, actor, license_, idempotency_key)
     assert command == ids["command"]
+    catalog_command = identifiers.catalog_command_id(pepper, account, actor, idempotency_key)
+    assert catalog_command == ids["catalog_command"]
+    assert scope_of(account, actor) == ids["catalog_scope"]
     source, sequence = given_["source"], given_["sequence"]
     line = identifiers.import_command_id(pepper, license_, source, sequence)
     assert line == ids["import_command"]
