@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import trouble
-from cli.commands import check, forget, init, show, state, up
+from cli.commands import check, forget, init, show, state, tail, up
 from cli.commands import importing as import_commands
 
 
@@ -48,6 +49,7 @@ app.command("status")(state.status)
 app.command("stop")(state.stop)
 app.command("check")(check.check)
 app.command("show")(show.show)
+app.command("tail")(tail.tail)
 app.add_typer(import_commands.app, name="import")
 app.command("forget")(forget.forget)
 app.command("init")(init.init)
@@ -55,6 +57,8 @@ app.command("init")(init.init)
 
 def main() -> None:
     """Run the command line."""
+    # What its client logs of a broker that is away, every command says in a line of its own.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     # The pasted line of a shell may be cut off: a closed pipe is no trouble of ours.
     try:
         app(prog_name="ledger")

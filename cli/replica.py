@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+from msgspec import Struct
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -14,16 +16,35 @@ from redis.exceptions import RedisError
 from ledger.domain.clocks import Now, producer_now
 from ledger.domain.identifiers import partition_of
 from ledger.domain.license import License
+from ledger.domain.verdicts import Verdict
 from ledger.settings import Settings
 from projector.read_model import keys
 from projector.read_model.keys import Keys
-from projector.views.documents import read_head, read_license
+from projector.views.documents import read_head, read_license, read_verdict
 
 TIMEOUT_S: Final = 2.0
+_POLL_S: Final = 0.05
 
 
 class ReplicasAwayError(Exception):
     """No replica answers."""
+
+
+class Command(Struct, frozen=True, kw_only=True):
+    """A command in the log: whose, its id, and where it stands."""
+
+    license: str
+    command: str
+    partition: int
+    offset: int
+
+
+class Remembered(Struct, frozen=True, kw_only=True):
+    """What a replica has of a command: whether it has folded it, its first verdict, the license."""
+
+    folded: bool
+    verdict: Verdict | None
+    license: License | None
 
 
 class Replicas:
@@ -79,6 +100,35 @@ class Replicas:
             found.append([_position(head) for head in heads])
         return found
 
+    async def remembered(
+        self, commands: Sequence[Command], *, limit_s: float
+    ) -> list[Remembered] | None:
+        """Return what a replica that has folded past all of `commands` remembers of each.
+
+        It is waited for at most `limit_s`; then the last one that answered tells what it can.
+        None where no replica answers.
+        """
+        partitions = sorted({one.partition for one in commands})
+        names = [Keys(partition).head for partition in partitions]
+        for one in commands:
+            here = Keys(one.partition)
+            names += [here.command(one.license, one.command), here.license(one.license)]
+        given_up_at = time.monotonic() + limit_s
+        while True:
+            answered = None
+            for client in self._clients:
+                try:
+                    values = await client.mget(names)
+                except RedisError:
+                    continue
+                heads = dict(zip(partitions, map(_position, values), strict=False))
+                answered = _remembered(commands, heads, values[len(partitions) :])
+                if all(one.folded for one in answered):
+                    return answered
+            if answered is None or time.monotonic() > given_up_at:
+                return answered
+            await asyncio.sleep(_POLL_S)
+
     async def _get(self, names: Sequence[str]) -> list[bytes | None]:
         if not names:
             return []
@@ -89,6 +139,22 @@ class Replicas:
                 continue
         msg = "no replica answers (LEDGER_REPLICAS); is the system running? `ledger up` starts it"
         raise ReplicasAwayError(msg)
+
+
+def _remembered(
+    commands: Sequence[Command], heads: Mapping[int, int], values: Sequence[bytes | str | None]
+) -> list[Remembered]:
+    found = []
+    for number, one in enumerate(commands):
+        verdict, license_ = values[2 * number : 2 * number + 2]
+        found.append(
+            Remembered(
+                folded=heads[one.partition] > one.offset,
+                verdict=read_verdict(verdict) if isinstance(verdict, bytes) else None,
+                license=read_license(license_) if isinstance(license_, bytes) else None,
+            )
+        )
+    return found
 
 
 def _position(head: bytes | str | None) -> int:

@@ -122,6 +122,23 @@ class KafkaLog:
             raise LogUnavailable(msg) from None
         return {one.partition: int(found[one]) for one in partitions}
 
+    async def since(self, topic: Topic, time_ms: int) -> dict[int, int]:
+        """See `TimedLog.since`."""
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S), self._asking:
+                asker = await self._reached_asker()
+                partitions = await self._partitions(asker, topic)
+                ends = await asker.end_offsets(partitions)
+                found = await asker.offsets_for_times(dict.fromkeys(partitions, time_ms))
+        except _TROUBLE:
+            await self._drop_asker()
+            msg = "the broker does not tell where a time begins"
+            raise LogUnavailable(msg) from None
+        return {
+            one.partition: int(ends[one] if found[one] is None else found[one].offset)
+            for one in partitions
+        }
+
     async def read(
         self, topic: Topic, partition: int, *, start: int, stop: int | None = None
     ) -> AsyncGenerator[Sequence[Record], None]:

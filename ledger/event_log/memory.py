@@ -78,6 +78,16 @@ class MemoryLog:
         self._check_reachable()
         return {number: len(records) for number, records in enumerate(self._records[topic])}
 
+    async def since(self, topic: Topic, time_ms: int) -> dict[int, int]:
+        """See `TimedLog.since`."""
+        self._check_reachable()
+        return {
+            number: next(
+                (one.offset for one in records if one.timestamp_ms >= time_ms), len(records)
+            )
+            for number, records in enumerate(self._records[topic])
+        }
+
     async def read(
         self, topic: Topic, partition: int, *, start: int, stop: int | None = None
     ) -> AsyncGenerator[Sequence[Record], None]:

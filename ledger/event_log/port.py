@@ -179,6 +179,17 @@ class EventLog(Protocol):
         ...
 
 
+class TimedLog(EventLog, Protocol):
+    """A log that also finds where a time begins."""
+
+    async def since(self, topic: Topic, time_ms: int) -> dict[int, int]:
+        """Return the offset of each partition's first record of `time_ms` or later, else its end.
+
+        Raises LogUnavailable (after `READ_TIMEOUT_S` at the latest), MissingTopic.
+        """
+        ...
+
+
 def check_size(*, key: bytes, value: bytes | None, headers: Headers) -> None:
     """Raise RecordTooLarge for a record above the limits."""
     headers_bytes = sum(len(name.encode()) + len(content) for name, content in headers)

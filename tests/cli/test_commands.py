@@ -19,7 +19,7 @@ from cli.local.lock import locked
 from cli.main import app
 
 runner = CliRunner()
-COMMANDS = ("up", "status", "stop", "check", "show", "import", "forget", "init")
+COMMANDS = ("up", "status", "stop", "check", "show", "tail", "import", "forget", "init")
 KEY = "LIC-SECRET-KEY"
 
 
@@ -96,7 +96,14 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["check", KEY], ["show", KEY], ["forget", KEY, "--yes"], ["init"], ["stop"]],
+    [
+        ["check", KEY],
+        ["show", KEY],
+        ["tail", "--license", KEY],
+        ["forget", KEY, "--yes"],
+        ["init"],
+        ["stop"],
+    ],
 )
 def test_with_no_ledger_there_it_says_how_to_start_one(
     arguments: list[str], tmp_path: Path

@@ -160,3 +160,47 @@ def test_a_lost_seal_key_hides_names_and_nothing_else(
     shown = json.loads(done.stdout)
     assert "LEDGER_SEAL_KEYS" in shown["key"]
     assert shown["seats"]["peak"] == imported[0]["peak"]
+
+
+def tailed(ledger: System, *arguments: str) -> list[dict[str, Any]]:
+    done = invoke(ledger, "tail", "--no-follow", "--json", *arguments)
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_tail_of_one_license_tells_every_verdict_that_show_tells(
+    ledger: System, imported: list[dict[str, Any]]
+) -> None:
+    license_ = imported[0]["license"]
+    shown = json.loads(invoke(ledger, "show", license_, "--json", "--last", "0").stdout)["history"]
+    found = tailed(ledger, "--license", license_, "--since", "beginning")
+    assert [(one["offset"], one["verdict"], one["why"]) for one in found] == [
+        (one["offset"], one["verdict"], one["why"]) for one in shown
+    ]
+    by_key = tailed(ledger, "--license", key_of(ledger, imported), "-n", "3")
+    assert by_key == found[-3:]
+
+
+def test_tail_of_all_is_in_the_order_of_time_and_hides_what_is_sealed(
+    ledger: System, imported: list[dict[str, Any]]
+) -> None:
+    done = invoke(ledger, "tail", "--no-follow", "--since", "beginning")
+    lines = done.stdout.splitlines()
+    assert lines == sorted(lines, key=lambda line: line.split()[0])
+    assert len(lines) > sum(one["checkouts"] for one in imported)
+    assert "host-0001" not in done.stdout
+    assert "LIC-" not in done.stdout
+    issued = tailed(ledger, "--since", "beginning", "--type", "issued", "--actor", "imp")
+    assert {one["name"] for one in issued} == {one["feature"] for one in imported}
+    # Nobody but a fold can tell of imported events, and nothing is guessed.
+    assert {one["verdict"] for one in issued} == {None}
+    assert tailed(ledger, "--since", "beginning", "--verdict", "refused") == []
+    assert tailed(ledger, "--since", "2999-01-01T00:00:00Z") == []
+    assert len(tailed(ledger)) == 10
+
+
+@pytest.mark.parametrize(("option", "value"), [("--type", "none"), ("--since", "yesterday")])
+def test_tail_with_what_means_nothing_is_2(ledger: System, option: str, value: str) -> None:
+    done = invoke(ledger, "tail", option, value)
+    assert done.exit_code == 2
+    assert f"{option} {value}" in done.stderr

@@ -22,6 +22,7 @@ from ledger.event_log.port import (
     MissingTopic,
     Record,
     RecordTooLarge,
+    TimedLog,
     Topic,
 )
 
@@ -189,3 +190,10 @@ class LogContract:
                     await unreachable_log.ends(EVENTS)
                 with pytest.raises(LogUnavailable):
                     await records(unreachable_log)
+
+    async def test_a_time_begins_at_its_first_record_or_at_the_end(self, log: TimedLog) -> None:
+        [first, *_, last] = await append_numbers(log, 3)
+        assert (await log.since(EVENTS, 0))[0] == 0
+        assert (await log.since(EVENTS, first.timestamp_ms))[0] == 0
+        found = await log.since(EVENTS, last.timestamp_ms + 1)
+        assert found == await log.ends(EVENTS)
