@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from cli import trouble
-from cli.commands import check, forget, init, show, state, tail, up
+from cli.commands import check, doctor, forget, init, show, state, tail, up
 from cli.commands import importing as import_commands
 
 
@@ -47,6 +47,7 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("status")(state.status)
 app.command("stop")(state.stop)
+app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.command("show")(show.show)
 app.command("tail")(tail.tail)

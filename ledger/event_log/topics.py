@@ -7,11 +7,14 @@ from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from ledger.event_log.port import LogUnavailable, MissingTopic, Topic, Topics
 
 CREATE_TIMEOUT_S: Final = 30.0
+DESCRIBE_TIMEOUT_S: Final = 3.0
+_REQUEST_MS: Final = 2_000
 _COMPACTION_LAG_MS: Final = 24 * 3600 * 1000
 _TOMBSTONES_KEPT_MS: Final = 10 * 366 * 24 * 3600 * 1000
 """A replica that is older than a tombstone's end would never see the erasure, and undo it."""
@@ -63,6 +66,35 @@ async def _compare(admin: AIOKafkaAdminClient, names: Topics, partitions: int) -
             raise MissingTopic(msg)
 
 
+async def differing(bootstrap: str, topics: Topics) -> dict[str, dict[str, str]]:
+    """What each topic's config has otherwise than `topic_config` says, by the topic's name.
+
+    Raises LogUnavailable after `DESCRIBE_TIMEOUT_S` at the latest.
+    """
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
+    names = {topics.name(topic): topic for topic in Topic}
+    try:
+        async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
+            await admin.start()
+            copies = {
+                one["topic"]: len(one["partitions"][0]["replicas"])
+                for one in await admin.describe_topics(list(names))
+                if one["partitions"]
+            }
+            asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in copies]
+            answers = await admin.describe_configs(asked)
+    except (KafkaError, OSError, TimeoutError):
+        raise LogUnavailable("the broker does not tell the topics' configs") from None
+    finally:
+        await admin.close()
+    found: dict[str, dict[str, str]] = {}
+    for _, _, _, name, entries in (one for answer in answers for one in answer.resources):
+        told = {entry[0]: entry[1] for entry in entries}
+        wanted = topic_config(names[name], copies[name])
+        found[name] = {key: told.get(key, "") for key in wanted if told.get(key) != wanted[key]}
+    return found
+
+
 async def _led(bootstrap: str, names: Topics, partitions: int) -> None:
     """Wait until every partition answers: a broker tells of new ones before it leads them."""
     asker = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, retry_backoff_ms=50)
@@ -79,7 +111,8 @@ async def _led(bootstrap: str, names: Topics, partitions: int) -> None:
         await asker.stop()
 
 
-def _new(topic: Topic, names: Topics, partitions: int, replication: int) -> NewTopic:
+def topic_config(topic: Topic, replication: int) -> dict[str, str]:
+    """The config that a topic has, of `replication` copies."""
     config = {
         "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": str(min(2, replication)),
@@ -96,9 +129,13 @@ def _new(topic: Topic, names: Topics, partitions: int, replication: int) -> NewT
     if replication == 1:
         # With one copy only, an acknowledgement means that it is on the disk.
         config["flush.messages"] = "1"
+    return config
+
+
+def _new(topic: Topic, names: Topics, partitions: int, replication: int) -> NewTopic:
     return NewTopic(
         name=names.name(topic),
         num_partitions=topic.partition_count(partitions),
         replication_factor=replication,
-        topic_configs=config,
+        topic_configs=topic_config(topic, replication),
     )

@@ -19,7 +19,7 @@ from cli.local.lock import locked
 from cli.main import app
 
 runner = CliRunner()
-COMMANDS = ("up", "status", "stop", "check", "show", "tail", "import", "forget", "init")
+COMMANDS = ("up", "status", "stop", "doctor", "check", "show", "tail", "import", "forget", "init")
 KEY = "LIC-SECRET-KEY"
 
 

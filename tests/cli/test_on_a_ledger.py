@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from tests.local import LEDGER
 from tests.servers import ROOT
-from tests.system import System, running
+from tests.system import PEPPER, System, running
 
 SAMPLE = str(ROOT / "examples" / "activity.csv")
 runner = CliRunner()
@@ -204,3 +209,57 @@ def test_tail_with_what_means_nothing_is_2(ledger: System, option: str, value: s
     done = invoke(ledger, "tail", option, value)
     assert done.exit_code == 2
     assert f"{option} {value}" in done.stderr
+
+
+def test_doctor_finds_nothing_wrong_with_a_healthy_ledger(ledger: System) -> None:
+    ledger.wait_level()
+    done = invoke(ledger, "doctor", "--json")
+    document = json.loads(done.stdout)
+    found = {one["name"]: one for one in document["findings"]}
+    failed = [one for one in document["findings"] if one["level"] == "fail"]
+    assert (done.exit_code, failed) == (0, [])
+    assert ledger.ledger in found["genesis"]["said"]
+    assert "slot 0" in found["projector A"]["said"]
+    assert {found[name]["level"] for name in ("topics", "level A", "level B", "clocks")} == {"ok"}
+    assert "free" in found["disk"]["said"]
+    assert PEPPER not in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "finding"),
+    [
+        ("LEDGER_PEPPER", "ab" * 32, "genesis"),
+        ("LEDGER_PARTITIONS", "8", "topics"),
+        ("LEDGER_TOPIC_PREFIX", "nobody-", "topics"),
+        ("LEDGER_SEAL_KEYS", "nonsense", "settings"),
+    ],
+)
+def test_doctor_names_the_setting_that_is_wrong_and_is_1(
+    ledger: System, name: str, value: str, finding: str
+) -> None:
+    done = invoke(ledger, "doctor", "--json", **{name: value})
+    found = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
+    assert done.exit_code == 1
+    assert found[finding]["level"] == "fail"
+    assert found[finding]["step"]
+    assert value not in done.output or name != "LEDGER_PEPPER"
+
+
+def test_the_examples_of_the_docs_run_as_they_stand(
+    ledger: System, imported: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 3
+    done = subprocess.run(
+        ["sh", "-euxc", "".join(examples)],
+        env={"PATH": f"{Path(LEDGER).parent}{os.pathsep}{os.environ['PATH']}", **ledger.env},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "_ledger_completion" in (tmp_path / "ledger-completion.bash").read_text()
+    assert json.loads((tmp_path / "findings.json").read_text())["level"] != "fail"

@@ -1,0 +1,115 @@
+"""The log: the broker, its topics and their configs, the genesis, how fast it grows."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from msgspec import Struct
+
+from cli import connection
+from cli.doctor.finding import Finding, fail, ok, warn
+from ledger.event_log import genesis
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import ForeignLog, LogError, MissingTopic, NotInitialized, Topic, Topics
+from ledger.event_log.topics import differing
+from ledger.settings import Settings
+
+DAY_MS: Final = 24 * 3600 * 1000
+_RECORDS_MIN: Final = 1_000
+_AGE_MIN_MS: Final = 3600 * 1000
+_INIT: Final = "`ledger init` makes the topics and their genesis"
+
+
+class Log(Struct, frozen=True, kw_only=True):
+    """What was found of the log. `records_a_day` None: it is too young to say.
+
+    `ends`: of license-events, empty where they can't be told; `records` all of them.
+    """
+
+    findings: list[Finding]
+    ends: dict[int, int]
+    records: int = 0
+    records_a_day: float | None = None
+
+
+async def look(settings: Settings) -> Log:
+    """Look at the log; bounded in time."""
+    log = connection.new_log(settings)
+    try:
+        return await _look(settings, log)
+    finally:
+        await log.close()
+
+
+async def _look(settings: Settings, log: KafkaLog) -> Log:
+    counts: dict[Topic, dict[int, int]] = {}
+    try:
+        for topic in Topic:
+            counts[topic] = await log.ends(topic)
+    except MissingTopic as error:
+        return Log(findings=[fail("topics", str(error), _INIT)], ends={})
+    except LogError as error:
+        step = "is it running? `ledger status`; else start it, or correct LEDGER_KAFKA"
+        return Log(findings=[fail("broker", f"{settings.kafka}: {error}", step)], ends={})
+    findings = [ok("broker", f"{settings.kafka} answers"), await _topics(settings, counts)]
+    ends = counts[Topic.LICENSE_EVENTS]
+    findings.append(await _genesis(settings, log))
+    records = sum(ends.values())
+    return Log(
+        findings=findings, ends=ends, records=records, records_a_day=await _growth(log, records)
+    )
+
+
+async def _topics(settings: Settings, counts: dict[Topic, dict[int, int]]) -> Finding:
+    wrong = [
+        f"{topic} has {len(ends)} partitions, not {topic.partition_count(settings.partitions)}"
+        for topic, ends in counts.items()
+        if len(ends) != topic.partition_count(settings.partitions)
+    ]
+    if wrong:
+        step = "set LEDGER_PARTITIONS to what the ledger was made with; it never changes"
+        return fail("topics", "; ".join(wrong), step)
+    try:
+        configs = await differing(settings.kafka, Topics(prefix=settings.topic_prefix))
+    except LogError as error:
+        return warn("topics", f"they are there, but {error}", "look at the broker's log")
+    said = [
+        f"{name}: {key} is {value or 'not told'}"
+        for name, others in configs.items()
+        for key, value in others.items()
+    ]
+    if said:
+        step = "set it as docs/format.md has it (kafka-configs.sh --alter): records may be lost"
+        return fail("topics", "; ".join(said), step)
+    return ok("topics", f"{len(counts)}, {settings.partitions} partitions, configs as they must be")
+
+
+async def _genesis(settings: Settings, log: KafkaLog) -> Finding:
+    try:
+        first = await genesis.read_genesis(log, Topic.LICENSE_EVENTS, 0)
+        check = settings.pepper.check_value
+        genesis.check(first, pepper_check=check, partitions=settings.partitions)
+    except NotInitialized as error:
+        return fail("genesis", str(error), _INIT)
+    except ForeignLog as error:
+        return fail("genesis", str(error), "correct the setting; never mend it by another pepper")
+    except LogError as error:
+        return fail("genesis", str(error), "look at the broker's log, and run this again")
+    return ok("genesis", f"ledger {first.ledger}, pepper and partitions match")
+
+
+async def _growth(log: KafkaLog, records: int) -> float | None:
+    """Return records a day: of the last day, or of a younger ledger's whole life."""
+    now_ms = time.time_ns() // 1_000_000
+    try:
+        day_ago = await log.since(Topic.LICENSE_EVENTS, now_ms - DAY_MS)
+        came, age_ms = records - sum(day_ago.values()), DAY_MS
+        if not any(day_ago.values()):
+            async for batch in log.read(Topic.LICENSE_EVENTS, 0, start=0, stop=1):
+                age_ms = min(now_ms - batch[0].timestamp_ms, DAY_MS)
+    except LogError:
+        return None
+    if came < _RECORDS_MIN or age_ms < _AGE_MIN_MS:
+        return None
+    return came * DAY_MS / age_ms
