@@ -43,9 +43,12 @@ def license_resource(
 ) -> bytes:
     """License resource: the ready-made answer and what changes with the moment or the caller."""
     head, tail = answer
-    volatile = {"key": key, "status": status(license_, now_ms)}
-    if validated:
-        volatile["lastValidated"] = rfc3339(now_ms)
+    last_ms = now_ms if validated else license_.last_validated_ms
+    volatile = {
+        "key": key,
+        "lastValidated": None if last_ms is None else rfc3339(last_ms),
+        "status": status(license_, now_ms),
+    }
     return head + b"," + _encoder.encode(volatile)[1:-1] + tail
 
 

@@ -44,12 +44,20 @@ class Changes:
         self._index(self._keys.machines_of_license(machine.license), id_, offset if held else None)
         member = f"{machine.fingerprint_digest}:{id_}"
         self._index(self._keys.machines_by_fingerprint(account), member, 0 if held else None)
+        activated_ms = machine.activated_ms if held else None
+        self._index(self._keys.machines_of_account(account), id_, activated_ms)
 
     def listed(self, license_: License, *, live: bool) -> None:
         """Enter a license in its account's and policy's index, or take it out."""
-        score = license_.issued_offset if live else None
+        score = license_.issued_ms if live else None
         self._index(self._keys.licenses_of_account(license_.account), license_.id, score)
         self._index(self._keys.licenses_of_policy(license_.policy), license_.id, score)
+
+    def transferred(self, license_: License, policy: str) -> None:
+        """Take a license out of the index of its last policy and enter it in its new one's."""
+        self._index(self._keys.licenses_of_policy(policy), license_.id, None)
+        index = self._keys.licenses_of_policy(license_.policy)
+        self._index(index, license_.id, license_.issued_ms)
 
     def remember(self, license_: str, command: Remembered, verdict: Verdict) -> None:
         """Keep a command's verdict."""

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from ledger.domain.clocks import CLOCKS_APART_REFUSE_MS, PartitionClock
-from ledger.domain.events import Event, Issued, Revoked
+from ledger.domain.events import Event, Issued, Revoked, Transferred
 from ledger.domain.license import Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered
 from projector import chain
@@ -178,6 +178,8 @@ class _BatchFold:
         self._note(event, record, changed=folded.changed)
         if folded.changed:
             self._enter(event, folded, machine)
+            if license_ is not None and folded.verdict.granted and type(event.data) is Transferred:
+                self.changes.transferred(folded.license, license_.policy)
         return True
 
     def _tried(self, event: Event, offset: int, loaded: Loaded) -> Folded | None:

@@ -10,9 +10,21 @@ from typing import Annotated, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ledger.domain.terms import OwnTerms, Seats, Terms, TimeMs
+from ledger.domain import terms
+from ledger.domain.terms import (
+    ENTITLEMENTS_MAX,
+    Code,
+    OwnTerms,
+    RenewalBasis,
+    Seats,
+    Terms,
+    TimeMs,
+    TransferStrategy,
+    Uses,
+)
 
-RULES_VERSION: Final = 1
+RULES_VERSION: Final = 2
+"""The latest that is known here; writers use the one that the catalog has activated."""
 EVENT_BYTES_MAX: Final = 64 * 1024
 METADATA_BYTES_MAX: Final = 16 * 1024
 SECRET_BYTES_MAX: Final = 512
@@ -20,11 +32,7 @@ SECRET_BYTES_MAX: Final = 512
 SEQUENCE_MAX: Final = 2**53 - 1
 RULES_MAX: Final = 2**31 - 1
 
-Id = Annotated[
-    str,
-    Meta(max_length=36, pattern="^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"),
-]
-"""Ids and digests name keys of the replicas, so their alphabet is part of the format."""
+Id = terms.Id
 Digest = Annotated[str, Meta(max_length=32, pattern="^[0-9a-f]{32}$")]
 Sealed = Annotated[str, Meta(min_length=18, max_length=2048)]
 Name = Annotated[str, Meta(max_length=512)]
@@ -33,6 +41,7 @@ Sequence = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
 Version = Annotated[int, Meta(ge=0, le=SEQUENCE_MAX)]
 Rules = Annotated[int, Meta(ge=1, le=RULES_MAX)]
 Metadata = Annotated[str, Meta(max_length=METADATA_BYTES_MAX)]
+CheckCode = Annotated[str, Meta(max_length=64, pattern=r"^[A-Z][A-Z_]{1,63}$(?!\n)")]
 
 
 class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -77,9 +86,11 @@ class TermsChanged(Data, frozen=True, kw_only=True):
     """A license's terms were set anew: what is present as a whole, what is absent stays.
 
     `terms` come from the policy, at the event's `policyversion`; the others were set on the
-    license itself, where null clears a name or metadata.
+    license itself, where null clears a name or metadata. `policy`: whose terms they are; those of
+    another policy than the license has by then are stale.
     """
 
+    policy: Id | UnsetType = UNSET
     terms: Terms | UnsetType = UNSET
     own: OwnTerms | UnsetType = UNSET
     name: Name | UnsetType | None = UNSET
@@ -107,6 +118,75 @@ class DenialImported(Data, frozen=True, kw_only=True):
     fingerprint: Sealed | None = None
 
 
+class Validated(Data, frozen=True, kw_only=True):
+    """A check was answered with `code`, and is worth remembering."""
+
+    valid: bool
+    code: CheckCode
+    machine: Id | None = None
+
+
+class CheckedIn(Data, frozen=True, kw_only=True):
+    """Somebody checked the license in."""
+
+
+class UsageRecorded(Data, frozen=True, kw_only=True):
+    """The license's count of uses was asked to change; a reset is by nothing."""
+
+    action: Literal["increment", "decrement", "reset"]
+    by: Seats = 1
+
+
+class Renewed(Data, frozen=True, kw_only=True):
+    """The expiry was asked to move on by the duration of the terms, counted from `basis`."""
+
+    basis: RenewalBasis
+
+
+class Transferred(Data, frozen=True, kw_only=True):
+    """The license was moved to another policy; `expiry` says what becomes of its own."""
+
+    policy: Id
+    product: Id
+    terms: Terms
+    expiry: TransferStrategy = "KEEP_EXPIRY"
+
+
+class Changed(Data, frozen=True, kw_only=True):
+    """What is set on the license itself was changed: what is absent stays, null clears."""
+
+    name: Name | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+    max_machines: Seats | UnsetType | None = UNSET
+    max_uses: Uses | UnsetType | None = UNSET
+    expiry_ms: TimeMs | UnsetType | None = UNSET
+    protected: bool | UnsetType | None = UNSET
+
+
+class MachineChanged(Data, frozen=True, kw_only=True):
+    """What is known of a machine was changed: what is absent stays, null clears."""
+
+    machine: Id
+    name: Sealed | UnsetType | None = UNSET
+    hostname: Sealed | UnsetType | None = UNSET
+    ip: Sealed | UnsetType | None = UNSET
+    platform: Name | UnsetType | None = UNSET
+    cores: Seats | UnsetType | None = UNSET
+    metadata: Metadata | UnsetType | None = UNSET
+
+
+class EntitlementsAttached(Data, frozen=True, kw_only=True):
+    """Entitlements were attached to the license itself: their codes by their ids."""
+
+    entitlements: Annotated[dict[Id, Code], Meta(min_length=1, max_length=ENTITLEMENTS_MAX)]
+
+
+class EntitlementsDetached(Data, frozen=True, kw_only=True):
+    """Entitlements were detached from the license itself, each named once."""
+
+    entitlements: Annotated[list[Id], Meta(min_length=1, max_length=ENTITLEMENTS_MAX)]
+
+
 EventData = (
     Issued
     | TermsChanged
@@ -116,6 +196,15 @@ EventData = (
     | Reinstated
     | Revoked
     | DenialImported
+    | Validated
+    | CheckedIn
+    | UsageRecorded
+    | Renewed
+    | Transferred
+    | Changed
+    | MachineChanged
+    | EntitlementsAttached
+    | EntitlementsDetached
 )
 
 TYPES: Final[dict[str, type[EventData]]] = {
@@ -127,8 +216,17 @@ TYPES: Final[dict[str, type[EventData]]] = {
     "license.reinstated": Reinstated,
     "license.revoked": Revoked,
     "license.denial-imported": DenialImported,
+    "license.validated": Validated,
+    "license.checked-in": CheckedIn,
+    "license.usage-recorded": UsageRecorded,
+    "license.renewed": Renewed,
+    "license.transferred": Transferred,
+    "license.changed": Changed,
+    "license.machine-changed": MachineChanged,
+    "license.entitlements-attached": EntitlementsAttached,
+    "license.entitlements-detached": EntitlementsDetached,
 }
-"""Types that rules version 1 folds; docs/format.md has the schema of every other."""
+"""Types that the latest rules version folds; docs/format.md has the schema of every other."""
 
 TYPE_NAMES: Final[dict[type[EventData], str]] = {data: name for name, data in TYPES.items()}
 
@@ -136,7 +234,8 @@ TYPE_NAMES: Final[dict[type[EventData], str]] = {data: name for name, data in TY
 class Event(Struct, frozen=True, kw_only=True):
     """One event of a license, as the fold takes it.
 
-    `id`: the command id. `time_ms`: the sender's now, the calendar. `sequence` and
+    `id`: the command id. `time_ms`: the sender's now, the calendar. `rules`: the version that
+    the catalog has activated; 1 where there is none. `sequence` and
     `source_digest` stand on imported events only: the line's number and a keyed digest of the
     source up to and including it. `occurred_at_ms`: when it happened in the source system; it
     is shown and adjudicates nothing.
@@ -149,7 +248,7 @@ class Event(Struct, frozen=True, kw_only=True):
     actor: Word
     content_digest: Digest
     data: EventData
-    rules: int = RULES_VERSION
+    rules: int = 1
     policy_version: Version | None = None
     sequence: Sequence | None = None
     source_digest: Digest | None = None

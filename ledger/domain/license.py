@@ -1,8 +1,11 @@
-"""The fold of a license: state and event in, state and verdict out. Rules version 1.
+"""The fold of a license: state and event in, state and verdict out. Rules versions 1 and 2.
 
 `docs/format.md` ("Laws of the fold", "States by requests") is the written form. Who gets the
 last seat is decided here and nowhere else, in log order, the same in every replica, in a
 rebuild and in a test.
+
+Rules 2 have more types and more terms; what both have they decide alike, so that nothing here asks
+for an event's version: what rules 1 read (`rules1`) has later terms at their defaults.
 """
 
 from __future__ import annotations
@@ -10,24 +13,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import UnsetType
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from ledger.domain import verdicts
 from ledger.domain.events import (
     ActivationRequested,
     DeactivationRequested,
-    DenialImported,
     Event,
     Issued,
-    Reinstated,
-    Revoked,
-    Suspended,
-    TermsChanged,
+    MachineChanged,
 )
 from ledger.domain.memory import FORGOTTEN_MAX, MEMORY_COMMANDS, MEMORY_MS, forgettable
+from ledger.domain.orders import ORDERS
+from ledger.domain.outcomes import granted, refused, verdict
+from ledger.domain.spans import begun, checking_in
 from ledger.domain.state import Folded, Heard, License, Loaded, Machine
 from ledger.domain.terms import expiry_ms, seat_limit
+from ledger.domain.usage import USAGE
 from ledger.domain.verdicts import Remembered, Verdict
 
 __all__ = [
@@ -44,6 +47,8 @@ __all__ = [
 ]
 
 SOURCES_MAX: Final = 64
+_KNOWN: Final = ("name", "hostname", "ip", "platform", "cores", "metadata")
+_ADMINISTERED: Final = ORDERS | USAGE
 
 
 def fold(event: Event, offset: int, elapsed_ms: int, loaded: Loaded) -> Folded:
@@ -68,14 +73,14 @@ def _repeated(event: Event, offset: int, license_: License, loaded: Loaded) -> V
     if event.sequence is not None:
         heard = license_.sources.get(event.source)
         if heard is not None and event.sequence <= heard.sequence:
-            return _verdict(verdicts.ALREADY_APPLIED, event, offset, license_)
+            return verdict(verdicts.ALREADY_APPLIED, event, offset, license_)
         if heard is None and len(license_.sources) >= SOURCES_MAX:
-            return _verdict(verdicts.SOURCES_EXCEEDED, event, offset, license_)
+            return verdict(verdicts.SOURCES_EXCEEDED, event, offset, license_)
         return None
     first = loaded.remembered
     if first is None or first.content_digest == event.content_digest:
         return first
-    return _verdict(verdicts.IDEMPOTENCY_MISMATCH, event, offset, license_)
+    return verdict(verdicts.IDEMPOTENCY_MISMATCH, event, offset, license_)
 
 
 def _current(license_: License, machine: Machine | None) -> Machine | None:
@@ -93,12 +98,14 @@ def _decide(event: Event, offset: int, license_: License, machine: Machine | Non
         return _deactivate(data, event, offset, license_, machine)
     if isinstance(data, Issued):
         return _issue(data, event, offset, license_)
+    if isinstance(data, MachineChanged):
+        return _change_machine(data, event, offset, license_, machine)
     return _administer(event, offset, license_)
 
 
 def _issue(data: Issued, event: Event, offset: int, license_: License) -> Folded:
     if license_.status == "live":
-        return _refused(verdicts.KEY_TAKEN, event, offset, license_)
+        return refused(verdicts.KEY_TAKEN, event, offset, license_)
     issued = License(
         id=license_.id,
         status="live",
@@ -120,7 +127,7 @@ def _issue(data: Issued, event: Event, offset: int, license_: License) -> Folded
         commands=license_.commands,
         sources=license_.sources,
     )
-    return _granted(event, offset, issued)
+    return granted(event, offset, checking_in(None, issued, event.time_ms))
 
 
 def _activate(
@@ -128,7 +135,7 @@ def _activate(
 ) -> Folded:
     refusal = _activation_refusal(data, event, license_, held)
     if refusal is not None:
-        return _refused(refusal, event, offset, license_, data.machine)
+        return refused(refusal, event, offset, license_, data.machine)
     seats = license_.seats_held + data.seats
     peak = seats > license_.seats_peak
     grown = replace(
@@ -138,7 +145,9 @@ def _activate(
         seats_peak=seats if peak else license_.seats_peak,
         seats_peak_offset=offset if peak else license_.seats_peak_offset,
     )
-    return _granted(event, offset, grown, data.machine, _activated(data, event, offset, license_))
+    begun_or_not = begun(grown, "FROM_FIRST_ACTIVATION", event.time_ms)
+    machine = _activated(data, event, offset, license_)
+    return granted(event, offset, begun_or_not, data.machine, machine)
 
 
 def _activation_refusal(
@@ -148,7 +157,7 @@ def _activation_refusal(
         return verdicts.NOT_FOUND
     if license_.suspended:
         return verdicts.SUSPENDED
-    if license_.expired(event.time_ms):
+    if license_.closed(event.time_ms):
         return verdicts.EXPIRED
     if held is not None:
         return verdicts.ALREADY_HELD if held.seats == data.seats else verdicts.SEATS_DIFFER
@@ -180,119 +189,37 @@ def _deactivate(
     data: DeactivationRequested, event: Event, offset: int, license_: License, held: Machine | None
 ) -> Folded:
     if license_.status != "live":
-        return _refused(verdicts.NOT_FOUND, event, offset, license_, data.machine)
+        return refused(verdicts.NOT_FOUND, event, offset, license_, data.machine)
     if held is None:
-        return _refused(verdicts.NO_MACHINE, event, offset, license_, data.machine)
+        return refused(verdicts.NO_MACHINE, event, offset, license_, data.machine)
     shrunk = replace(
         license_,
         seats_held=license_.seats_held - held.seats,
         machines=license_.machines - 1,
     )
-    folded = _granted(event, offset, shrunk, data.machine)
+    folded = granted(event, offset, shrunk, data.machine)
     return replace(folded, machine_changed=True)
+
+
+def _change_machine(
+    data: MachineChanged, event: Event, offset: int, license_: License, held: Machine | None
+) -> Folded:
+    """Note what is known of a machine that holds seats; it holds as many after it."""
+    if license_.status != "live":
+        return refused(verdicts.NOT_FOUND, event, offset, license_, data.machine)
+    if held is None:
+        return refused(verdicts.NO_MACHINE, event, offset, license_, data.machine)
+    named = {name: value for name in _KNOWN if (value := getattr(data, name)) is not UNSET}
+    changed = replace(held, changed_ms=event.time_ms, **named)
+    return granted(event, offset, license_, data.machine, changed)
 
 
 def _administer(event: Event, offset: int, license_: License) -> Folded:
     data = event.data
     if license_.status != "live":
-        return _refused(verdicts.NOT_FOUND, event, offset, license_)
-    if isinstance(data, TermsChanged):
-        return _change_terms(data, event, offset, license_)
-    if isinstance(data, Suspended):
-        if license_.suspended:
-            return _refused(verdicts.ALREADY_SUSPENDED, event, offset, license_)
-        return _granted(event, offset, replace(license_, suspended=True))
-    if isinstance(data, Reinstated):
-        if not license_.suspended:
-            return _refused(verdicts.NOT_SUSPENDED, event, offset, license_)
-        return _granted(event, offset, replace(license_, suspended=False))
-    if isinstance(data, Revoked):
-        return _granted(event, offset, _tombstone(license_))
-    assert isinstance(data, DenialImported)  # noqa: S101 - the union has no other member
-    counted = _counted(license_, f"imported-{data.kind}")
-    return _granted(event, offset, counted)
-
-
-def _change_terms(data: TermsChanged, event: Event, offset: int, license_: License) -> Folded:
-    """Set terms anew. Lowered ones evict nobody; a policy's older ones are stale."""
-    terms, version = license_.terms, license_.policy_version
-    assert terms is not None  # noqa: S101 - a live license was issued with terms
-    if not isinstance(data.terms, UnsetType):
-        if (event.policy_version or 0) < version:
-            return _refused(verdicts.STALE_TERMS, event, offset, license_)
-        terms, version = data.terms, event.policy_version or 0
-    own = license_.own if isinstance(data.own, UnsetType) else data.own
-    changed = replace(
-        license_,
-        terms=terms,
-        policy_version=version,
-        own=own,
-        name=license_.name if isinstance(data.name, UnsetType) else data.name,
-        metadata=license_.metadata if isinstance(data.metadata, UnsetType) else data.metadata,
-        expiry_ms=expiry_ms(terms, own, license_.issued_ms),
-        limit=seat_limit(terms, own),
-    )
-    return _granted(event, offset, changed)
-
-
-def _tombstone(license_: License) -> License:
-    """Keep what a new incarnation goes on from; everything else of the license has ended."""
-    return License(
-        id=license_.id,
-        status="revoked",
-        epoch=license_.epoch,
-        account=license_.account,
-        product=license_.product,
-        policy=license_.policy,
-        policy_version=license_.policy_version,
-        issued_ms=license_.issued_ms,
-        issued_offset=license_.issued_offset,
-        refusals=license_.refusals,
-        commands=license_.commands,
-        sources=license_.sources,
-    )
-
-
-def _granted(
-    event: Event,
-    offset: int,
-    license_: License,
-    machine_id: str | None = None,
-    machine: Machine | None = None,
-) -> Folded:
-    changed = replace(license_, changed_ms=event.time_ms)
-    verdict = _verdict(verdicts.GRANTED, event, offset, changed, machine_id)
-    return Folded(
-        verdict=verdict, license=changed, machine=machine, machine_changed=machine is not None
-    )
-
-
-def _refused(
-    code: str, event: Event, offset: int, license_: License, machine: str | None = None
-) -> Folded:
-    verdict = _verdict(code, event, offset, license_, machine)
-    return Folded(verdict=verdict, license=_counted(license_, code))
-
-
-def _counted(license_: License, code: str) -> License:
-    return replace(
-        license_, refusals={**license_.refusals, code: license_.refusals.get(code, 0) + 1}
-    )
-
-
-def _verdict(
-    code: str, event: Event, offset: int, license_: License, machine: str | None = None
-) -> Verdict:
-    return Verdict(
-        code=code,
-        offset=offset,
-        time_ms=event.time_ms,
-        content_digest=event.content_digest,
-        seats_held=license_.seats_held,
-        limit=license_.limit,
-        epoch=license_.epoch,
-        machine=machine,
-    )
+        machine: str | None = getattr(data, "machine", None)
+        return refused(verdicts.NOT_FOUND, event, offset, license_, machine)
+    return _ADMINISTERED[type(data)](data, event, offset, license_)
 
 
 def _entered(event: Event, elapsed_ms: int, folded: Folded, oldest: Sequence[Remembered]) -> Folded:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -12,6 +12,9 @@ from ledger.domain.verdicts import Remembered, Verdict
 
 Status = Literal["none", "live", "revoked"]
 """`none`: something was asked of a license that was never issued."""
+
+
+_OPEN: Final = frozenset({"MAINTAIN_ACCESS", "ALLOW_ACCESS"})
 
 
 class Heard(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -27,6 +30,10 @@ class License(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `seats_held` counts seats, `machines` counts machines. `epoch` is the incarnation: machines
     of an older one hold nothing. `frozen_at` is the offset of the record that could not be
     folded; a frozen license stays as it was before it.
+
+    `started_ms`: when the duration began to count, where that isn't the issue. `endless`: it was
+    without an end when it was transferred, and stays so. `last_check_in_ms`: the last check-in, or
+    when check-ins began to be required. `entitlements`: the license's own, codes by ids.
     """
 
     id: str
@@ -55,14 +62,35 @@ class License(Struct, frozen=True, kw_only=True, omit_defaults=True):
     commands: int = 0
     sources: dict[str, Heard] = {}
     frozen_at: int | None = None
+    uses: int = 0
+    started_ms: int | None = None
+    endless: bool = False
+    last_validated_ms: int | None = None
+    last_check_in_ms: int | None = None
+    entitlements: dict[str, str] = {}
 
     def expired(self, now_ms: int) -> bool:
         """Whether the license's time was over at `now_ms` on the calendar."""
         return self.expiry_ms is not None and now_ms >= self.expiry_ms
 
+    def closed(self, now_ms: int) -> bool:
+        """Whether it had expired by `now_ms`, under a strategy that lets nothing begin then."""
+        if not self.expired(now_ms):
+            return False
+        return self.terms is None or self.terms.expiration_strategy not in _OPEN
+
+    @property
+    def all_entitlements(self) -> dict[str, str]:
+        """Codes by ids of its policy's entitlements and its own."""
+        own = self.entitlements
+        return own if self.terms is None else {**self.terms.entitlements, **own}
+
 
 class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One activated device and the seats it holds in the license's incarnation `epoch`."""
+    """One activated device and the seats it holds in the license's incarnation `epoch`.
+
+    `changed_ms`: when it was last changed, if it ever was.
+    """
 
     id: str
     license: str
@@ -78,6 +106,7 @@ class Machine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     platform: str | None = None
     cores: int | None = None
     metadata: str | None = None
+    changed_ms: int | None = None
 
 
 class Loaded(Struct, frozen=True, kw_only=True):

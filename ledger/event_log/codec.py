@@ -7,17 +7,18 @@ CloudEvents 1.0 structured JSON, keys sorted, record key = license id (docs/form
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from ledger.domain import events
+from ledger.domain import events, rules1
 from ledger.domain.clocks import from_rfc3339, rfc3339
 from ledger.domain.events import Event
-from ledger.domain.identifiers import ROUTING_DIGITS
 from ledger.domain.terms import OwnTerms, Terms
+from ledger.event_log.soundness import check_sound
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ Time = Annotated[str, Meta(max_length=24, pattern=_TIME_PATTERN)]
 
 
 class UndecodableError(Exception):
-    """The record's bytes are no event of rules version 1; its text names no value of theirs."""
+    """The record's bytes are no event of the rules they name; its text names no value of theirs."""
 
 
 class UnknownRulesError(Exception):
@@ -70,12 +71,19 @@ class _Rules(Struct):
     rules: events.Rules
 
 
+_Wire = rules1.Issued | rules1.TermsChanged | events.EventData
+"""What a record's data is read as."""
+_EARLIER: Final = (rules1.Issued, rules1.TermsChanged)
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _envelopes: Final = msgspec.json.Decoder(_Envelope)
 _rules: Final = msgspec.json.Decoder(_Rules)
 _metadatas: Final = msgspec.json.Decoder(dict[str, Raw])
-_datas: Final = {name: msgspec.json.Decoder(data) for name, data in events.TYPES.items()}
-
+_TYPES: Final[dict[int, Mapping[str, type[_Wire]]]] = {1: rules1.TYPES, 2: events.TYPES}
+_datas: Final[dict[tuple[int, str], msgspec.json.Decoder[_Wire]]] = {
+    (rules, name): msgspec.json.Decoder(data)
+    for rules, types in _TYPES.items()
+    for name, data in types.items()
+}
 
 _FIELDS: Final = {
     name
@@ -135,7 +143,7 @@ def decode(key: bytes | None, value: bytes | None) -> Event:
     except UNREADABLE as error:
         stop_at_unknown_rules(value, events.RULES_VERSION)
         raise UndecodableError(reason(error, _FIELDS)) from None
-    if envelope.rules != events.RULES_VERSION:
+    if envelope.rules > events.RULES_VERSION:
         stop_at_unknown_rules(value, events.RULES_VERSION)
         msg = "a record of later rules is nested at most 32 deep"
         raise UndecodableError(msg)
@@ -146,16 +154,16 @@ def decode(key: bytes | None, value: bytes | None) -> Event:
 
 
 def _event(envelope: _Envelope) -> Event:
-    decoder = _datas.get(envelope.type)
+    decoder = _datas.get((envelope.rules, envelope.type))
     if decoder is None:
-        msg = "the event's type is none of rules version 1"
+        msg = "the event's type is none of its rules version"
         raise UndecodableError(msg)
     occurred = envelope.occurredat
     try:
-        data = decoder.decode(envelope.data)
-        _check_machine(data, envelope.subject)
+        read = decoder.decode(envelope.data)
+        data = read.now() if isinstance(read, _EARLIER) else read
         check_metadata(data)
-        _check_terms(data, envelope)
+        check_sound(data, envelope.subject, _or_none(envelope.policyversion))
         return Event(
             id=envelope.id,
             source=envelope.source,
@@ -172,26 +180,6 @@ def _event(envelope: _Envelope) -> Event:
         )
     except UNREADABLE as error:
         raise UndecodableError(reason(error, _FIELDS)) from None
-
-
-def _check_machine(data: events.EventData, license_: str) -> None:
-    """A machine lies where its license does, or a check would look for it elsewhere."""
-    machine = getattr(data, "machine", license_)
-    if machine[-ROUTING_DIGITS:] != license_[-ROUTING_DIGITS:]:
-        msg = "the machine is not of this license"
-        raise ValueError(msg)
-
-
-def _check_terms(data: events.EventData, envelope: _Envelope) -> None:
-    """A change changes something, and a policy's terms say of which version they are."""
-    if not isinstance(data, events.TermsChanged):
-        return
-    if data == events.TermsChanged():
-        msg = "a change of terms names none"
-        raise ValueError(msg)
-    if data.terms is not UNSET and envelope.policyversion is UNSET:
-        msg = "a policy's terms have no version"
-        raise ValueError(msg)
 
 
 def check_metadata(data: Struct) -> None:
@@ -232,7 +220,7 @@ def stop_at_unknown_rules(value: bytes, known: int) -> None:
         rules = _rules.decode(value).rules
     except UNREADABLE:
         return
-    if rules != known and _depth(value.decode("latin-1")) <= DEPTH_MAX:
+    if rules > known and _depth(value.decode("latin-1")) <= DEPTH_MAX:
         raise UnknownRulesError(rules, known)
 
 

@@ -90,16 +90,20 @@ class Keys:
         return f"{self.prefix}I:{license_}"
 
     def licenses_of_account(self, account: str) -> str:
-        """Sorted set of license ids: score is the offset of the issue."""
+        """Sorted set of license ids: score is the time of the issue in milliseconds."""
         return f"{self.prefix}A:{account}"
 
     def licenses_of_policy(self, policy: str) -> str:
-        """Sorted set of license ids: score is the offset of the issue."""
+        """Sorted set of license ids: score is the time of the issue in milliseconds."""
         return f"{self.prefix}P:{policy}"
 
     def machines_by_fingerprint(self, account: str) -> str:
         """Sorted set, all scores 0, member `fingerprint digest:machine id`."""
         return f"{self.prefix}F:{account}"
+
+    def machines_of_account(self, account: str) -> str:
+        """Sorted set of machine ids: score is the time of the activation in milliseconds."""
+        return f"{self.prefix}T:{account}"
 
     def set_aside(self, license_: str) -> str:
         """Sorted set of records set aside: score offset, member `timestamp:elapsed:record`."""

@@ -1,8 +1,9 @@
 """Documents: what a replica stores for a license, a machine, a verdict; pure and deterministic.
 
 A license's document is three lines: its complete state, then the head and the tail of the
-ready-made answer. What changes with the moment or the caller (`volatile`: key, status) goes
-between them: `head + b',"key":…,"status":…' + tail` is the license resource of the API.
+ready-made answer. What changes with the moment or the caller (`volatile`: key, status, last
+validated) goes between them: `head + b',"key":…,"status":…' + tail` is the license resource of
+the API.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from msgspec import Raw, Struct
 
 from ledger.domain.clocks import rfc3339
 from ledger.domain.license import License, Machine
-from ledger.domain.terms import OwnTerms, Terms, max_machines
+from ledger.domain.spans import in_force, next_check_in_ms
+from ledger.domain.terms import is_protected, max_machines, max_uses
 from ledger.domain.verdicts import Verdict
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -98,23 +100,25 @@ class _Attributes(Struct, frozen=True, kw_only=True, rename="camel"):
     encrypted: bool = False
     expiry: str | None
     floating: bool
+    last_check_in: str | None
     max_cores: None = None
     max_machines: int | None
     max_processes: None = None
     max_users: None = None
-    max_uses: None = None
+    max_uses: int | None
     metadata: Raw
     name: str | None
-    protected: bool = False
+    next_check_in: str | None
+    protected: bool
     refusals: Raw
-    require_check_in: bool = False
+    require_check_in: bool
     require_heartbeat: bool = False
     scheme: None = None
     seats: Raw
     strict: bool
     suspended: bool
     updated: Raw
-    uses: int = 0
+    uses: Raw
 
 
 FRAMES_MAX: Final = 16_384
@@ -133,6 +137,7 @@ _TAIL: Final = (
 
 def _answer(license_: License) -> bytes:
     """Head and tail, a line each: a frame that few events change, and what each event does."""
+    terms, own = in_force(license_), license_.own
     frame = _frame(
         license_.id,
         license_.account,
@@ -140,10 +145,16 @@ def _answer(license_: License) -> bytes:
         license_.policy,
         license_.name,
         license_.metadata,
-        license_.terms,
-        license_.own,
+        terms.floating,
+        terms.strict,
+        terms.require_check_in,
+        is_protected(terms, own),
+        max_machines(terms, own),
+        max_uses(terms, own),
         license_.issued_ms,
         license_.expiry_ms,
+        license_.last_check_in_ms,
+        next_check_in_ms(license_),
         license_.limit,
         license_.suspended,
     )
@@ -154,6 +165,7 @@ def _answer(license_: License) -> bytes:
         license_.seats_peak_offset,
         license_.seats_held,
         rfc3339(license_.changed_ms).encode(),
+        license_.uses,
         license_.machines,
     )
 
@@ -166,28 +178,39 @@ def _frame(  # noqa: PLR0913, PLR0917 - all that an answer is made of, but for i
     policy: str,
     name: str | None,
     metadata: str | None,
-    terms: Terms | None,
-    own: OwnTerms,
+    floating: bool,  # noqa: FBT001 - as it stands in the terms, and so are the next ones
+    strict: bool,  # noqa: FBT001
+    require_check_in: bool,  # noqa: FBT001
+    protected: bool,  # noqa: FBT001
+    machines_max: int | None,
+    uses_max: int | None,
     issued_ms: int,
     expiry_ms: int | None,
+    last_check_in_ms: int | None,
+    next_check_in_ms: int | None,
     limit: int | None,
-    suspended: bool,  # noqa: FBT001 - as it stands in the license
+    suspended: bool,  # noqa: FBT001
 ) -> bytes:
-    """Template with slots for refusals, peak, its offset, seats held, changed, and machines."""
-    assert terms is not None  # noqa: S101 - a live license was issued with terms
+    """Template with slots for refusals, peak, its offset, seats, changed, uses, and machines."""
     encode = _encoder.encode
     attributes = _Attributes(
         created=rfc3339(issued_ms),
-        expiry=None if expiry_ms is None else rfc3339(expiry_ms),
-        floating=terms.floating,
-        max_machines=max_machines(terms, own),
+        expiry=_moment(expiry_ms),
+        floating=floating,
+        last_check_in=_moment(last_check_in_ms),
+        max_machines=machines_max,
+        max_uses=uses_max,
         metadata=Raw((metadata or "{}").encode()),
         name=name,
+        next_check_in=_moment(next_check_in_ms),
+        protected=protected,
         refusals=Raw(_TEXT_SLOT),
+        require_check_in=require_check_in,
         seats=Raw(_SEATS % encode(limit)),
-        strict=terms.strict,
+        strict=strict,
         suspended=suspended,
         updated=Raw(b'"%b"' % _TEXT_SLOT),
+        uses=Raw(_NUMBER_SLOT),
     )
     path = b"/v1/accounts/%b/licenses/%b" % (encode(account)[1:-1], encode(id_)[1:-1])
     tail = _TAIL % (
@@ -200,3 +223,7 @@ def _frame(  # noqa: PLR0913, PLR0917 - all that an answer is made of, but for i
     head = _HEAD % (encode(id_), encode(attributes)[:-1])
     template = (head + b"\n" + tail).replace(b"%", b"%%")
     return template.replace(_TEXT_SLOT, b"%b").replace(_NUMBER_SLOT, b"%d")
+
+
+def _moment(time_ms: int | None) -> str | None:
+    return None if time_ms is None else rfc3339(time_ms)

@@ -159,7 +159,7 @@ def test_a_record_that_cannot_be_decoded_freezes_and_the_rest_is_set_aside() -> 
 
 
 def test_rules_that_are_unknown_here_stop_the_reading() -> None:
-    later = encode(event(2, activation("a"))).replace(b'"rules":1', b'"rules":2')
+    later = encode(event(2, activation("a"))).replace(b'"rules":1', b'"rules":3')
     with pytest.raises(UnknownRulesError):
         history_of(log_of(event(1, issued(1)), later))
 

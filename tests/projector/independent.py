@@ -15,7 +15,7 @@ from uuid import UUID
 import redis
 from msgspec.structs import replace
 
-from ledger.domain.events import Event, Issued, Revoked
+from ledger.domain.events import Event, Issued, Revoked, Transferred
 from ledger.domain.license import Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered, Verdict
 from ledger.event_log.codec import decode
@@ -161,6 +161,7 @@ def _loaded(state: _Partition, event: Event) -> Loaded:
 
 def _write(state: _Partition, event: Event, folded: Folded) -> None:
     license_ = folded.license
+    moved_from = state.licenses.get(license_.id)
     _write_license(state, license_)
     if folded.machine_changed:
         _write_machine(state, event, folded)
@@ -171,12 +172,21 @@ def _write(state: _Partition, event: Event, folded: Folded) -> None:
         del state.sorted_set("K", license_.id)[f"{old.elapsed_ms}:{old.command}".encode()]
         del state.verdicts[license_.id, old.command]
         state.memory[license_.id].remove(old)
-    if folded.verdict.code == "granted" and isinstance(event.data, Issued | Revoked):
-        for kind, id_ in (("A", license_.account), ("P", license_.policy)):
-            if isinstance(event.data, Issued):
-                state.sorted_set(kind, id_)[license_.id.encode()] = license_.issued_offset
-            else:
-                state.sorted_set(kind, id_).pop(license_.id.encode(), None)
+    if folded.verdict.code == "granted":
+        _list(state, event, license_, moved_from)
+
+
+def _list(state: _Partition, event: Event, license_: License, before: License | None) -> None:
+    member = license_.id.encode()
+    if isinstance(event.data, Transferred):
+        assert before is not None
+        del state.sorted_set("P", before.policy)[member]
+        state.sorted_set("P", license_.policy)[member] = license_.issued_ms
+    for kind, id_ in (("A", license_.account), ("P", license_.policy)):
+        if isinstance(event.data, Issued):
+            state.sorted_set(kind, id_)[member] = license_.issued_ms
+        if isinstance(event.data, Revoked):
+            del state.sorted_set(kind, id_)[member]
 
 
 def _write_license(state: _Partition, license_: License) -> None:
@@ -192,10 +202,12 @@ def _write_machine(state: _Partition, event: Event, folded: Folded) -> None:
         state.stored[state.name("M", machine.id)] = machine_document(machine)
         state.sorted_set("I", license_.id)[machine.id.encode()] = machine.activated_offset
         state.sorted_set("F", license_.account)[member] = 0
+        state.sorted_set("T", license_.account)[machine.id.encode()] = machine.activated_ms
         return
     gone = state.machines.pop(getattr(event.data, "machine", ""))
     del state.stored[state.name("M", gone.id)]
     del state.sorted_set("I", license_.id)[gone.id.encode()]
+    del state.sorted_set("T", license_.account)[gone.id.encode()]
     del state.sorted_set("F", license_.account)[f"{gone.fingerprint_digest}:{gone.id}".encode()]
 
 

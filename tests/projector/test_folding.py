@@ -240,7 +240,7 @@ async def test_what_cannot_be_rendered_freezes_its_license_when_folded_with_care
 def test_rules_unknown_here_end_the_run_before_their_record() -> None:
     activity = Activity(1, partitions=1)
     events = list(activity.events(20))
-    later = encode(events[9]).replace(b'"rules":1', b'"rules":2')
+    later = encode(events[9]).replace(b'"rules":1', b'"rules":3')
     items = [appendable(event, 1) for event in events]
     items[9] = Appendable(partition=0, key=items[9].key, value=later)
     reading = Reader(0, 1).read(records(items)[0])

@@ -78,7 +78,7 @@ async def test_rules_unknown_here_stop_their_partition_only(replica: Replica) ->
     later = Appendable(
         partition=last.partition,
         key=last.key,
-        value=(last.value or b"").replace(b'"rules":1', b'"rules":2'),
+        value=(last.value or b"").replace(b'"rules":1', b'"rules":3'),
     )
     process = await replica.start()
     await replica.append([*items, later, *activity.appendables(200)])

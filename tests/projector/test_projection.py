@@ -224,7 +224,7 @@ async def test_a_gap_seen_once_is_looked_at_again() -> None:
 
 
 async def test_rules_unknown_here_stop_the_partition_before_their_record() -> None:
-    value = (LOG[300].value or b"").replace(b'"rules":1', b'"rules":2')
+    value = (LOG[300].value or b"").replace(b'"rules":1', b'"rules":3')
     later = Record(offset=300, timestamp=LOG[300].timestamp, key=LOG[300].key, value=value)
     model = MemoryReadModel()
     async with projecting(model, Broker([*LOG[:300], later, *LOG[301:]])) as session:

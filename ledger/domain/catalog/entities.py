@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from ledger.domain.events import Digest, Id, Metadata, Name, Version
-from ledger.domain.terms import Terms, TimeMs
+from ledger.domain.terms import Code, Terms, TimeMs
 
 # The last part of each pattern: a `$` alone lets a line's end through.
 Slug = Annotated[
@@ -21,7 +21,6 @@ Slug = Annotated[
 """Of an account; never of the form of a UUID, since paths take either."""
 Domain = Annotated[str, Meta(min_length=1, max_length=253, pattern=r"^[a-z0-9.-]+$(?!\n)")]
 """Host name that stands for an account, lower case, without a port."""
-Code = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$(?!\n)")]
 Distribution = Literal["LICENSED", "OPEN", "CLOSED"]
 Role = Literal["admin", "product", "activation"]
 """What a token may do: everything in its account; what concerns its product; what its license may.

@@ -10,9 +10,9 @@ from typing import Annotated, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from ledger.domain.catalog.entities import Code, Distribution, Domain, Role, Slug
+from ledger.domain.catalog.entities import Distribution, Domain, Role, Slug
 from ledger.domain.events import SEQUENCE_MAX, Data, Digest, Id, Metadata, Name, Rules, Word
-from ledger.domain.terms import Terms, TimeMs
+from ledger.domain.terms import Code, Terms, TimeMs
 
 CATALOG_RULES: Final = 1
 """Version of the catalog's own fold, which every event names."""

@@ -7,10 +7,11 @@ from hashlib import blake2b
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from msgspec import UNSET
+from msgspec import UNSET, ValidationError, convert, to_builtins
 
-from ledger.domain import identifiers
+from ledger.domain import identifiers, rules1
 from ledger.domain.events import (
+    TYPE_NAMES,
     ActivationRequested,
     DeactivationRequested,
     Event,
@@ -97,6 +98,18 @@ def _version(data: EventData) -> int | None:
     return None if getattr(data, "terms", UNSET) is UNSET else 0
 
 
+def least_rules(data: EventData) -> int:
+    """Say 1 of what rules version 1 could read, 2 of everything else."""
+    early = rules1.TYPES.get(TYPE_NAMES[type(data)])
+    if early is None:
+        return 2
+    try:
+        convert(to_builtins(data), early)
+    except ValidationError:
+        return 2
+    return 1
+
+
 def asked(
     data: EventData,
     command: str,
@@ -105,6 +118,7 @@ def asked(
     content: str | None = None,
     time_ms: int = NOW_MS,
     occurred_at_ms: int | None = None,
+    rules: int | None = None,
 ) -> Event:
     """Make the event of a client's request; the same `content` is the same request."""
     return Event(
@@ -115,6 +129,7 @@ def asked(
         actor=ACTOR,
         content_digest=content_of(command if content is None else content),
         data=data,
+        rules=rules or least_rules(data),
         policy_version=_version(data),
         occurred_at_ms=occurred_at_ms,
     )
@@ -137,6 +152,7 @@ def imported(
         actor="import",
         content_digest=content_of(f"{source} {sequence}"),
         data=data,
+        rules=least_rules(data),
         policy_version=_version(data),
         sequence=sequence,
         source_digest=content_of(f"head of {source} to {sequence}"),

@@ -10,6 +10,8 @@ from ledger.event_log.port import Record
 
 GOLDEN = Path(__file__).parents[3] / "docs/format/golden"
 CATALOG_GOLDEN = GOLDEN / "catalog"
+FOLDERS = {1: GOLDEN, 2: GOLDEN / "rules-2"}
+"""Where the golden log of each rules version lies, its verdicts and its state."""
 Line = dict[str, int | str | None]
 
 

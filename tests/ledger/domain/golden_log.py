@@ -34,7 +34,7 @@ DAY_MS = 86_400_000
 MINUTE_MS = 60_000
 
 
-class _Log:
+class GoldenLog:
     """Lines in the making: each record 137 ms after the one before, unless it is said."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class _Log:
 
 def golden_log() -> list[Line]:
     """All lines of the golden log, made anew."""
-    log = _Log()
+    log = GoldenLog()
     log.record("genesis", other_records()["ledger.genesis"].value.decode(), after_ms=0)
     _seats(log)
     _times(log)
@@ -82,7 +82,7 @@ def _activation(key: str, fingerprint: str, seats: int = 1) -> ActivationRequest
     return activation(fingerprint, seats, license_=license_of(key))
 
 
-def _seats(log: _Log) -> None:
+def _seats(log: GoldenLog) -> None:
     """Grant two seats, refuse the third; held, other seats, repeated, mistaken, given back."""
     key = "SEATS"
     license_ = license_of(key)
@@ -118,7 +118,7 @@ def _seats(log: _Log) -> None:
     log.ask(key, Reinstated(), "reinstate twice")
 
 
-def _times(log: _Log) -> None:
+def _times(log: GoldenLog) -> None:
     """Expire under both strategies; the broker's clock jumps ahead and back meanwhile."""
     for key, terms in (
         ("RESTRICT", Terms(max_machines=3, duration_s=60)),
@@ -133,7 +133,7 @@ def _times(log: _Log) -> None:
         log.ask(key, deactivation("host-1", license_=license_), "back", time_ms=NOW_MS + MINUTE_MS)
 
 
-def _overage(log: _Log) -> None:
+def _overage(log: GoldenLog) -> None:
     """Take all that each overage allows of three seats, and one more."""
     for overage, limit in {
         "ALLOW_1_25X_OVERAGE": 3,
@@ -147,7 +147,7 @@ def _overage(log: _Log) -> None:
         log.ask(overage, _activation(overage, "host-2"), "one more")
 
 
-def _terms(log: _Log) -> None:
+def _terms(log: GoldenLog) -> None:
     """Change the policy's terms and the own ones; older ones of the policy are stale."""
     key = "TERMS"
     license_ = license_of(key)
@@ -167,7 +167,7 @@ def _terms(log: _Log) -> None:
     log.ask(key, _activation(key, "host-3"), "above the lowered limit")
 
 
-def _incarnations(log: _Log) -> None:
+def _incarnations(log: GoldenLog) -> None:
     """Revoke a license and issue it anew: what was held is held no more."""
     key = "AGAIN"
     license_ = license_of(key)
@@ -184,7 +184,7 @@ def _incarnations(log: _Log) -> None:
     log.ask(key, _activation(key, "host-1", 3), "second life")
 
 
-def _imports(log: _Log) -> None:
+def _imports(log: GoldenLog) -> None:
     """Import lines twice, and from one source too many."""
     key = "IMPORT"
     license_ = license_of(key)
@@ -203,7 +203,7 @@ def _imports(log: _Log) -> None:
     log.event(imported(DenialImported(kind="denied"), 11, license_=license_))
 
 
-def _memory(log: _Log) -> None:
+def _memory(log: GoldenLog) -> None:
     """Ask eighty times; after a day the oldest are forgotten, eight an event at most."""
     key = "MEMORY"
     license_ = license_of(key)
@@ -218,7 +218,7 @@ def _memory(log: _Log) -> None:
     log.ask(key, Suspended(), "command 79")
 
 
-def _poison(log: _Log) -> None:
+def _poison(log: GoldenLog) -> None:
     """Freeze a license, and set aside what belongs to none."""
     key = "POISON"
     license_ = license_of(key)

@@ -45,19 +45,16 @@ from tests.ledger.domain.given import (
     machine_of,
     sealed,
 )
-
-TERMS = Terms(
-    max_machines=100,
-    overage="ALLOW_1_25X_OVERAGE",
-    duration_s=31_536_000,
-    expiration_strategy="REVOKE_ACCESS",
-    strict=True,
-    floating=False,
-)
+from tests.ledger.domain.golden_records_2 import TERMS_1 as TERMS
+from tests.ledger.domain.golden_records_2 import records_of_rules_2
 
 
 def folded() -> dict[str, bytes]:
-    """Records of the types that rules version 1 folds, by name of their file."""
+    """Records that rules versions 1 and 2 fold, by name of their file."""
+    return _of_rules_1() | records_of_rules_2()
+
+
+def _of_rules_1() -> dict[str, bytes]:
     events = {
         "license.issued": asked(issued(2), "issue"),
         "license.issued.full": _issued_in_full(),
@@ -76,48 +73,29 @@ def folded() -> dict[str, bytes]:
 
 
 def unfolded() -> dict[str, bytes]:
-    """Records of the types that wait for rules version 2: laid by hand, no type here knows them."""
-    machine = machine_of("host-1")
-    edge = {"machine": machine, "epoch": 1, "activation": 17}
+    """Records of the types that wait for rules version 3: laid by hand, no type here knows them."""
+    edge = {"machine": machine_of("host-1"), "epoch": 1, "activation": 17}
     known: dict[str, dict[str, object]] = {
-        "license.validated": {"valid": True, "code": "VALID", "machine": machine},
-        "license.validated.not": {"valid": False, "code": "NO_MACHINES"},
         "license.machine-lapsed": {**edge, "since_ms": NOW_MS - 700_000, "silent_ms": 660_000},
         "license.machine-returned": {**edge, "since_ms": NOW_MS - 1_000},
-        "license.checked-in": {},
-        "license.usage-recorded.increment": {"action": "increment"},
-        "license.usage-recorded.decrement": {"action": "decrement", "by": 3},
-        "license.usage-recorded.reset": {"action": "reset"},
-        "license.renewed.from-expiry": {"basis": "FROM_EXPIRY"},
-        "license.renewed.from-now": {"basis": "FROM_NOW"},
-        "license.renewed.from-now-if-expired": {"basis": "FROM_NOW_IF_EXPIRED"},
-        "license.transferred": {"policy": POLICY, "product": PRODUCT, "terms": TERMS},
-        "license.transferred.resetting": {
-            "policy": POLICY,
-            "product": PRODUCT,
-            "terms": Terms(max_machines=None),
-            "expiry": "RESET_EXPIRY",
-        },
     }
     return {name: _laid_by_hand(name, data) for name, data in known.items()}
 
 
 def _laid_by_hand(name: str, data: dict[str, object]) -> bytes:
     envelope: dict[str, object] = {
-        "actor": "presence" if "machine-" in name else ACTOR,
+        "actor": "presence",
         "contentdigest": content_of(name),
         "data": data,
         "datacontenttype": "application/json",
         "id": command_of(name),
-        "rules": 2,
+        "rules": 3,
         "source": "api",
         "specversion": "1.0",
         "subject": LICENSE,
         "time": rfc3339(NOW_MS),
-        "type": ".".join(name.split(".")[:2]),
+        "type": name,
     }
-    if "terms" in data:
-        envelope["policyversion"] = 4
     return msgspec.json.encode(envelope, order="sorted")
 
 

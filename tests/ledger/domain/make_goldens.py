@@ -11,10 +11,13 @@ import json
 from pathlib import Path
 
 from tests.ledger.domain.catalog.golden_records import golden_records
-from tests.ledger.domain.golden_files import CATALOG_GOLDEN, GOLDEN, Line, read_log
+from tests.ledger.domain.golden_files import CATALOG_GOLDEN, FOLDERS, GOLDEN, Line, read_log
 from tests.ledger.domain.golden_log import golden_log
+from tests.ledger.domain.golden_log_2 import golden_log_2
 from tests.ledger.domain.golden_records import folded, identity, other_records, unfolded
 from tests.ledger.domain.golden_state import as_line, replica_of, state_lines, verdict_lines
+
+LOGS = {1: golden_log, 2: golden_log_2}
 
 
 def log_lines(log: list[Line]) -> str:
@@ -39,14 +42,16 @@ def main() -> None:
     keys = {name: record.key.decode() for name, record in other_records().items()}
     _write(GOLDEN / "record-keys.json", json.dumps(keys, indent=2) + "\n")
     _write(GOLDEN / "identity.json", json.dumps(identity(), indent=2) + "\n")
-    lines = log_lines(golden_log())
-    log = read_log(lines)
-    _write(GOLDEN / "log.jsonl", lines)
-    _write(GOLDEN / "verdicts.jsonl", verdict_lines(log))
-    _write(GOLDEN / "state.jsonl", state_lines(asyncio.run(replica_of(log))))
+    for rules, made in LOGS.items():
+        lines = log_lines(made())
+        log = read_log(lines)
+        _write(FOLDERS[rules] / "log.jsonl", lines)
+        _write(FOLDERS[rules] / "verdicts.jsonl", verdict_lines(log))
+        _write(FOLDERS[rules] / "state.jsonl", state_lines(asyncio.run(replica_of(log))))
 
 
 def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 

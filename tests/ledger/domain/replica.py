@@ -82,7 +82,7 @@ class Replica:
         self.licenses[event.license] = license_document(result.license)
         if result.machine_changed:
             if result.machine is None:
-                del self.machines[event.data.machine]  # type: ignore[union-attr]  # it had one
+                del self.machines[getattr(event.data, "machine", "")]
             else:
                 self.machines[result.machine.id] = machine_document(result.machine)
         if result.remember:

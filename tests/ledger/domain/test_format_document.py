@@ -12,12 +12,13 @@ import ledger.domain.license
 import ledger.domain.terms
 import ledger.event_log.codec
 import projector.read_model.port
-from ledger.domain import verdicts
+from ledger.domain import rules1, verdicts
 from ledger.domain.catalog.events import CATALOG_TYPES
 from ledger.domain.events import TYPES
 from projector.read_model import keys
 from projector.read_model.keys import Keys
 from tests.ledger.domain.document import FORMAT, headings, tables_of
+from tests.ledger.domain.golden_files import FOLDERS
 from tests.ledger.domain.schemas import SCHEMAS
 
 ROOT = Path(__file__).parents[3]
@@ -48,16 +49,19 @@ def test_the_verdicts_are_the_codes() -> None:
     assert {row[0].strip("`") for row in rows} == CODES
 
 
-def test_the_golden_log_comes_by_every_verdict() -> None:
-    text = (ROOT / "docs/format/golden/verdicts.jsonl").read_text()
+def test_the_golden_logs_come_by_every_verdict() -> None:
+    text = "".join((folder / "verdicts.jsonl").read_text() for folder in FOLDERS.values())
     assert set(re.findall(r'"code":"([a-z-]+)"', text)) == CODES
 
 
 def test_the_types_are_the_codes_and_the_schemas() -> None:
-    [[_, *folded], [_, *later]] = tables_of("Events")
-    names = [[re.findall(r"`(license\.[a-z-]+)`", row[0])[0] for row in t] for t in (folded, later)]
-    assert names[0] == list(TYPES)
-    assert {*names[0], *names[1]} == {path.stem for path in SCHEMAS.glob("license.*.json")}
+    tables = [rows for [_, *rows] in tables_of("Events")]
+    first, second, later = (
+        [re.findall(r"`(license\.[a-z-]+)`", row[0])[0] for row in rows] for rows in tables
+    )
+    assert first == list(rules1.TYPES)
+    assert [*first, *second] == list(TYPES)
+    assert {*first, *second, *later} == {path.stem for path in SCHEMAS.glob("license.*.json")}
 
 
 def test_the_types_of_the_catalog_are_the_codes() -> None:
@@ -84,6 +88,7 @@ def test_the_keys_are_the_codes() -> None:
         names.licenses_of_account("<account>"),
         names.licenses_of_policy("<policy>"),
         names.machines_by_fingerprint("<account>"),
+        names.machines_of_account("<account>"),
         names.set_aside("<license>"),
         names.set_aside(keys.UNROUTABLE),
         names.set_aside(keys.FROZEN),

@@ -25,7 +25,7 @@ RECORDS = {
     for path in sorted((GOLDEN / "records").glob("*.json"))
 }
 EVENTS = [name for name in RECORDS if name.startswith("license.")]
-FOLDED = [name for name in EVENTS if json.loads(RECORDS[name])["rules"] == RULES_VERSION]
+FOLDED = [name for name in EVENTS if json.loads(RECORDS[name])["rules"] <= RULES_VERSION]
 UNFOLDED = [name for name in EVENTS if name not in FOLDED]
 KEYS = json.loads((GOLDEN / "record-keys.json").read_text())
 
@@ -146,6 +146,8 @@ _OPTIONAL: list[tuple[str, object]] = [
     ("id", LICENSE + "\n"),
     ("source", "x" * 256),
     ("source", "x" * 257),
+    ("rules", 1),
+    ("rules", 2),
     ("rules", 2**31 - 1),
     ("datacontenttype", "text/plain"),
     ("specversion", "1"),
@@ -166,6 +168,32 @@ _FIELDS: list[tuple[str, object]] = [
     ("terms", {"max_machines": 1, "overage": "NONE"}),
     ("own", {"max_machines": None, "expiry_ms": None}),
     ("own", {"expiry_ms": 253_402_300_800_000}),
+    ("own", {"max_uses": 0}),
+    ("own", {"max_uses": None}),
+    ("own", {"protected": None}),
+    ("own", {"protected": True, "max_uses": 2**31}),
+    ("terms", {"max_machines": 1, "max_uses": None}),
+    ("terms", {"max_machines": 1, "protected": False}),
+    ("terms", {"max_machines": 1, "entitlements": {}}),
+    ("terms", {"max_machines": 1, "entitlements": {LICENSE: "A b"}}),
+    ("terms", {"max_machines": 1, "entitlements": {"x": "A"}}),
+    ("terms", {"max_machines": 1, "expiration_strategy": "ALLOW_ACCESS"}),
+    ("terms", {"max_machines": 1, "require_check_in": True}),
+    ("terms", {"max_machines": 1, "require_check_in": True, "check_in_interval": None}),
+    ("terms", {"max_machines": 1, "require_check_in": True, "check_in_interval": "hour"}),
+    ("terms", {"max_machines": 1, "require_check_in": True, "check_in_interval": "day"}),
+    ("terms", {"max_machines": 1, "check_in_interval_count": 366}),
+    ("terms", {"max_machines": 1, "authentication_strategy": "SESSION"}),
+    ("policy", LICENSE),
+    ("action", "reset"),
+    ("by", 2),
+    ("code", "VALID\n"),
+    ("entitlements", {}),
+    ("entitlements", {f"{n:08x}-0000-0000-0000-000000000000": "A" for n in range(101)}),
+    ("entitlements", [LICENSE, LICENSE]),
+    ("entitlements", [f"{n:08x}-0000-0000-0000-000000000000" for n in range(101)]),
+    ("expiry", "KEEP_EXPIRY"),
+    ("max_uses", None),
 ]
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from ledger.domain.events import DenialImported, Event, EventData, Revoked, Suspended
+from ledger.domain.events import (
+    DenialImported,
+    Event,
+    EventData,
+    MachineChanged,
+    Revoked,
+    Suspended,
+    Transferred,
+)
 from ledger.domain.license import MEMORY_MS
+from ledger.domain.terms import Terms
 from ledger.event_log.codec import encode
 from ledger.event_log.port import Record
 from projector.read_model.keys import Keys
@@ -16,27 +25,38 @@ from projector.views.documents import head_document, read_license
 from tests.ledger.domain.given import (
     LICENSE,
     NOW_MS,
+    PRODUCT,
     activation,
     asked,
     deactivation,
     imported,
     issued,
+    machine_of,
 )
 from tests.ledger.domain.golden_files import LogView
 from tests.projector.in_memory import head_of, project
 
-HEAD, LICENSE_, MACHINE, INDEXES, VERDICT, MEMORY, FORGOTTEN = 1, 1, 1, 2, 1, 1, 8
+HEAD, LICENSE_, MACHINE, VERDICT, MEMORY, FORGOTTEN = 1, 1, 1, 1, 1, 8
+LISTS, MACHINE_LISTS = 2, 3
 
 REQUESTS: dict[str, tuple[EventData, int]] = {
     "activation": (
         activation("host-new"),
-        HEAD + LICENSE_ + MACHINE + INDEXES + VERDICT + MEMORY + FORGOTTEN,
+        HEAD + LICENSE_ + MACHINE + MACHINE_LISTS + VERDICT + MEMORY + FORGOTTEN,
     ),
     "deactivation": (
         deactivation("host-1"),
-        HEAD + LICENSE_ + MACHINE + INDEXES + VERDICT + MEMORY + FORGOTTEN,
+        HEAD + LICENSE_ + MACHINE + MACHINE_LISTS + VERDICT + MEMORY + FORGOTTEN,
     ),
-    "revocation": (Revoked(), HEAD + LICENSE_ + INDEXES + VERDICT + MEMORY + FORGOTTEN),
+    "revocation": (Revoked(), HEAD + LICENSE_ + LISTS + VERDICT + MEMORY + FORGOTTEN),
+    "transfer": (
+        Transferred(policy=PRODUCT, product=PRODUCT, terms=Terms(max_machines=None)),
+        HEAD + LICENSE_ + LISTS + VERDICT + MEMORY + FORGOTTEN,
+    ),
+    "change of a machine": (
+        MachineChanged(machine=machine_of("host-1"), cores=8),
+        HEAD + LICENSE_ + MACHINE + VERDICT + MEMORY + FORGOTTEN,
+    ),
     "refusal": (issued(1), HEAD + LICENSE_ + VERDICT + MEMORY + FORGOTTEN),
 }
 
@@ -82,7 +102,7 @@ async def test_an_event_writes_what_it_has_to_and_at_most_16_keys(name: str) -> 
 
 async def test_a_new_incarnation_writes_at_most_16_keys() -> None:
     written = await _written(await _grown([Revoked()]), asked(issued(1), "anew"))
-    assert written == HEAD + LICENSE_ + INDEXES + VERDICT + MEMORY + FORGOTTEN
+    assert written == HEAD + LICENSE_ + LISTS + VERDICT + MEMORY + FORGOTTEN
 
 
 async def test_an_imported_line_writes_head_and_license() -> None:

@@ -19,14 +19,18 @@ from projector.loaded import Documents
 from projector.read_model.keys import Keys
 from projector.read_model.memory import MemoryReadModel
 from tests.ledger.domain.given import NOW_MS, asked, imported, issued
-from tests.ledger.domain.golden_files import GOLDEN, LogView, read_log
+from tests.ledger.domain.golden_files import FOLDERS, GOLDEN, LogView, read_log
 from tests.ledger.domain.golden_state import replica_of, state_lines
 from tests.ledger.domain.strategies import requests
 from tests.projector.in_memory import project
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-m", "tests.ledger.domain.print_golden_state"]
-EXPECTED = (GOLDEN / "verdicts.jsonl").read_text() + (GOLDEN / "state.jsonl").read_text()
+EXPECTED = "".join(
+    (folder / name).read_text()
+    for folder in FOLDERS.values()
+    for name in ("verdicts.jsonl", "state.jsonl")
+)
 NEEDED = ("msgspec", "redis")
 
 
@@ -171,6 +175,16 @@ async def test_the_golden_state_for_every_batch_split(cuts: list[int]) -> None:
     for start, end in itertools.pairwise(edges):
         await project(model, log[start:end])
     assert state_lines(model) == (GOLDEN / "state.jsonl").read_text()
+
+
+@given(st.lists(st.integers(1, 120), min_size=1, max_size=6))
+async def test_the_golden_state_of_rules_2_for_every_batch_split(cuts: list[int]) -> None:
+    log = [LogView(record) for record in read_log((FOLDERS[2] / "log.jsonl").read_text())]
+    model = MemoryReadModel()
+    edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
+    for start, end in itertools.pairwise(edges):
+        await project(model, log[start:end])
+    assert state_lines(model) == (FOLDERS[2] / "state.jsonl").read_text()
 
 
 async def test_a_prefix_of_the_log_is_folded_as_far_as_it_goes() -> None:

@@ -8,13 +8,22 @@ import pytest
 from msgspec.structs import replace
 
 from ledger.domain.events import (
+    Changed,
+    CheckedIn,
     DenialImported,
+    EntitlementsAttached,
+    EntitlementsDetached,
     Event,
     EventData,
+    MachineChanged,
     Reinstated,
+    Renewed,
     Revoked,
     Suspended,
     TermsChanged,
+    Transferred,
+    UsageRecorded,
+    Validated,
 )
 from ledger.domain.license import License
 from ledger.domain.terms import ExpirationStrategy, OwnTerms, Terms
@@ -22,6 +31,8 @@ from tests.ledger.domain.document import tables_of
 from tests.ledger.domain.given import (
     LICENSE,
     NOW_MS,
+    POLICY,
+    PRODUCT,
     activation,
     asked,
     deactivation,
@@ -31,7 +42,12 @@ from tests.ledger.domain.given import (
 from tests.ledger.domain.replica import Replica
 
 SEATS = 2
+USES = 2
 POLICY_VERSION = 3
+DAY_MS = 86_400_000
+ATTACHED = "00000000-0000-4000-8000-00000000000a"
+UNATTACHED = "00000000-0000-4000-8000-00000000000b"
+ELSEWHERE = "00000000-0000-4000-8000-0000000000ff"
 EXPIRED_AT_MS = NOW_MS + 60_000
 
 [[_HEAD, *_ROWS]] = tables_of("States by requests")
@@ -50,10 +66,14 @@ ISSUED: dict[str, tuple[ExpirationStrategy, list[EventData]] | None] = {
     "suspended": ("RESTRICT_ACCESS", [Suspended()]),
     "expired, RESTRICT": ("RESTRICT_ACCESS", []),
     "expired, REVOKE": ("REVOKE_ACCESS", []),
+    "expired, MAINTAIN": ("MAINTAIN_ACCESS", []),
+    "expired, ALLOW": ("ALLOW_ACCESS", []),
     "suspended and expired": ("RESTRICT_ACCESS", [Suspended()]),
     "revoked": ("RESTRICT_ACCESS", [Revoked()]),
 }
 """How each state comes about: the strategy, and what was ordered after host-1 was activated."""
+
+MOVED = Transferred(policy=ELSEWHERE, product=PRODUCT, terms=Terms(max_machines=9, duration_s=60))
 
 ASKED: dict[str, EventData] = {
     "issued": issued(None),
@@ -67,29 +87,71 @@ ASKED: dict[str, EventData] = {
     "reinstated": Reinstated(),
     "revoked": Revoked(),
     "denial imported": DenialImported(kind="denied"),
-    "terms changed, later expiry": TermsChanged(own=OwnTerms(expiry_ms=NOW_MS + 86_400_000)),
+    "terms changed, later expiry": TermsChanged(own=OwnTerms(expiry_ms=NOW_MS + DAY_MS)),
     "terms changed, of an older policy": TermsChanged(terms=Terms(max_machines=50)),
+    "terms changed, of another policy": TermsChanged(
+        policy=ELSEWHERE, terms=Terms(max_machines=50)
+    ),
+    "validated": Validated(valid=True, code="VALID"),
+    "checked in": CheckedIn(),
+    "checked in, not required": CheckedIn(),
+    "use": UsageRecorded(action="increment"),
+    "use, more than there are": UsageRecorded(action="increment", by=USES),
+    "use taken back": UsageRecorded(action="decrement"),
+    "use taken back, more than there were": UsageRecorded(action="decrement", by=2),
+    "uses reset": UsageRecorded(action="reset"),
+    "renewed from now": Renewed(basis="FROM_NOW"),
+    "renewed, no duration": Renewed(basis="FROM_NOW"),
+    "transferred, keeping the expiry": MOVED,
+    "transferred, resetting it": replace(MOVED, expiry="RESET_EXPIRY"),
+    "transferred, to an older version": replace(MOVED, policy=POLICY),
+    "changed": Changed(name="Another", max_uses=9),
+    "changed, later expiry": Changed(expiry_ms=NOW_MS + DAY_MS),
+    "machine changed, held": MachineChanged(machine=machine_of("host-1"), cores=16),
+    "machine changed, not held": MachineChanged(machine=machine_of("host-2"), cores=16),
+    "entitlement attached": EntitlementsAttached(entitlements={UNATTACHED: "B"}),
+    "entitlement attached, taken": EntitlementsAttached(entitlements={ATTACHED: "A"}),
+    "entitlements attached, too many": EntitlementsAttached(
+        entitlements={f"{number:08x}-0000-4000-8000-000000000000": "M" for number in range(100)}
+    ),
+    "entitlement detached": EntitlementsDetached(entitlements=[ATTACHED]),
+    "entitlement detached, not there": EntitlementsDetached(entitlements=[UNATTACHED]),
 }
 
 
-def _given(state: str) -> Replica:
+def _given(state: str, request: str) -> Replica:
+    """One machine, one use, one entitlement; the state's orders after that."""
     replica = Replica()
     how = ISSUED[state]
     if how is not None:
         strategy, orders = how
-        terms = Terms(max_machines=SEATS, duration_s=60, expiration_strategy=strategy)
-        issue = replace(asked(issued(terms=terms), "issue"), policy_version=POLICY_VERSION)
-        replica.take(issue)
-        replica.take(asked(activation("host-1"), "host-1"))
-        for order in orders:
-            replica.take(asked(order, "order"))
+        own = OwnTerms(expiry_ms=EXPIRED_AT_MS) if request.endswith("no duration") else OwnTerms()
+        terms = Terms(
+            max_machines=SEATS,
+            duration_s=None if own.expiry_ms else 60,
+            expiration_strategy=strategy,
+            max_uses=USES,
+            require_check_in=not request.endswith("not required"),
+            check_in_interval="day",
+        )
+        issue = asked(issued(terms=terms, own=own), "issue")
+        replica.take(replace(issue, policy_version=POLICY_VERSION))
+        begun: list[EventData] = [
+            activation("host-1"),
+            UsageRecorded(action="increment"),
+            EntitlementsAttached(entitlements={ATTACHED: "A"}),
+        ]
+        for number, data in enumerate(begun + orders):
+            assert replica.take(asked(data, f"given {number}")).granted
     return replica
 
 
 def _when(state: str, request: str) -> Event:
     late = "expired" in state
     event = asked(ASKED[request], "request", time_ms=EXPIRED_AT_MS if late else NOW_MS)
-    return replace(event, policy_version=2) if request.endswith("older policy") else event
+    if "another policy" in request:
+        return replace(event, policy_version=POLICY_VERSION + 1)
+    return replace(event, policy_version=2) if "older" in request else event
 
 
 def _state_of(replica: Replica, now_ms: int) -> str:
@@ -111,7 +173,7 @@ def _state_of(replica: Replica, now_ms: int) -> str:
 def test_given_the_state_when_asked_then_as_the_table_says(
     state: str, request_: str, cell: str
 ) -> None:
-    replica = _given(state)
+    replica = _given(state, request_)
     event = _when(state, request_)
     assert _state_of(replica, event.time_ms) == state
     before = replica.license(LICENSE) if replica.licenses else License(id=LICENSE)
@@ -151,8 +213,27 @@ def _then_it_is_done(request: str, before: License, replica: Replica) -> None:
         assert (held, machines) == ((1, 1), ["host-1"])
     if request == "denial imported":
         assert after.refusals == {"imported-denied": 1}
-    if request.startswith("terms changed"):
-        assert after.expiry_ms == NOW_MS + 86_400_000
+    if request.endswith("later expiry"):
+        assert after.expiry_ms == NOW_MS + DAY_MS
+    if request in _DONE:
+        name, expected = _DONE[request]
+        assert getattr(after, name) == expected
+    if request == "machine changed, held":
+        machine = replica.machine(machine_of("host-1"))
+        assert machine is not None
+        assert (machine.cores, machine.seats) == (16, 1)
+
+
+_DONE: dict[str, tuple[str, object]] = {
+    "use": ("uses", 2),
+    "use taken back": ("uses", 0),
+    "uses reset": ("uses", 0),
+    "transferred, keeping the expiry": ("policy", ELSEWHERE),
+    "transferred, resetting it": ("policy", ELSEWHERE),
+    "changed": ("name", "Another"),
+    "entitlement attached": ("entitlements", {ATTACHED: "A", UNATTACHED: "B"}),
+    "entitlement detached": ("entitlements", {}),
+}
 
 
 def test_the_table_has_every_state_and_request() -> None:

@@ -75,9 +75,12 @@ def test_no_expiry_is_past_the_last_year_that_can_be_written() -> None:
         {"max_machines": 1, "overage": "SOME"},
         {"max_machines": 1, "overage": None},
         {"max_machines": 1, "duration_s": 0},
-        {"max_machines": 1, "expiration_strategy": "ALLOW_ACCESS"},
+        {"max_machines": 1, "expiration_strategy": "ALLOW"},
         {"max_machines": 1, "strict": 1},
-        {"max_machines": 1, "max_uses": 5},
+        {"max_machines": 1, "max_uses": -1},
+        {"max_machines": 1, "max_cores": 5},
+        {"max_machines": 1, "check_in_interval_count": 0},
+        {"max_machines": 1, "entitlements": {"no id": "CODE"}},
     ],
 )
 def test_terms_that_say_what_cannot_be_are_refused(terms: dict[str, object]) -> None:

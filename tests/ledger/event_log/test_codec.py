@@ -236,7 +236,7 @@ def test_terms_of_a_policy_have_a_version_and_a_change_changes_something() -> No
         encode(asked(TermsChanged(), "nothing"))
 
 
-@pytest.mark.parametrize("rules", [2, 3, 2**31 - 1])
+@pytest.mark.parametrize("rules", [3, 4, 2**31 - 1])
 def test_later_rules_stop_the_fold_whatever_else_they_bring(rules: int) -> None:
     later = [
         _altered(rules=rules),
@@ -294,8 +294,8 @@ def test_deep_nesting_is_decided_alike_however_deep_the_stack_is(opened: bytes, 
     nested = opened * depth + b"1" + closed * depth
     values = [
         EVENT.replace(b'"data":{', b'"data":{"extra":' + nested + b","),
-        EVENT.replace(b'"rules":1', b'"rules":2').replace(b'"id":', b'"new":' + nested + b',"id":'),
-        EVENT.replace(b'"rules":1', b'"rules":2,"data":' + nested, 1),
+        EVENT.replace(b'"rules":1', b'"rules":3').replace(b'"id":', b'"new":' + nested + b',"id":'),
+        EVENT.replace(b'"rules":1', b'"rules":3,"data":' + nested, 1),
         nested,
     ]
     for value in values:
@@ -342,7 +342,7 @@ def test_no_writer_can_append_what_would_freeze_a_license() -> None:
         with pytest.raises(UndecodableError):
             encode(one)
     with pytest.raises(UnknownRulesError):
-        encode(replace(event, rules=2))
+        encode(replace(event, rules=3))
 
 
 def test_an_event_has_at_most_64_kib() -> None:

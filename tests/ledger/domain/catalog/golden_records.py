@@ -24,7 +24,7 @@ from ledger.domain.catalog.events import (
 from ledger.event_log.catalog_codec import encode_catalog
 from tests.ledger.domain.catalog.given import ENTITLEMENT, TOKEN, digest_of, id_of, ordered
 from tests.ledger.domain.given import ACCOUNT, LICENSE, NOW_MS, POLICY, PRODUCT
-from tests.ledger.domain.golden_records import TERMS
+from tests.ledger.domain.golden_records_2 import TERMS_1 as TERMS
 
 _METADATA = '{"order":"A-1042"}'
 _IN_FULL = ProductCreated(
