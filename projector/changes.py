@@ -10,25 +10,23 @@ from projector.read_model.keys import FROZEN, Keys
 from projector.read_model.port import BATCH_KEYS_MAX, EVENT_KEYS_MAX
 from projector.views.documents import license_document, machine_document, verdict_document
 from projector.views.set_aside import SetAside, set_aside_member
+from projector.writes import Writes
 
 _HEAD_KEYS: Final = 2
 
 
-class Changes:
+class Changes(Writes):
     """Documents, remembered verdicts and index entries that the batch's records changed.
 
-    `licenses`: the changed ones, first change first. In `strings` and in the members of
-    `sorted_sets` the last word wins, None removes.
+    `licenses`: the changed ones, first change first.
     """
 
-    __slots__ = ("_keys", "_machines", "licenses", "sorted_sets", "strings")
+    __slots__ = ("_machines", "licenses")
 
     def __init__(self, keys: Keys) -> None:
-        self._keys = keys
+        super().__init__(keys)
         self.licenses: dict[str, License] = {}
         self._machines: dict[str, Machine | None] = {}
-        self.strings: dict[str, bytes | None] = {}
-        self.sorted_sets: dict[str, dict[str | bytes, int | None]] = {}
 
     @property
     def room(self) -> int:
@@ -41,43 +39,35 @@ class Changes:
         id_ = machine.id
         self._machines[id_] = machine if held else None
         offset = machine.activated_offset
-        self._index(self._keys.machines_of_license(machine.license), id_, offset if held else None)
+        self.index(self._keys.machines_of_license(machine.license), id_, offset if held else None)
         member = f"{machine.fingerprint_digest}:{id_}"
-        self._index(self._keys.machines_by_fingerprint(account), member, 0 if held else None)
+        self.index(self._keys.machines_by_fingerprint(account), member, 0 if held else None)
         activated_ms = machine.activated_ms if held else None
-        self._index(self._keys.machines_of_account(account), id_, activated_ms)
+        self.index(self._keys.machines_of_account(account), id_, activated_ms)
 
     def listed(self, license_: License, *, live: bool) -> None:
         """Enter a license in its account's and policy's index, or take it out."""
         score = license_.issued_ms if live else None
-        self._index(self._keys.licenses_of_account(license_.account), license_.id, score)
-        self._index(self._keys.licenses_of_policy(license_.policy), license_.id, score)
+        self.index(self._keys.licenses_of_account(license_.account), license_.id, score)
+        self.index(self._keys.licenses_of_policy(license_.policy), license_.id, score)
 
     def transferred(self, license_: License, policy: str) -> None:
         """Take a license out of the index of its last policy and enter it in its new one's."""
-        self._index(self._keys.licenses_of_policy(policy), license_.id, None)
+        self.index(self._keys.licenses_of_policy(policy), license_.id, None)
         index = self._keys.licenses_of_policy(license_.policy)
-        self._index(index, license_.id, license_.issued_ms)
+        self.index(index, license_.id, license_.issued_ms)
 
     def remember(self, license_: str, command: Remembered, verdict: Verdict) -> None:
         """Keep a command's verdict."""
-        self.strings[self._keys.command(license_, command.command)] = verdict_document(verdict)
-        member = f"{command.elapsed_ms}:{command.command}"
-        self._index(self._keys.commands(license_), member, command.offset)
-
-    def forget(self, license_: str, commands: tuple[Remembered, ...]) -> None:
-        """Forget commands."""
-        for old in commands:
-            self.strings[self._keys.command(license_, old.command)] = None
-            self._index(self._keys.commands(license_), f"{old.elapsed_ms}:{old.command}", None)
+        self.remember_as(license_, command, verdict_document(verdict))
 
     def frozen(self, license_: str, offset: int) -> None:
         """Enter a license in the list of frozen ones."""
-        self._index(self._keys.set_aside(FROZEN), license_, offset)
+        self.index(self._keys.set_aside(FROZEN), license_, offset)
 
     def set_aside(self, license_: str, record: SetAside) -> None:
         """Keep a record that isn't folded."""
-        self._index(self._keys.set_aside(license_), set_aside_member(record), record.offset)
+        self.index(self._keys.set_aside(license_), set_aside_member(record), record.offset)
 
     def render(self) -> None:
         """Make the documents of all changed licenses and machines."""
@@ -86,10 +76,3 @@ class Changes:
             strings[keys.license(id_)] = license_document(license_)
         for id_, machine in self._machines.items():
             strings[keys.machine(id_)] = None if machine is None else machine_document(machine)
-
-    def _index(self, key: str, member: str | bytes, score: int | None) -> None:
-        members = self.sorted_sets.get(key)
-        if members is None:
-            self.sorted_sets[key] = {member: score}
-        else:
-            members[member] = score

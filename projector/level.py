@@ -14,9 +14,10 @@ from typing import Final
 
 from ledger.event_log.port import EventLog, LogError, MissingTopic, Topic
 from projector.data_keys import DataKeyCopy
+from projector.fold_session import FoldSession
 from projector.logs import alarm, say
 from projector.metrics import Metrics
-from projector.projection import Projection
+from projector.read_model.keys import CATALOG
 from projector.read_model.port import LevelMark, ReadModel, ReadModelError, Standing
 from projector.session import Session
 
@@ -74,47 +75,57 @@ class LevelWatch:
 
     async def _look(self) -> None:
         at_ms = await self._model.time_ms()
-        ends = await self._ends(Topic.LICENSE_EVENTS)
-        folds: list[tuple[Projection, int]] = []
+        sessions = self._sessions()
+        ends = await self._ends_of(sessions)
+        folds: list[tuple[FoldSession, int]] = []
         copies: dict[int, tuple[DataKeyCopy, int]] = {}
-        for session in self._sessions():
+        for session in sessions:
             position = session.position
             if position is None:
                 continue
-            if isinstance(session, Projection) and session.sure and session.partition in ends:
+            if isinstance(session, FoldSession) and session.sure and session.place in ends:
                 folds.append((session, position))
             elif isinstance(session, DataKeyCopy) and session.stopped is None:
                 copies[session.partition] = (session, position)
         marks = [
-            LevelMark(partition=fold.partition, end=ends[fold.partition], at_ms=at_ms)
+            LevelMark(partition=fold.place, end=ends[fold.place], at_ms=at_ms)
             for fold, position in folds
             if self._reaches(fold, position, ends)
         ]
-        by_partition = {fold.partition: (fold, position) for fold, position in folds}
+        by_place = {fold.place: (fold, position) for fold, position in folds}
         for mark, standing in zip(marks, await self._model.level(marks), strict=True):
-            self._compare(mark, standing, *by_partition[mark.partition])
+            self._compare(mark, standing, *by_place[mark.partition])
             copy, position = copies.get(mark.partition, (None, 0))
             if copy is not None and standing.data_keys < position:
                 copy.doubt()
 
-    def _reaches(self, fold: Projection, position: int, ends: Mapping[int, int]) -> bool:
+    async def _ends_of(self, sessions: Sequence[Session]) -> dict[int, int]:
+        """Where the log ends, by place; of the catalog where it is folded here."""
+        ends = dict(await self._ends(Topic.LICENSE_EVENTS))
+        if any(
+            isinstance(session, FoldSession) and session.place == CATALOG for session in sessions
+        ):
+            ends[CATALOG] = (await self._ends(Topic.CATALOG_EVENTS))[0]
+        return ends
+
+    def _reaches(self, fold: FoldSession, position: int, ends: Mapping[int, int]) -> bool:
         """Whether the log reaches to where it was folded; if it doesn't for long, stop there."""
-        end = ends[fold.partition]
+        end = ends[fold.place]
         if end >= position:
-            self._short_since.pop(fold.partition, None)
+            self._short_since.pop(fold.place, None)
             return True
         now = time.monotonic()
-        if now - self._short_since.setdefault(fold.partition, now) > SHORT_S:
-            del self._short_since[fold.partition]
+        if now - self._short_since.setdefault(fold.place, now) > SHORT_S:
+            del self._short_since[fold.place]
             fold.stop("log-replaced", f"the log ends at {end}, but {position} was folded before")
         return False
 
     def _compare(
-        self, mark: LevelMark, standing: Standing, fold: Projection, position: int
+        self, mark: LevelMark, standing: Standing, fold: FoldSession, position: int
     ) -> None:
         if fold.ended:
             return
-        label = str(mark.partition)
+        label = fold.label
         self._metrics.lag.labels(label).set(mark.end - standing.position)
         age_ms = max(0, mark.at_ms - standing.level_at_ms)
         self._metrics.level_age.labels(label).set(age_ms / 1000)

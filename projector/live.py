@@ -14,7 +14,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from ledger.event_log.port import EventLog, ForeignLog, LogError, Topic, Topics
+from projector.catalog_projection import CatalogProjection
 from projector.data_keys import DataKeyCopy
+from projector.fold_session import FoldSession
 from projector.level import LevelWatch
 from projector.logs import say
 from projector.membership import Membership
@@ -46,9 +48,7 @@ class Projector:
     ) -> None:
         shared = settings.shared
         topics = Topics(prefix=shared.topic_prefix)
-        self._topics = {
-            topics.name(topic): topic for topic in (Topic.LICENSE_EVENTS, Topic.LICENSE_DATA_KEYS)
-        }
+        self._topics = {topics.name(topic): topic for topic in Topic}
         self._partitions = shared.partitions
         self._model = model
         self._events_log = log
@@ -78,7 +78,7 @@ class Projector:
         unsure = [
             session
             for session in self._membership.sessions
-            if session.position is None or (isinstance(session, Projection) and not session.sure)
+            if session.position is None or (isinstance(session, FoldSession) and not session.sure)
         ]
         return f"{len(unsure)} partitions are not located yet" if unsure else None
 
@@ -114,6 +114,8 @@ class Projector:
     def _open_session(self, name: str, partition: int, cursor: Cursor) -> Session:
         if self._topics[name] is Topic.LICENSE_DATA_KEYS:
             return DataKeyCopy(partition, cursor, self._metrics, self._model, self._partitions)
+        if self._topics[name] is Topic.CATALOG_EVENTS:
+            return CatalogProjection(cursor, self._metrics, self._model, self._origin.compare)
         reader = Reader(partition, self._partitions)
         return Projection(
             partition, cursor, self._metrics, self._model, reader, self._origin.compare

@@ -139,13 +139,14 @@ class Documents:
     ) -> None:
         """Enter the fronts that `fronts` or `more_fronts` has named."""
         for id_, count in wanted.items():
-            members = [_remembered(*entry) for entry in found[self._keys.commands(id_)]]
+            members = [remembered(*entry) for entry in found[self._keys.commands(id_)]]
             self.oldest[id_] = Oldest(members, complete=len(members) < count)
             if members:
                 self._first_elapsed_ms[id_] = members[0].elapsed_ms
 
 
-def _remembered(member: bytes, offset: int) -> Remembered:
+def remembered(member: bytes, offset: int) -> Remembered:
+    """Command of its member of a memory, and that member's score."""
     elapsed_ms, _, command = member.partition(b":")
     return Remembered(offset=offset, elapsed_ms=int(elapsed_ms), command=command.decode())
 

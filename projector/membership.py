@@ -1,7 +1,7 @@
 """Who projects which partitions: a consumer group of Kafka, with a static member for each slot.
 
 The group says who, the store says how far: committed offsets are written for dashboards only.
-Partitions of license-events and license-data-keys with one number go to one member.
+Partitions of all topics with one number go to one member, the catalog's with the first ones.
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ class Membership:
             for task in late:
                 task.cancel()
         for session in sessions:
-            self._metrics.forget(session.partition)
+            self._metrics.forget(session.label)
 
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
         """Close the consumer; a static member's partitions stay its own until its session ends."""

@@ -45,11 +45,11 @@ class Metrics:
             "stopped", "1 where the partition is stopped until a person looks"
         )
 
-    def forget(self, partition: int) -> None:
+    def forget(self, label: str) -> None:
         """Show a partition no more: it is another process' now."""
         for gauge in (self.position, self.lag, self.level_age, self.frozen, self.stopped):
             with suppress(KeyError):
-                gauge.remove(str(partition))
+                gauge.remove(label)
 
     def _counter(self, name: str, meaning: str) -> Counter:
         return Counter(_PREFIX + name, meaning, registry=self.registry)

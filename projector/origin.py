@@ -52,17 +52,22 @@ class Origin:
         for partition in range(self._partitions):
             await self._keep(replace(self._first, partition=partition))
             self._compared_at[partition] = time.monotonic()
+        self._compared_at[keys.CATALOG] = time.monotonic()
 
     async def compare(self, partition: int) -> None:
-        """Compare a partition that was assigned; raises `Stopped` where it is foreign."""
+        """Compare a partition that was assigned, or `CATALOG`; raises `Stopped` where foreign."""
         if time.monotonic() - self._compared_at.get(partition, -FRESH_S) < FRESH_S:
             return
+        of_catalog = partition == keys.CATALOG
+        topic = Topic.CATALOG_EVENTS if of_catalog else Topic.LICENSE_EVENTS
+        number = 0 if of_catalog else partition
         try:
             async with self._limit:
-                found = await genesis.read_genesis(self._log, Topic.LICENSE_EVENTS, partition)
-            if self._first is None or found != replace(self._first, partition=partition):
-                raise ForeignLog(f"partition {partition} is another ledger's, {found.ledger}")
-            await self._keep(found)
+                found = await genesis.read_genesis(self._log, topic, number)
+            if self._first is None or found != replace(self._first, partition=number):
+                raise ForeignLog(f"{topic}, {number}, is another ledger's, {found.ledger}")
+            if not of_catalog:
+                await self._keep(found)
         except ForeignLog as error:
             raise Stopped("foreign-log", str(error)) from None
         except (LostRecords, MissingTopic, NotInitialized) as error:

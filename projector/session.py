@@ -46,14 +46,18 @@ class Stopped(Exception):
 class Session(ABC):
     """Inbox, task and fate of one assigned partition.
 
-    `position`: the next offset that the store is to get, None while that isn't known.
-    `stopped`: why it is projected no more, None while it is. `ended`: it is somebody else's.
+    `label`: the partition as metrics name it. `position`: the next offset that the store is to
+    get, None while that isn't known. `stopped`: why it is projected no more, None while it is.
+    `ended`: it is somebody else's.
     """
 
     topic: str
 
-    def __init__(self, partition: int, cursor: Cursor, metrics: Metrics) -> None:
+    def __init__(
+        self, partition: int, cursor: Cursor, metrics: Metrics, *, label: str | None = None
+    ) -> None:
         self.partition = partition
+        self.label = label or str(partition)
         self.position: int | None = None
         self.stopped: str | None = None
         self.queued = 0
@@ -65,7 +69,7 @@ class Session(ABC):
         self._doubted = False
         self._reached = 0
         self._retry_s = RETRY_FIRST_S
-        metrics.stopped.labels(str(partition)).set(0)
+        metrics.stopped.labels(self.label).set(0)
 
     def offer(self, records: Sequence[LogRecord]) -> None:
         """Take records in, in order."""
@@ -94,7 +98,7 @@ class Session(ABC):
         self.stopped = reason
         self._clear()
         self._cursor.pause()
-        self._metrics.stopped.labels(str(self.partition)).set(1)
+        self._metrics.stopped.labels(self.label).set(1)
         alarm(_log, reason, text, partition=self.partition, topic=self.topic)
 
     async def run(self, progress: Callable[[], None]) -> None:

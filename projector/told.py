@@ -24,7 +24,7 @@ class Told:
         self._metrics = metrics
         self._clocks_after = 0.0
 
-    def tell(self, partition: int, notes: Notes) -> None:
+    def tell(self, partition: int | str, notes: Notes) -> None:
         """Count what the batch did, and raise its alarms."""
         metrics = self._metrics
         metrics.events.inc(notes.events)
@@ -33,7 +33,8 @@ class Told:
         metrics.poison.inc(len(notes.poison))
         metrics.unroutable.inc(len(notes.unroutable))
         metrics.calendar_apart.inc(notes.calendar_apart)
-        metrics.frozen.labels(str(partition)).inc(len(notes.poison))
+        if notes.poison:
+            metrics.frozen.labels(str(partition)).inc(len(notes.poison))
         for license_, offset in notes.poison[:TOLD_MAX]:
             alarm(
                 _log,
@@ -56,7 +57,7 @@ class Told:
         if notes.calendar_apart:
             self._tell_clocks(partition, notes.calendar_apart)
 
-    def _tell_clocks(self, partition: int, events: int) -> None:
+    def _tell_clocks(self, partition: int | str, events: int) -> None:
         now = time.monotonic()
         if now < self._clocks_after:
             return

@@ -34,7 +34,7 @@ def genesis(partition: int) -> str:
 
 
 def positions(partition: int) -> str:
-    """Channel of applied batches: `<from> <to>` then the changed licenses, spaces between."""
+    """Channel of applied batches: `<from> <to>` then the changed ids, spaces between."""
     return f"{tag(partition)}:positions"
 
 
@@ -68,6 +68,10 @@ class Keys:
     def entities(self, account: str, kind: str) -> str:
         """Sorted set of the ids of an account's entities of one kind: score offset of creation."""
         return f"{self.prefix}N:{account}:{kind}"
+
+    def scope(self, scope: str) -> str:
+        """How many commands of an actor in an account the catalog remembers."""
+        return f"{self.prefix}S:{scope}"
 
     def license(self, license_: str) -> str:
         """The license's document."""

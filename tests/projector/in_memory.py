@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from projector.folding import elapsed_after, fold_batch
 from projector.loaded import Documents
-from projector.read_model.keys import Keys
+from projector.read_model.keys import Keys, tag
 from projector.read_model.memory import MemoryReadModel
 from projector.reading import LogRecord, Reader
 from projector.views.documents import Head, read_head
@@ -54,6 +54,6 @@ def head_of(model: MemoryReadModel, partition: int) -> Head:
 def stored_in_memory(model: MemoryReadModel, partition: int) -> Stored:
     found: Stored = {**model.strings, **model.sorted_sets}
     return level_apart(
-        {name: value for name, value in found.items() if name.startswith(f"{{p{partition:02d}}}")},
+        {name: value for name, value in found.items() if name.startswith(tag(partition))},
         partition,
     )

@@ -19,6 +19,7 @@ from ledger.domain.events import Event, Issued, Revoked, Transferred
 from ledger.domain.license import Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered, Verdict
 from ledger.event_log.codec import decode
+from projector.read_model.keys import tag
 from projector.reading import LogRecord
 from projector.views.documents import (
     Head,
@@ -81,7 +82,7 @@ def stored_in_redis(url: str, number: int) -> Stored:
     """All that a Redis holds of a partition's fold; the head without its level-at."""
     found: Stored = {}
     with redis.Redis.from_url(url, socket_timeout=10) as server:
-        for name in server.scan_iter(f"{{p{number:02d}}}:*", count=5000):
+        for name in server.scan_iter(f"{tag(number)}:*", count=5000):
             text = name.decode()
             if ":D:" in text or text.endswith(":genesis"):
                 continue
@@ -97,11 +98,26 @@ def stored_in_redis(url: str, number: int) -> Stored:
 
 def level_apart(stored: Stored, number: int) -> Stored:
     """The same without the head's level-at, the one thing that isn't the log's."""
-    name = f"{{p{number:02d}}}:1:head"
+    name = f"{tag(number)}:1:head"
     head = stored.get(name)
     if isinstance(head, bytes):
         return {**stored, name: head_document(replace(read_head(head), level_at_ms=0))}
     return stored
+
+
+def head_after(log: Iterable[LogRecord]) -> Head:
+    """Head of a partition after its records, level-at apart."""
+    passed = _Partition(0, 1)
+    position = 0
+    for record in log:
+        _tick(passed, record)
+        position = record.offset + 1
+    return Head(
+        position=position,
+        timestamp_ms=passed.timestamp_ms,
+        elapsed_ms=passed.elapsed_ms,
+        chain=passed.chain.hex(),
+    )
 
 
 def _tick(state: _Partition, record: LogRecord) -> None:

@@ -22,10 +22,11 @@ from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic, Topics
 from ledger.event_log.topics import create_topics
-from projector.read_model.keys import Keys
+from projector.read_model.keys import CATALOG, Keys
 from projector.views.documents import Head, read_head
 from tests.activity import Activity, Appendable, Record, append
 from tests.projector.independent import Stored, independent_fold, stored_in_redis
+from tests.projector.independent_catalog import independent_catalog
 from tests.servers import ROOT, KafkaServer, RedisServer, Server
 
 PEPPER = "5e" * 32
@@ -85,6 +86,7 @@ class Replica:
         self.topics = Topics(prefix=prefix)
         self.events = self.topics.name(Topic.LICENSE_EVENTS)
         self.data_keys = self.topics.name(Topic.LICENSE_DATA_KEYS)
+        self.catalog = self.topics.name(Topic.CATALOG_EVENTS)
         self._folder = folder
         self._processes: list[ProjectorProcess] = []
 
@@ -167,6 +169,21 @@ class Replica:
             expected = independent_fold(log, partition, PARTITIONS)
             found = await asyncio.to_thread(stored_in_redis, self.store.url, partition)
             assert found == expected, _difference(found, expected)
+
+    async def assert_catalog_equals_an_independent_fold(self) -> None:
+        """Wait until the catalog is level, then compare every byte that the replica holds of it."""
+        log = await read_all(self.kafka, self.catalog, 0)
+        head = Keys(CATALOG).head
+
+        async def reached() -> bool:
+            async with redis.asyncio.Redis.from_url(self.store.url, socket_timeout=2) as client:
+                document = await client.get(head)
+            return isinstance(document, bytes) and read_head(document).position == len(log)
+
+        await eventually(reached, what=f"the catalog level at {len(log)}")
+        found = await asyncio.to_thread(stored_in_redis, self.store.url, CATALOG)
+        expected = independent_catalog(log)
+        assert found == expected, _difference(found, expected)
 
     def kill_all(self) -> None:
         for process in self._processes:

@@ -126,9 +126,9 @@ async def test_a_topic_that_was_replaced_is_not_folded(replica: Replica) -> None
         await admin.close()
 
     async def stopped() -> bool:
-        return process.metric("ledger_projector_stopped") == PARTITIONS
+        return process.metric("ledger_projector_stopped") == PARTITIONS + 1
 
-    await eventually(stopped, what="all partitions stopped")
+    await eventually(stopped, what="all partitions and the catalog stopped")
     assert '"alarm":"log-replaced"' in process.log() or '"alarm":"foreign-log"' in process.log()
     assert process.get("/health/ready").status_code == 503
     await replica.append(list(Activity(55, partitions=PARTITIONS).appendables(2000)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,10 @@ async def _folds_on(replica: Replica) -> None:
         return all(new > old for new, old in zip(now, before, strict=True))
 
     await eventually(further, what=f"further than {before}")
+
+
+def _metrics_of(process: ProjectorProcess) -> str:
+    return process.get("/metrics").text
 
 
 async def _ended(process: ProjectorProcess) -> int:
@@ -58,7 +63,7 @@ async def test_a_partition_is_lost_and_regained(replica: Replica) -> None:
 
         async def shared() -> bool:
             counts = [
-                process.get("/metrics").text.count("ledger_projector_position{")
+                len(re.findall(r'ledger_projector_position\{partition="\d', _metrics_of(process)))
                 for process in (first, second)
             ]
             return counts == [PARTITIONS // 2, PARTITIONS // 2]

@@ -12,6 +12,7 @@ import pytest
 
 from ledger.event_log.port import EventLog, LogUnavailable, MissingTopic, Topic
 from projector import level
+from projector.catalog_projection import CatalogProjection
 from projector.data_keys import DataKeyCopy
 from projector.level import LevelWatch
 from projector.metrics import Metrics
@@ -22,6 +23,7 @@ from projector.read_model.memory import MemoryReadModel
 from projector.reading import Reader
 from projector.session import Session
 from tests.activity import Activity, records
+from tests.projector.catalog_activity import catalog_log
 from tests.projector.in_memory import head_of
 from tests.projector.test_projection import Broker, ended, reached
 
@@ -194,3 +196,38 @@ async def test_what_stays_away_is_an_alarm_once(
         await _until_asked(ends)
         assert head_of(model, 0).level_at_ms > before
     assert model.strings[Keys(0).head]
+
+
+class CatalogEnds(Ends):
+    """Tells the end of the catalog too, and of which topics it was asked."""
+
+    def __init__(self, end: int, catalog: int) -> None:
+        super().__init__(end)
+        self.catalog = catalog
+        self.topics: set[Topic] = set()
+
+    async def ends(self, topic: Topic) -> dict[int, int]:
+        self.topics.add(topic)
+        if topic is Topic.CATALOG_EVENTS:
+            return {0: self.catalog}
+        return await super().ends(topic)
+
+
+async def test_the_catalog_is_level_by_its_own_end() -> None:
+    model, log = MemoryReadModel(Clock()), catalog_log(1, 30)
+    ends, broker = CatalogEnds(len(LOG), len(log)), Broker(log)
+    catalog = CatalogProjection(broker, Metrics(), model, _ours)
+    broker.session = catalog
+    task = asyncio.create_task(catalog.run(lambda: None))
+    async with watched(model, Broker(LOG), ends, catalog) as session:
+        await reached(session, len(LOG))
+        await reached(catalog, len(log))
+        await _until_asked(ends)
+        assert head_of(model, 0).level_at_ms > 0
+        assert head_of(model, keys.CATALOG).level_at_ms > 0
+        assert ends.topics == {Topic.LICENSE_EVENTS, Topic.CATALOG_EVENTS}
+        ends.catalog = 5
+        assert await ended(catalog) == "log-replaced"
+        assert session.stopped is None
+    catalog.end()
+    await asyncio.wait_for(task, 5)

@@ -108,3 +108,24 @@ async def test_a_genesis_that_changed_is_another_ledgers(
     assert stopped.value.reason == "foreign-log"
     monkeypatch.setattr(origin, "FRESH_S", 60.0)
     await compared.compare(1)
+
+
+async def test_the_catalogs_genesis_is_compared_too(
+    log: MemoryLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = MemoryReadModel()
+    compared = Origin(log, model, settings)
+    await compared.compare_all()
+    await compared.compare(keys.CATALOG)
+    ours = await genesis.read_genesis(log, Topic.CATALOG_EVENTS, 0)
+    asked = []
+
+    async def changed(_: object, topic: Topic, partition: int) -> genesis.Genesis:
+        asked.append((topic, partition))
+        return replace(ours, ledger="00000000-0000-4000-8000-000000000000")
+
+    monkeypatch.setattr(genesis, "read_genesis", changed)
+    with pytest.raises(Stopped) as stopped:
+        await compared.compare(keys.CATALOG)
+    assert stopped.value.reason == "foreign-log"
+    assert asked == [(Topic.CATALOG_EVENTS, 0)]

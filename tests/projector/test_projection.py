@@ -22,7 +22,7 @@ from projector.read_model.port import (
     ReadModelUnavailableError,
 )
 from projector.reading import Entry, Reader
-from projector.session import Stopped
+from projector.session import Session, Stopped
 from projector.views.documents import Head
 from tests.activity import Activity, Record, records
 from tests.projector.in_memory import head_of, project, stored_in_memory
@@ -38,7 +38,7 @@ class Broker:
         self.log = list(log)
         self.sought: list[int] = []
         self.paused = False
-        self.session: Projection | None = None
+        self.session: Session | None = None
 
     def seek(self, offset: int) -> None:
         self.sought.append(offset)
@@ -77,13 +77,13 @@ async def projecting(
         await asyncio.wait_for(task, 5)
 
 
-async def reached(session: Projection, position: int) -> None:
+async def reached(session: Session, position: int) -> None:
     async with asyncio.timeout(10):
         while session.position != position:
             await asyncio.sleep(0.001)
 
 
-async def ended(session: Projection) -> str | None:
+async def ended(session: Session) -> str | None:
     async with asyncio.timeout(10):
         while session.stopped is None:
             await asyncio.sleep(0.001)

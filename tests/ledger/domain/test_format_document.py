@@ -73,7 +73,7 @@ def test_the_types_of_the_catalog_are_the_codes() -> None:
 def test_the_keys_are_the_codes() -> None:
     [[_, *rows]] = tables_of("State in Redis")
     said = {key for row in rows for key in re.findall(r"`([^`]+)`", row[0])}
-    names = Keys(0, "g")
+    names, catalog = Keys(0, "g"), Keys(keys.CATALOG, "g")
     used = {
         keys.serving(0),
         keys.genesis(0),
@@ -92,6 +92,14 @@ def test_the_keys_are_the_codes() -> None:
         names.set_aside("<license>"),
         names.set_aside(keys.UNROUTABLE),
         names.set_aside(keys.FROZEN),
+        keys.serving(keys.CATALOG),
+        catalog.head,
+        catalog.entity("<entity>"),
+        catalog.claim("<claim>"),
+        catalog.entities("<account>", "<kind>"),
+        catalog.command("<scope>", "<command>"),
+        catalog.commands("<scope>"),
+        catalog.scope("<scope>"),
     }
     assert said == {key.replace("{p00}", "{pNN}") for key in used}
     assert keys.serving(7) == "{p07}:serving"

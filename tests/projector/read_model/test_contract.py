@@ -211,3 +211,34 @@ async def test_the_clock_is_the_stores(model: ReadModel) -> None:
     first = await model.time_ms()
     assert first > 1_650_000_000_000
     assert await model.time_ms() >= first
+
+
+async def test_the_catalog_is_a_partition_like_any_other(model: ReadModel) -> None:
+    names = Keys(keys.CATALOG)
+    entity, claim = names.entity("e"), names.claim("slug:demo")
+    listed = names.entities("a", "product")
+    first = batch(
+        partition=keys.CATALOG,
+        strings={entity: b"1", claim: b"e"},
+        sorted_sets={listed: {"e": 3}},
+        changed=["e"],
+    )
+    assert await model.apply(first) is None
+    assert await model.get([entity, claim]) == [b"1", b"e"]
+    assert await members(model, listed) == [(b"e", 3)]
+    assert await model.apply(first) == 5
+    gone = batch(
+        5,
+        6,
+        partition=keys.CATALOG,
+        strings={entity: None, claim: None},
+        sorted_sets={listed: {"e": None}},
+    )
+    assert await model.apply(gone) is None
+    assert await model.get([entity, claim]) == [None, None]
+    assert await members(model, listed) == []
+    at_ms = await model.time_ms()
+    [standing] = await model.level([LevelMark(partition=keys.CATALOG, end=6, at_ms=at_ms)])
+    assert standing == Standing(position=6, data_keys=0, level_at_ms=at_ms)
+    # A license partition knows nothing of it.
+    assert (await head_of(model)).position == 0
