@@ -28,8 +28,8 @@ class MemoryReadModel:
         self._locks: dict[str, tuple[str, float]] = {}
 
     async def get(self, keys_: Sequence[str]) -> Sequence[bytes | None]:
-        """Values of `keys_`, None where there is none."""
-        return [self.strings.get(key) for key in keys_]
+        """Values of `keys_`, None where there is none; of a lock its owner."""
+        return [self._owner(key) or self.strings.get(key) for key in keys_]
 
     async def fronts(self, counts: Mapping[str, int]) -> Mapping[str, list[tuple[bytes, int]]]:
         """First members of sorted sets with their scores."""
@@ -104,6 +104,10 @@ class MemoryReadModel:
 
     async def close(self) -> None:
         """Nothing to end."""
+
+    def _owner(self, key: str) -> bytes | None:
+        owner, until = self._locks.get(key, ("", 0))
+        return owner.encode() if until > self._clock() else None
 
     def _head(self, names: Keys) -> Head:
         document = self.strings.get(names.head)

@@ -106,7 +106,10 @@ class ReadModel(Protocol):
         """The replica's own clock, in milliseconds since 1970."""
 
     async def hold(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """Take or renew a lock for `ttl_ms`; False: another owner has it."""
+        """Take or renew a lock for `ttl_ms`; False: another owner has it.
+
+        `get` gives a lock's owner by its name, until it expires.
+        """
 
     async def release(self, name: str, owner: str) -> None:
         """Give a lock back, if `owner` still has it."""

@@ -11,6 +11,7 @@ from typing import cast
 import pytest
 
 from cli.local.ports import free_ports
+from ledger.domain.events import RULES_VERSION
 from ledger.settings import SettingsError
 from projector import slot
 from projector.logs import _JsonFormatter, _Quieter, alarm, say
@@ -21,7 +22,7 @@ from projector.read_model.port import ReadModelUnavailableError
 from projector.reading import LogRecord
 from projector.session import Session
 from projector.settings import read_projector_settings
-from projector.slot import SlotLock, SlotTakenError
+from projector.slot import SlotLock, SlotTakenError, announced_rules
 from tests.activity import Activity
 from tests.projector.replica import PARTITIONS, Replica
 
@@ -100,6 +101,25 @@ async def test_a_lock_that_is_gone_is_taken_again_and_an_outage_is_waited_for(
         await asyncio.wait_for(lock.keep(), 0.5)
     assert calls > 2
     assert not await hold("slot:holder", "somebody else", 1)
+
+
+async def test_an_announcement_is_renewed_with_the_lock_and_expires_with_it(
+    quick_slot: None,
+) -> None:
+    now = 1_000.0
+    model = MemoryReadModel(clock=lambda: now)
+    lock = SlotLock(model, "slot")
+    await lock.take()
+    keeping = asyncio.create_task(lock.keep())
+    for _ in range(5):
+        now += slot.HELD_MS / 1000 * 0.9
+        await asyncio.sleep(0.05)
+        assert await announced_rules(model, ["slot"]) == {"slot": RULES_VERSION}
+    keeping.cancel()
+    await asyncio.wait([keeping])
+    now += slot.HELD_MS / 1000
+    assert await announced_rules(model, ["slot"]) == {}
+    assert await model.get([slot.rules_key("slot")]) == [None]
 
 
 async def test_a_lock_that_cannot_be_given_back_expires(monkeypatch: pytest.MonkeyPatch) -> None:

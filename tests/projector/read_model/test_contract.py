@@ -8,11 +8,13 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from ledger.domain.events import RULES_VERSION
 from projector.read_model import keys
 from projector.read_model.keys import Keys
 from projector.read_model.memory import MemoryReadModel
 from projector.read_model.port import LevelMark, ReadModel, ReadModelCorruptError, Standing
 from projector.read_model.redis import RedisReadModel
+from projector.slot import SlotLock, announced_rules, holder_key
 from projector.views.documents import Head, head_document
 from tests.projector.read_model.samples import (
     COMMAND,
@@ -193,6 +195,29 @@ async def test_a_lock_has_one_owner_until_it_expires_or_is_given_back(model: Rea
     while not await model.hold("slot", "a", 60_000):
         pass
     assert not await model.hold("slot", "b", 60_000)
+
+
+async def test_whoever_asks_may_read_who_has_a_lock(model: ReadModel) -> None:
+    assert await model.hold("slot", "a", 60_000)
+    assert await model.hold("brief", "b", 1)
+    assert (await model.get(["slot", "none"])) == [b"a", None]
+    while (await model.get(["brief"])) != [None]:
+        pass
+    await model.release("slot", "a")
+    assert (await model.get(["slot"])) == [None]
+
+
+async def test_what_projectors_announce_can_be_read_while_they_run(model: ReadModel) -> None:
+    first, second = SlotLock(model, "r-0"), SlotLock(model, "r-1")
+    await first.take()
+    await second.take()
+    assert await model.hold(holder_key("r-2"), "of an older release", 60_000)
+    slots = ["r-0", "r-1", "r-2", "r-3"]
+    known = {"r-0": RULES_VERSION, "r-1": RULES_VERSION, "r-2": None}
+    assert await announced_rules(model, slots) == known
+    await first.give_back()
+    assert await announced_rules(model, slots) == {"r-1": RULES_VERSION, "r-2": None}
+    assert await announced_rules(model, []) == {}
 
 
 async def test_fronts_are_the_lowest_scores(model: ReadModel) -> None:
