@@ -14,6 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from cli.wording import in_words
 from ledger.domain import verdicts
 from ledger.domain.clocks import CLOCKS_APART_REFUSE_MS, PartitionClock
 from ledger.domain.events import Event
@@ -122,7 +123,8 @@ def why(entry: Entry) -> str:
     if verdict.offset != entry.offset:
         return f"the same command as at offset {verdict.offset}: its verdict again, nothing changed"
     if verdict.granted:
-        return f"{verdict.seats_held} of {_limit(verdict)} held now"
+        held = f"{verdict.seats_held} of {_limit(verdict)} held now"
+        return in_words(entry.event.data) or held
     return _WHY.get(verdict.code, verdict.code).format(
         held=verdict.seats_held, limit=_limit(verdict)
     )
@@ -139,7 +141,14 @@ _WHY: Final = {
     verdicts.NO_MACHINE: "the machine held no seat",
     verdicts.ALREADY_SUSPENDED: "the license was suspended before",
     verdicts.NOT_SUSPENDED: "the license was not suspended",
-    verdicts.STALE_TERMS: "the license has later terms of its policy already",
+    verdicts.STALE_TERMS: "the license has later terms of its policy already, or another policy",
+    verdicts.NO_CHECK_IN: "the license's terms require no check-ins",
+    verdicts.NO_DURATION: "the license's terms have no duration to add",
+    verdicts.USES_EXCEEDED: "that would be more uses than the license has",
+    verdicts.USES_NEGATIVE: "that would be fewer uses than none",
+    verdicts.ENTITLEMENT_TAKEN: "the license had one of these entitlements already",
+    verdicts.NO_ENTITLEMENT: "the license had no such entitlement of its own",
+    verdicts.ENTITLEMENTS_EXCEEDED: "the license would have too many entitlements of its own",
     verdicts.SOURCES_EXCEEDED: "the license has heard from as many sources as it may",
     verdicts.IDEMPOTENCY_MISMATCH: "its Idempotency-Key was used for another request",
     verdicts.ALREADY_APPLIED: "this line of the source was applied before: nothing changed",

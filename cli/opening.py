@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from cli.wording import as_values
 from ledger.domain.events import ActivationRequested, DenialImported, Event
 from ledger.domain.license import Machine
 from ledger.event_log.port import EventLog, Topic
@@ -65,7 +66,10 @@ class Opener:
             return BROKEN
 
     def values(self, event: Event, machine: Machine | None) -> dict[str, Any]:
-        """What an event is about, opened: a machine's fingerprint and names, a denial's reason."""
+        """What an event is about, opened: a machine's fingerprint and names, a denial's reason.
+
+        And what else it says.
+        """
         data = event.data
         found: dict[str, Any] = {}
         named = data if isinstance(data, ActivationRequested) else machine
@@ -79,4 +83,4 @@ class Opener:
             found["machine"] = about
         if isinstance(data, DenialImported):
             found |= {"kind": data.kind, "seats": data.seats, "reason": data.reason}
-        return found
+        return found | as_values(data)

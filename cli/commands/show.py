@@ -19,6 +19,8 @@ from cli.options import Data, Json
 from ledger.domain.clocks import rfc3339
 from ledger.domain.identifiers import partition_of, slug_id
 from ledger.domain.license import License
+from ledger.domain.spans import next_check_in_ms
+from ledger.domain.terms import max_uses
 from ledger.event_log.codec import UnknownRulesError
 from ledger.event_log.port import Topic
 from ledger.sealing.key_ring import KeyRing
@@ -119,6 +121,7 @@ def _state(license_: License, now_ms: int) -> str:
 def _document(shown: Shown) -> dict[str, Any]:
     license_ = shown.history.license
     assert license_ is not None  # noqa: S101 - asked before
+    terms = license_.terms
     return {
         "ledger": shown.ledger,
         "id": shown.id,
@@ -131,8 +134,13 @@ def _document(shown: Shown) -> dict[str, Any]:
         "product": license_.product,
         "policy": license_.policy,
         "issued": rfc3339(license_.issued_ms) if license_.issued_ms else None,
-        "expiry": None if license_.expiry_ms is None else rfc3339(license_.expiry_ms),
+        "expiry": _moment(license_.expiry_ms),
         "machines": license_.machines,
+        "uses": license_.uses,
+        "maxUses": None if terms is None else max_uses(terms, license_.own),
+        "lastValidated": _moment(license_.last_validated_ms),
+        "nextCheckIn": _moment(next_check_in_ms(license_)),
+        "entitlements": license_.all_entitlements,
         "seats": {
             "used": license_.seats_held,
             "limit": license_.limit,
@@ -143,6 +151,25 @@ def _document(shown: Shown) -> dict[str, Any]:
         "events": shown.history.count,
         "history": [_entry(entry, shown.opener) for entry in shown.history.entries],
     }
+
+
+def _in_use(license_: License) -> dict[str, str]:
+    """What not every license has: uses, check-ins, entitlements."""
+    facts = {}
+    terms = license_.terms
+    most = None if terms is None else max_uses(terms, license_.own)
+    if license_.uses or most is not None:
+        facts["uses"] = f"{license_.uses} of {'unlimited' if most is None else most}"
+    due_ms = next_check_in_ms(license_)
+    if due_ms is not None:
+        facts["next check-in"] = rfc3339(due_ms)
+    if license_.all_entitlements:
+        facts["entitlements"] = ", ".join(sorted(license_.all_entitlements.values()))
+    return facts
+
+
+def _moment(time_ms: int | None) -> str | None:
+    return None if time_ms is None else rfc3339(time_ms)
 
 
 def _entry(entry: Entry, opener: Opener) -> dict[str, Any]:
@@ -175,6 +202,7 @@ def _print(shown: Shown) -> None:
         "refusals": refusals or "none",
         "issued": rfc3339(license_.issued_ms) if license_.issued_ms else "never",
         "expiry": "never" if license_.expiry_ms is None else rfc3339(license_.expiry_ms),
+        **_in_use(license_),
         "log": f"partition {shown.partition}, read up to offset {shown.history.position}; "
         f"{shown.history.count} events of this license",
     }

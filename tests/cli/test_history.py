@@ -9,8 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cli.history import History, why
-from ledger.domain.events import ActivationRequested, Event, Issued
+from cli.history import _WHY, History, why
+from cli.wording import as_values
+from ledger.domain import verdicts
+from ledger.domain.events import (
+    ActivationRequested,
+    Changed,
+    EntitlementsAttached,
+    EntitlementsDetached,
+    Event,
+    EventData,
+    Issued,
+    MachineChanged,
+    Renewed,
+    Transferred,
+    UsageRecorded,
+    Validated,
+)
 from ledger.domain.identifiers import machine_id
 from ledger.domain.terms import OwnTerms, Terms
 from ledger.domain.verdicts import GRANTED
@@ -61,7 +76,7 @@ def test_a_history_ends_where_an_independent_fold_ends(seed: int, batch: int) ->
             assert len(granted) > 0 or history.license.status == "none"
 
 
-def event(number: int, data: Issued | ActivationRequested, *, time_ms: int = START_MS) -> Event:
+def event(number: int, data: EventData, *, time_ms: int = START_MS) -> Event:
     return Event(
         id=f"00000000-0000-8000-8000-{number:012x}",
         source="api",
@@ -137,6 +152,43 @@ def test_each_verdict_says_why() -> None:
     assert said[3] == "the machine had its seat already"
     assert "offset 1" in said[4]
     assert "Idempotency-Key" in said[5]
+
+
+def test_every_verdict_is_told_in_words() -> None:
+    codes = {value for name, value in vars(verdicts).items() if name.isupper()}
+    assert set(_WHY) == codes - {GRANTED}
+
+
+SAID: list[tuple[EventData, str]] = [
+    (Validated(valid=True, code="VALID"), "a check was answered VALID"),
+    (UsageRecorded(action="increment", by=3), "uses: 3 more used"),
+    (UsageRecorded(action="decrement", by=2), "uses: 2 taken back"),
+    (UsageRecorded(action="reset"), "uses: set to 0"),
+    (Changed(expiry_ms=START_MS, name=None), "changed: name, expiry_ms"),
+    (EntitlementsAttached(entitlements={POLICIES[0]: "EXPORT"}), "attached: EXPORT"),
+    (EntitlementsDetached(entitlements=[POLICIES[0]]), f"detached: {POLICIES[0]}"),
+    (
+        Transferred(policy=POLICIES[1], product=PRODUCT, terms=Terms(max_machines=2, duration_s=9)),
+        f"to policy {POLICIES[1]}, expiry kept",
+    ),
+    (Renewed(basis="FROM_NOW"), "renewed from now"),
+]
+
+
+def test_what_rules_2_grant_is_said_and_shown() -> None:
+    first = event(1, issued(5))
+    machine = activation("a")
+    named = MachineChanged(machine=machine.machine, cores=2, platform=None)
+    later = [event(number, data) for number, (data, _) in enumerate(SAID, 9)]
+    later = [replace(one, rules=2) for one in [*later, event(50, named)]]
+    moved = [replace(one, policy_version=1) if "transferred" in one.type else one for one in later]
+    entries = history_of(log_of(first, event(2, machine), *moved)).entries
+    assert [entry.verdict and entry.verdict.code for entry in entries] == [GRANTED] * len(entries)
+    said = [why(entry) for entry in entries]
+    assert said[2:] == [words for _, words in SAID] + ["changed: platform, cores"]
+    for entry in list(entries)[2:]:
+        assert entry.event is not None
+        assert as_values(entry.event.data), "a program is told of it too"
 
 
 def test_only_the_last_entries_are_kept_and_all_are_counted() -> None:
