@@ -75,6 +75,10 @@ class History:
                 self.entries.append(self._entry(record))
                 self.count += 1
 
+    def machine(self, id_: str) -> Machine | None:
+        """The machine as it stands now; None where it is not activated."""
+        return self._machines.get(id_)
+
     def _entry(self, record: Record) -> Entry:
         event = _decoded(record)
         license_ = self.license or License(id=self._id)

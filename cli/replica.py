@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 
 from ledger.domain.clocks import Now, producer_now
 from ledger.domain.identifiers import partition_of
-from ledger.domain.license import License
+from ledger.domain.license import License, Machine
 from ledger.domain.verdicts import Verdict
 from ledger.settings import Settings
 from projector.read_model import keys
 from projector.read_model.keys import Keys
-from projector.views.documents import read_head, read_license, read_verdict
+from projector.views.documents import read_head, read_license, read_machine, read_verdict
 
 TIMEOUT_S: Final = 2.0
 _POLL_S: Final = 0.05
@@ -87,6 +87,11 @@ class Replicas:
         """Return the licenses' states, in the order asked; None where there is no document."""
         names = [Keys(partition_of(id_, self._partitions)).license(id_) for id_ in ids]
         return [None if one is None else read_license(one) for one in await self._get(names)]
+
+    async def machines(self, ids: Sequence[str]) -> list[Machine | None]:
+        """Return the machines as they stand, in the order asked; None where there is none."""
+        names = [Keys(partition_of(id_, self._partitions)).machine(id_) for id_ in ids]
+        return [None if one is None else read_machine(one) for one in await self._get(names)]
 
     async def data_key(self, license_: str, dk: str) -> bytes | None:
         """Return what the replica holds of a data key (`ledger.sealing.sealer.StoredDataKeys`)."""

@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 from rich.table import Table
 
 from cli import connection, output
+from cli.commands.import_csv import import_csv
 from cli.importing.files import FileResult, import_files
 from cli.importing.progress import on_stderr
 from cli.importing.scan import Form, ImportRefusedError
@@ -28,9 +29,10 @@ BROKEN_SHOWN: Final = 10
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="""Import what another license server did.
+    help="""Import what another license server did, or a vendor's own licenses and machines (csv).
 
-    A feature becomes a license, each checkout at a time a machine, a denial an event of its own.
+    Of what a server did, a feature becomes a license, each checkout at a time a machine, a denial
+    an event of its own.
     Importing a file again, after an interruption or when it has grown, goes on where it was.
     """,
 )
@@ -78,6 +80,9 @@ def import_activity(
     """
     form = Form(name=activity_csv.FORM, parser=activity_csv.CsvParser)
     _run(_Order(paths=csv, form=form, seats=_seats(seats or [])), data, as_json=as_json)
+
+
+app.command("csv")(import_csv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

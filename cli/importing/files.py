@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cli.connection import Connection, connected
+from cli.importing.progress import Work
 from cli.importing.run import Feature, FeatureResult, Importer
 from cli.importing.scan import Form, ImportRefusedError, Scan, scan
 from ledger.settings import Settings
@@ -35,7 +36,7 @@ class FileResult:
 class Watching(Protocol):
     """Is told how an import moves on."""
 
-    def begin(self, found: Scan) -> Callable[[int], None]:
+    def begin(self, found: Work) -> Callable[[int], None]:
         """Begin a file; the function is called with how many more of its lines are done."""
 
     def end(self) -> None:

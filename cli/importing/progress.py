@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -19,15 +20,24 @@ from rich.progress import (
 from rich.text import Text
 
 from cli import output
-from cli.importing.scan import Scan
 
 _LINE_EVERY_S: Final = 5.0
+
+
+class Work(Protocol):
+    """A file that is worked on: its path, and how many steps it takes."""
+
+    @property
+    def path(self) -> Path: ...  # noqa: D102 - said above
+
+    @property
+    def moves(self) -> int: ...  # noqa: D102 - said above
 
 
 class Quiet:
     """Tells nobody."""
 
-    def begin(self, found: Scan) -> Callable[[int], None]:
+    def begin(self, found: Work) -> Callable[[int], None]:
         """Say nothing of it."""
         del found
         return lambda _: None
@@ -50,7 +60,7 @@ class Bar:
             transient=True,
         )
 
-    def begin(self, found: Scan) -> Callable[[int], None]:
+    def begin(self, found: Work) -> Callable[[int], None]:
         """Show a new bar."""
         task = self._progress.add_task(found.path.name, total=found.moves)
         self._progress.start()
@@ -67,7 +77,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
 
-    def begin(self, found: Scan) -> Callable[[int], None]:
+    def begin(self, found: Work) -> Callable[[int], None]:
         """Count from nothing."""
         started = shown = time.monotonic()
         done = 0

@@ -128,7 +128,7 @@ class Importer:
 
     async def send(self, found: Scan, features: Mapping[str, Feature]) -> None:
         """Append all that the ledger has not applied, and wait until a replica has folded it."""
-        self._now = await self._read_now()
+        self._now = await writing_now(self._replicas)
         self._pace = Pace(self._log, self._replicas)
         self._watch = asyncio.create_task(self._follow_the_clocks())
         try:
@@ -270,18 +270,7 @@ class Importer:
     async def _follow_the_clocks(self) -> None:
         while True:
             await asyncio.sleep(_NOW_S)
-            self._now = await self._read_now()
-
-    async def _read_now(self) -> Now:
-        now = await self._replicas.now()
-        if not now.may_write:
-            msg = (
-                "this host's clock can't be compared with the replicas' (none answers, or the only "
-                "one differs by more than 60 s): nothing is written. Start the replicas, or set "
-                "the clock, and run it again"
-            )
-            raise ImportRefusedError(msg)
-        return now
+            self._now = await writing_now(self._replicas)
 
     async def _comfort(self) -> None:
         """Wait until there is room, and see that the clocks can still be compared."""
@@ -289,6 +278,19 @@ class Importer:
         if self._watch is not None and self._watch.done():
             self._watch.result()
         await self._pace.comfort()
+
+
+async def writing_now(replicas: Replicas) -> Now:
+    """The producer's now. Raises `ImportRefusedError` where the clocks can't be compared."""
+    now = await replicas.now()
+    if not now.may_write:
+        msg = (
+            "this host's clock can't be compared with the replicas' (none answers, or the only "
+            "one differs by more than 60 s): nothing is written. Start the replicas, or set "
+            "the clock, and run it again"
+        )
+        raise ImportRefusedError(msg)
+    return now
 
 
 def _applied(source: str, features: Mapping[str, Feature]) -> dict[int, str | None]:

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
+from cli.connection import Connection
 from cli.history import History
 from cli.importing.run import FeatureResult, Importer
 from cli.importing.scan import Form, Scan, scan
 from cli.replica import Replicas
 from ledger.domain.clocks import Now, producer_now
 from ledger.domain.identifiers import partition_of
-from ledger.domain.license import License
+from ledger.domain.license import License, Machine
+from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import Appended, EventLog, Headers, Topic
 from ledger.sealing.key_ring import KeyRing
@@ -79,6 +82,17 @@ class MemoryReplicas(Replicas):
     async def licenses(self, ids: Sequence[str]) -> list[License | None]:
         return [(await history(self._log, id_, self._settings)).license for id_ in ids]
 
+    async def machines(self, ids: Sequence[str]) -> list[Machine | None]:
+        partitions = {partition_of(id_, self._settings.partitions) for id_ in ids}
+        histories = [one for at in partitions for one in await self._histories(at)]
+        return [next(filter(None, (one.machine(id_) for one in histories)), None) for id_ in ids]
+
+    async def _histories(self, partition: int) -> list[History]:
+        names = set()
+        async for records in self._log.read(Topic.LICENSE_EVENTS, partition, start=0):
+            names |= {(record.key or b"").decode() for record in records}
+        return [await history(self._log, name, self._settings) for name in sorted(names)]
+
     async def data_key(self, license_: str, dk: str) -> bytes | None:
         found = None
         partition = partition_of(license_, self._settings.partitions)
@@ -136,6 +150,22 @@ class Ledger:
         features = await importer.features(found, seats or {})
         await importer.send(found, features)
         return {one.feature: one for one in await importer.results(found, features)}
+
+    def connection(self) -> Connection:
+        """What a new process has of the ledger."""
+        sealer = Sealer(
+            ring=KeyRing(self.settings.seal_keys),
+            log=self.log,
+            partitions=self.settings.partitions,
+            stored=self.replicas.data_key,
+        )
+        return Connection(
+            settings=self.settings,
+            ledger=LEDGER,
+            log=cast("KafkaLog", self.log),
+            replicas=self.replicas,
+            sealer=sealer,
+        )
 
     async def size(self) -> int:
         """How many records the log has."""
