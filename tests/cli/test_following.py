@@ -11,10 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.following import BATCH_RECORDS, follow
+from cli.importing.pipeline import patiently
+from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
-from ledger.event_log.port import LogUnavailable, Record, Topic
+from ledger.event_log.port import LogUnavailable, Record, Topic, Topics
+from ledger.event_log.topics import create_topics
+from tests.servers import KafkaServer
 
 PARTITIONS = 4
+LIMIT_S = 90.0
+"""No promise: a limit for what may never hang."""
 
 
 async def filled(places: Sequence[tuple[int, int]]) -> MemoryLog:
@@ -85,6 +91,43 @@ async def test_followed_on_it_waits_for_the_broker_says_so_and_leaves_nothing_ou
     assert len(said) == 2
     assert "waiting for the broker" in said[0]
     assert "again" in said[1]
+
+
+async def test_a_broker_that_is_killed_and_comes_back_costs_no_record(
+    own_kafka_server: KafkaServer,
+) -> None:
+    topics, said = Topics(prefix="t-"), list[str]()
+    await create_topics(own_kafka_server.bootstrap, partitions=2, topics=topics)
+    log = KafkaLog(own_kafka_server.bootstrap, topics)
+    try:
+        stream = follow(log, {0: 0, 1: 0}, forever=True, say=said.append)
+        async with aclosing(stream), asyncio.timeout(LIMIT_S):
+            await append(log, 0, b"before")
+            assert [one.value for one in await taken(stream, 1)] == [b"before"]
+            await asyncio.to_thread(own_kafka_server.kill)
+            waiting = asyncio.create_task(taken_until(stream, b"last"))
+            while not said:
+                await asyncio.sleep(0.05)
+            await asyncio.to_thread(own_kafka_server.start)
+            await append(log, 1, b"after")
+            await append(log, 0, b"last")
+            # An append of unknown outcome is sent again, so it may be there twice.
+            values = dict.fromkeys(one.value for one in await waiting)
+            assert list(values) == [b"after", b"last"]
+    finally:
+        await log.close()
+    assert ["waiting" in said[0], "again" in said[-1], len(said) % 2] == [True, True, 0]
+
+
+async def taken_until(stream: AsyncGenerator[Sequence[Record], None], value: bytes) -> list[Record]:
+    found: list[Record] = []
+    while not any(one.value == value for one in found):
+        found += await anext(stream)
+    return found
+
+
+async def append(log: KafkaLog, partition: int, value: bytes) -> None:
+    await patiently(lambda: log.append(Topic.LICENSE_EVENTS, partition, key=b"k", value=value))
 
 
 async def test_without_following_an_absent_broker_is_trouble() -> None:
