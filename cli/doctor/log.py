@@ -11,7 +11,15 @@ from cli import connection
 from cli.doctor.finding import Finding, fail, ok, warn
 from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import ForeignLog, LogError, MissingTopic, NotInitialized, Topic, Topics
+from ledger.event_log.port import (
+    ForeignLog,
+    LogError,
+    MissingTopic,
+    NotInitialized,
+    TimedLog,
+    Topic,
+    Topics,
+)
 from ledger.event_log.topics import differing
 from ledger.settings import Settings
 
@@ -57,7 +65,7 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
     findings.append(await _genesis(settings, log))
     records = sum(ends.values())
     return Log(
-        findings=findings, ends=ends, records=records, records_a_day=await _growth(log, records)
+        findings=findings, ends=ends, records=records, records_a_day=await growth(log, records)
     )
 
 
@@ -99,8 +107,8 @@ async def _genesis(settings: Settings, log: KafkaLog) -> Finding:
     return ok("genesis", f"ledger {first.ledger}, pepper and partitions match")
 
 
-async def _growth(log: KafkaLog, records: int) -> float | None:
-    """Return records a day: of the last day, or of a younger ledger's whole life."""
+async def growth(log: TimedLog, records: int) -> float | None:
+    """Records a day: of the last day, or at the pace of a younger ledger's life; None: too few."""
     now_ms = time.time_ns() // 1_000_000
     try:
         day_ago = await log.since(Topic.LICENSE_EVENTS, now_ms - DAY_MS)
