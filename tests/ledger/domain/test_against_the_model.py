@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from msgspec.structs import replace
 
 from ledger.domain import license as fold_module
-from ledger.domain import memory
+from ledger.domain import memory, orders
 from ledger.domain.events import (
     DenialImported,
     Event,
@@ -30,6 +30,7 @@ from ledger.domain.events import (
 from ledger.domain.terms import Overage, OwnTerms, Terms
 from tests.ledger.domain.given import (
     NOW_MS,
+    POLICY,
     activation,
     asked,
     command_of,
@@ -48,7 +49,7 @@ FACTORS: dict[Overage, float | None] = {
     "ALLOW_2X_OVERAGE": 2.0,
     "ALWAYS_ALLOW_OVERAGE": None,
 }
-DAY_MS, LAST, AT_ONCE, SOURCES = 30_000, 4, 2, 2
+DAY_MS, LAST, AT_ONCE, SOURCES, ENTITLEMENTS = 30_000, 4, 2, 2, 3
 
 keys = st.sampled_from(["LIC-1", "LIC-1", "LIC-1", "LIC-2"])
 hosts = st.sampled_from(["host-1", "host-2", "host-3"])
@@ -68,13 +69,20 @@ senders = st.tuples(keys, times, commands, st.sampled_from(["same", "other"]))
 Sender = tuple[str, int, str | None, str]
 
 
-def _policy(terms: Terms) -> dict[str, Any]:
-    factor = FACTORS[terms.overage]
-    return {"seats": terms.max_machines, "overage": factor, "lasts_s": terms.duration_s}
+def named_policy(terms: Terms) -> dict[str, Any]:
+    return {
+        "seats": terms.max_machines,
+        "overage": FACTORS[terms.overage],
+        "lasts_s": terms.duration_s,
+        "uses": terms.max_uses,
+        "after": terms.expiration_strategy.removesuffix("_ACCESS"),
+        "from": terms.expiration_basis.removeprefix("FROM_").removeprefix("FIRST_"),
+        "check_in": terms.require_check_in,
+    }
 
 
-def _own(own: OwnTerms) -> dict[str, Any]:
-    return {"seats": own.max_machines, "expiry": own.expiry_ms}
+def named_own(own: OwnTerms) -> dict[str, Any]:
+    return {"seats": own.max_machines, "expiry": own.expiry_ms, "uses": own.max_uses}
 
 
 class FoldAgainstModel(RuleBasedStateMachine):
@@ -83,13 +91,20 @@ class FoldAgainstModel(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.replica = Replica()
-        self.model = NaiveModel(day_ms=DAY_MS, last=LAST, at_once=AT_ONCE, sources=SOURCES)
+        self.model = NaiveModel(
+            day_ms=DAY_MS,
+            last=LAST,
+            at_once=AT_ONCE,
+            sources=SOURCES,
+            entitlements=ENTITLEMENTS,
+        )
         self._timestamps = [NOW_MS]
         self._bounds = ExitStack()
         self._bounds.enter_context(
             patch.multiple(memory, MEMORY_MS=DAY_MS, MEMORY_COMMANDS=LAST, FORGOTTEN_MAX=AT_ONCE)
         )
         self._bounds.enter_context(patch.object(fold_module, "SOURCES_MAX", SOURCES))
+        self._bounds.enter_context(patch.object(orders, "ENTITLEMENTS_MAX", ENTITLEMENTS))
 
     def teardown(self) -> None:
         self._bounds.close()
@@ -107,22 +122,28 @@ class FoldAgainstModel(RuleBasedStateMachine):
     @rule(sender=senders, policy=policies, own=owns)
     def issue(self, sender: Sender, policy: Terms, own: OwnTerms) -> None:
         data = issued(license_=license_of(sender[0]), terms=policy, own=own)
-        asked_for = {"kind": "issue", "policy": _policy(policy), "own": _own(own), "version": 0}
-        self._ask(sender, data, asked_for)
+        asked_for = {
+            "kind": "issue",
+            "policy": named_policy(policy),
+            "own": named_own(own),
+            "version": 0,
+            "whose": POLICY,
+        }
+        self.ask(sender, data, asked_for)
 
     @rule(sender=senders, policy=policies, host=hosts)
     def begin_a_new_life(self, sender: Sender, policy: Terms, host: str) -> None:
         """Revoke and issue anew, then ask for a machine of the life before."""
         key, time_ms, _, content = sender
         anew: Sender = (key, time_ms, None, content)
-        self._ask(anew, Revoked(), {"kind": "revoke"})
+        self.ask(anew, Revoked(), {"kind": "revoke"})
         self.issue(anew, policy, OwnTerms())
         self.deactivate(anew, host)
 
     @rule(sender=senders, host=hosts, count=seats)
     def activate(self, sender: Sender, host: str, count: int) -> None:
         data = activation(host, count, license_=license_of(sender[0]))
-        self._ask(sender, data, {"kind": "activate", "machine": host, "seats": count})
+        self.ask(sender, data, {"kind": "activate", "machine": host, "seats": count})
 
     @rule(key=keys, asked_for=st.lists(st.tuples(hosts, seats), min_size=1, max_size=5))
     def rush(self, key: str, asked_for: list[tuple[str, int]]) -> None:
@@ -137,7 +158,7 @@ class FoldAgainstModel(RuleBasedStateMachine):
     @rule(sender=senders, host=hosts)
     def deactivate(self, sender: Sender, host: str) -> None:
         data = deactivation(host, license_=license_of(sender[0]))
-        self._ask(sender, data, {"kind": "deactivate", "machine": host})
+        self.ask(sender, data, {"kind": "deactivate", "machine": host})
 
     @rule(
         sender=senders,
@@ -146,17 +167,17 @@ class FoldAgainstModel(RuleBasedStateMachine):
         ),
     )
     def order(self, sender: Sender, order: tuple[str, EventData]) -> None:
-        self._ask(sender, order[1], {"kind": order[0]})
+        self.ask(sender, order[1], {"kind": order[0]})
 
     @rule(sender=senders, policy=policies, version=st.integers(0, 3))
     def fan_out(self, sender: Sender, policy: Terms, version: int) -> None:
-        asked_for = {"kind": "terms", "policy": _policy(policy), "version": version}
-        self._ask(sender, TermsChanged(terms=policy), asked_for, version)
+        asked_for = {"kind": "terms", "policy": named_policy(policy), "version": version}
+        self.ask(sender, TermsChanged(terms=policy), asked_for, version)
 
     @rule(sender=senders, own=owns)
     def change_by_hand(self, sender: Sender, own: OwnTerms) -> None:
-        asked_for = {"kind": "terms", "own": _own(own), "version": None}
-        self._ask(sender, TermsChanged(own=own), asked_for)
+        asked_for = {"kind": "terms", "own": named_own(own), "version": None}
+        self.ask(sender, TermsChanged(own=own), asked_for)
 
     @rule(
         sender=senders,
@@ -181,7 +202,7 @@ class FoldAgainstModel(RuleBasedStateMachine):
         asked_for |= {"source": source, "sequence": sequence}
         self._compare(sender[0], event, asked_for)
 
-    def _ask(
+    def ask(
         self, sender: Sender, data: EventData, asked_for: Request, version: int | None = None
     ) -> None:
         key, time_ms, name, content = sender
@@ -196,6 +217,8 @@ class FoldAgainstModel(RuleBasedStateMachine):
 
     def _compare(self, key: str, event: Event, asked_for: Request) -> None:
         offset = self.replica.offset
+        if offset % 2:
+            event = replace(event, rules=2)
         asked_for |= {"license": key, "time": event.time_ms}
         expected = self.model.take(asked_for, offset, self._elapsed_ms())
         verdict = self.replica.take(event)
@@ -233,6 +256,12 @@ class FoldAgainstModel(RuleBasedStateMachine):
         if model.alive(known):
             assert license_.expiry_ms == model.expiry(known)
             assert license_.policy_version == model.version(known)
+            story = model.story(known)
+            assert license_.policy == story["whose"]
+            assert license_.uses == story["uses"]
+            assert license_.last_validated_ms == story["validated"]
+            assert license_.last_check_in_ms == story["checked"]
+            assert set(license_.entitlements) == story["entitled"]
         remembered = [command_of(command, id_) for _, command, _, _ in known.memory]
         assert license_.commands == len(remembered)
         assert [old.command for old in self.replica.memory.get(id_, [])] == remembered

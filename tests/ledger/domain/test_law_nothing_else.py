@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from ledger.domain.clocks import PartitionClock
@@ -61,7 +62,8 @@ def test_the_order_is_the_offset_not_the_calendar(all_: list[EventData], times: 
 
 def _has_an_end(data: EventData) -> bool:
     terms, own = getattr(data, "terms", None), getattr(data, "own", None)
-    return bool(getattr(terms, "duration_s", None) or getattr(own, "expiry_ms", None))
+    of_its_own = getattr(own, "expiry_ms", None) or getattr(data, "expiry_ms", UNSET)
+    return bool(getattr(terms, "duration_s", None) or of_its_own)
 
 
 @given(st.lists(requests(), max_size=15))
