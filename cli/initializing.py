@@ -1,4 +1,4 @@
-"""What `ledger init` does: topics, then their genesis records, once."""
+"""What `ledger init` does: topics, their genesis records, the catalog's first events, once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from cli.connection import new_log
 from cli.importing.pipeline import patiently
 from ledger.event_log import genesis
 from ledger.event_log.port import Topics
+from ledger.event_log.seeding import seed_catalog
 from ledger.event_log.topics import create_topics
 from ledger.settings import Settings
 
 
 async def initialize(settings: Settings) -> str:
-    """Make topics and genesis where they are missing, and see whose log it is: the ledger's id.
+    """Make what is missing of a ledger's beginning, and see whose log it is: the ledger's id.
 
-    Raises `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`, `LogUnavailable`,
-    `BrokerAwayError`.
+    Raises `SettingsError`; `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`,
+    `LogUnavailable`, `BrokerAwayError`.
     """
     topics = Topics(prefix=settings.topic_prefix)
     await create_topics(settings.kafka, partitions=settings.partitions, topics=topics)
@@ -26,6 +27,7 @@ async def initialize(settings: Settings) -> str:
                 log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
             )
         )
+        await patiently(lambda: seed_catalog(log, settings, first.ledger))
     finally:
         await log.close()
     return first.ledger

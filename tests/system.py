@@ -25,6 +25,7 @@ from cli.local.ports import free_ports
 from ledger.event_log.genesis import Genesis, initialize
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic
+from ledger.event_log.seeding import seed_catalog
 from ledger.event_log.topics import create_topics
 from ledger.settings import Settings, read_settings
 from projector.read_model.keys import Keys
@@ -161,11 +162,13 @@ class System:
         log = KafkaLog(settings.kafka)
         try:
             # A broker that has just begun is slow at times.
-            return await patiently(
+            first = await patiently(
                 lambda: initialize(
                     log, pepper_check=settings.pepper.check_value, partitions=settings.partitions
                 )
             )
+            await patiently(lambda: seed_catalog(log, settings, first.ledger))
+            return first
         finally:
             await log.close()
 

@@ -168,16 +168,21 @@ async def _settled(log: EventLog, pepper_check: str, partitions: int) -> Genesis
     return first
 
 
+async def has_events(log: EventLog, topic: Topic) -> bool:
+    """Whether anything but genesis records stands in the topic; raises what reading raises."""
+    for partition, end in (await log.ends(topic)).items():
+        if end > 1:
+            async with aclosing(log.read(topic, partition, start=0)) as batches:
+                async for batch in batches:
+                    if any(record.key != RECORD_KEY for record in batch):
+                        return True
+    return False
+
+
 async def _in_use(log: EventLog) -> bool:
     """Whether anything but genesis records stands in the event topics."""
-    for topic in (Topic.LICENSE_EVENTS, Topic.CATALOG_EVENTS):
-        for partition, end in (await log.ends(topic)).items():
-            if end > 1:
-                async with aclosing(log.read(topic, partition, start=0)) as batches:
-                    async for batch in batches:
-                        if any(record.key != RECORD_KEY for record in batch):
-                            return True
-    return False
+    events = await has_events(log, Topic.LICENSE_EVENTS)
+    return events or await has_events(log, Topic.CATALOG_EVENTS)
 
 
 async def _all(steps: Iterable[Coroutine[None, None, None]]) -> None:

@@ -22,6 +22,7 @@ from ledger.event_log import genesis
 from ledger.event_log.genesis import Genesis
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import Topic
+from ledger.event_log.seeding import seed_catalog
 from tests.api.following import Follower
 from tests.servers import RedisServer
 from tests.vendor import Vendor
@@ -141,6 +142,7 @@ async def ledger(redis_pair: list[RedisServer]) -> AsyncIterator[LocalLedger]:
     first = await genesis.initialize(
         log, pepper_check=settings.ledger.pepper.check_value, partitions=PARTITIONS
     )
+    await seed_catalog(log, settings.ledger, first.ledger)
     started = LocalLedger(log, redis_pair, first)
     try:
         for follower in started.followers:

@@ -14,6 +14,9 @@ from ledger.event_log.genesis import Genesis
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import LogError, Record, Topic
 from ledger.sealing.records import read_record_key
+from projector.catalog_folding import fold_catalog_batch
+from projector.catalog_loading import load_catalog
+from projector.catalog_reading import read_catalog
 from projector.folding import elapsed_after, fold_batch
 from projector.loaded import Documents
 from projector.read_model import keys
@@ -83,14 +86,14 @@ class Follower:
             records = await self._records(Topic.LICENSE_EVENTS, partition, head.position)
             if records:
                 await self._fold(partition, head, records)
+        await self._fold_catalog()
         for partition in range(self._first.partitions):
             await self._take_over(partition)
 
     async def _fold(self, partition: int, head: Head, records: Sequence[Record]) -> None:
         names = Keys(partition)
         documents = Documents(names)
-        entries = [_Entry(one.offset, one.timestamp_ms, one.key, one.value) for one in records]
-        reading = Reader(partition, self._first.partitions).read(entries)
+        reading = Reader(partition, self._first.partitions).read(_entries(records))
         documents.begin()
         documents.take(reading, await self._model.get(documents.missing(reading)))
         elapsed_ms = elapsed_after(reading.entries, head)
@@ -100,6 +103,15 @@ class Follower:
             documents.take_fronts(wanted, await self._model.fronts(sets))
         folding = fold_batch(reading.entries, head, documents, partition)
         await self._model.apply(folding.batch)
+
+    async def _fold_catalog(self) -> None:
+        [document] = await self._model.get([Keys(keys.CATALOG).head])
+        head = Head() if document is None else read_head(document)
+        records = await self._records(Topic.CATALOG_EVENTS, 0, head.position)
+        if records:
+            reading = read_catalog(_entries(records))
+            at_hand = await load_catalog(self._model, reading)
+            await self._model.apply(fold_catalog_batch(reading, head, at_hand).batch)
 
     async def _take_over(self, partition: int) -> None:
         [stored] = await self._model.get([keys.data_keys_position(partition)])
@@ -121,6 +133,8 @@ class Follower:
         marks = [
             LevelMark(partition=partition, end=end, at_ms=at_ms) for partition, end in ends.items()
         ]
+        catalog = (await self._log.ends(Topic.CATALOG_EVENTS))[0]
+        marks.append(LevelMark(partition=keys.CATALOG, end=catalog, at_ms=at_ms))
         await self._model.level(marks)
 
     async def _heads(self) -> list[Head]:
@@ -131,3 +145,7 @@ class Follower:
         return [
             one async for batch in self._log.read(topic, partition, start=start) for one in batch
         ]
+
+
+def _entries(records: Sequence[Record]) -> list[_Entry]:
+    return [_Entry(one.offset, one.timestamp_ms, one.key, one.value) for one in records]

@@ -15,7 +15,7 @@ from ledger.domain import memory
 from ledger.domain.catalog.events import ProductCreated
 from ledger.domain.catalog.fold import fold_catalog
 from ledger.event_log.catalog_codec import encode_catalog
-from projector import catalog_folding, catalog_projection
+from projector import catalog_folding, catalog_loading, catalog_projection
 from projector.catalog_folding import CatalogFolding, fold_catalog_batch
 from projector.catalog_projection import CatalogProjection
 from projector.metrics import Metrics
@@ -95,10 +95,9 @@ async def test_the_same_bytes_for_every_batch_split(seed: int, cuts: list[int], 
     """With memory's bounds made small, so that a chunk forgets what it has itself remembered."""
     log, model = catalog_log(seed, 150), MemoryReadModel()
     small = patch.multiple(memory, MEMORY_MS=30_000, MEMORY_COMMANDS=4, FORGOTTEN_MAX=2)
-    here = patch.multiple(
-        catalog_projection, MEMORY_COMMANDS=4, FORGOTTEN_MAX=2, CHUNK_RECORDS=step
-    )
-    with small, here, patch("tests.ledger.domain.catalog.replica.FORGOTTEN_MAX", 2):
+    loading = patch.multiple(catalog_loading, MEMORY_COMMANDS=4, FORGOTTEN_MAX=2)
+    chunks = patch.object(catalog_projection, "CHUNK_RECORDS", step)
+    with small, loading, chunks, patch("tests.ledger.domain.catalog.replica.FORGOTTEN_MAX", 2):
         for end in [*sorted(cut for cut in cuts if cut < len(log)), len(log)]:
             await _project(model, log[:end])
         assert stored_in_memory(model, CATALOG) == independent_catalog(log)
