@@ -100,7 +100,7 @@ async def _work(
             replicas=replicas,
             writes_closed=lambda: gatekeeper.closed,
         )
-        server = make_server(build_app(services, settings, access_log))
+        server = make_server(build_app(services, settings, access_log), settings)
         serving = asyncio.create_task(server.serve(list(sockets)))
         opening = asyncio.create_task(_open(origin, gatekeeper))
         say(_log, logging.INFO, "serving", ledger=first.ledger)

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from api.ending import end
+from projector.read_model.redis import reason
 
 TIMEOUT_S: Final = 0.15
 POOL_TIMEOUT_S: Final = 0.1
@@ -103,7 +104,7 @@ class Link:
                     if confirmed % len(channels) == 0:
                         yield None
         except _TROUBLE as error:
-            raise Away(type(error).__name__) from None
+            raise Away(reason(error)) from None
         finally:
             with suppress(*_TROUBLE):
                 await _bounded(subscription.aclose())
@@ -172,4 +173,4 @@ async def _bounded(call: Any) -> Any:  # noqa: ANN401 - a reply of Redis
         async with asyncio.timeout(CALL_TIMEOUT_S):
             return await call
     except _TROUBLE as error:
-        raise Away(type(error).__name__) from None
+        raise Away(reason(error)) from None

@@ -86,7 +86,34 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server whose signals are the process' own business."""
+    """A server whose signals are the process' own business, and whose TLS handshakes are bounded.
+
+    A connection comes to `BoundedProtocol` when its handshake is done; until then it has `HEAD_S`.
+    """
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen on the sockets."""
+        config, loop = self.config, asyncio.get_running_loop()
+        await self.lifespan.startup()
+        self.servers: list[asyncio.Server] = [
+            await loop.create_server(
+                self._connection,
+                sock=each,
+                ssl=config.ssl,
+                backlog=config.backlog,
+                ssl_handshake_timeout=HEAD_S if config.ssl else None,
+                ssl_shutdown_timeout=FINISH_S if config.ssl else None,
+            )
+            for each in sockets or ()
+        ]
+        self.started = True
+
+    def _connection(self) -> asyncio.Protocol:
+        made: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = made(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -94,8 +121,8 @@ class Server(uvicorn.Server):
         yield
 
 
-def make_server(app: ASGIApp) -> Server:
-    """Server of the application."""
+def make_server(app: ASGIApp, settings: ApiSettings) -> Server:
+    """Server of the application; over TLS where the settings have a certificate."""
     http: Any = BoundedProtocol
     return Server(
         uvicorn.Config(
@@ -110,6 +137,8 @@ def make_server(app: ASGIApp) -> Server:
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=FINISH_S,
+            ssl_certfile=settings.certificate_file or None,
+            ssl_keyfile=settings.key_file or None,
         )
     )
 

@@ -1,18 +1,27 @@
-"""What an API worker is told besides what every process is: tokens, sockets, limits."""
+"""What an API worker is told besides what every process is: tokens, sockets, TLS, limits."""
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Final
 
 from msgspec import Struct
 
+from ledger.connections import is_loopback
+from ledger.environment import given
+from ledger.outside import allows_plaintext, local_folders
 from ledger.settings import Settings, SettingsError, read_settings, whole_number
 
 DIGEST_BYTES: Final = 32
 REQUESTS_MAX: Final = 2048
 WRITES_MAX: Final = 1024
 PORT_MAX: Final = 65_535
+_GUESSABLE: Final = (
+    *("", "admin", "admin-token", "changeme", "change-me", "default", "demo", "demo-token"),
+    *("ledger", "license", "password", "secret", "test", "test-token", "token", "TOKEN", "123456"),
+)
 
 
 class ApiSettings(Struct, frozen=True, kw_only=True):
@@ -20,7 +29,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
 
     `token_digests`: SHA-256 of each bearer token that may do everything. `shared_fd`: a listening
     socket that was handed over, else `host` and `port` are bound where `port` is given.
-    `own_port`: a port of this worker alone, on loopback. `requests_max` and `writes_max`: requests
+    `own_port`: a port of this worker alone, on loopback. `certificate_file` and `key_file`: PEM;
+    with them every socket speaks TLS. `requests_max` and `writes_max`: requests
     in progress at once, above them 429.
     """
 
@@ -30,6 +40,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     port: int | None = None
     shared_fd: int | None = None
     own_port: int | None = None
+    certificate_file: str = ""
+    key_file: str = ""
     requests_max: int = REQUESTS_MAX
     writes_max: int = WRITES_MAX
     access_log: bool = True
@@ -39,6 +51,7 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
         return (
             f"ApiSettings({self.ledger!r}, tokens={len(self.token_digests)}, host={self.host!r}, "
             f"port={self.port}, shared_fd={self.shared_fd}, own_port={self.own_port}, "
+            f"tls={bool(self.certificate_file)}, "
             f"requests_max={self.requests_max}, writes_max={self.writes_max})"
         )
 
@@ -52,6 +65,8 @@ def read_api_settings(environment: Mapping[str, str]) -> ApiSettings:
         port=_port(environment, "LEDGER_API_PORT"),
         shared_fd=whole_number(environment, "LEDGER_API_SHARED_FD", None),
         own_port=_port(environment, "LEDGER_API_OWN_PORT"),
+        certificate_file=given(environment, "LEDGER_API_TLS_CERT_FILE"),
+        key_file=given(environment, "LEDGER_API_TLS_KEY_FILE"),
         requests_max=_at_least_one(environment, "LEDGER_API_REQUESTS_MAX", REQUESTS_MAX),
         writes_max=_at_least_one(environment, "LEDGER_API_WRITES_MAX", WRITES_MAX),
         access_log=environment.get("LEDGER_API_ACCESS_LOG", "1") != "0",
@@ -61,7 +76,61 @@ def read_api_settings(environment: Mapping[str, str]) -> ApiSettings:
             "the API has nowhere to listen: set LEDGER_API_PORT (and LEDGER_API_HOST), "
             "LEDGER_API_SHARED_FD or LEDGER_API_OWN_PORT"
         )
+    _check_certificate(settings)
+    if not settings.ledger.local:
+        _refuse_open_door(settings, environment)
     return settings
+
+
+def _check_certificate(settings: ApiSettings) -> None:
+    """See that certificate and key are there and belong together."""
+    if not (settings.certificate_file or settings.key_file):
+        return
+    if not (settings.certificate_file and settings.key_file):
+        raise SettingsError(
+            "LEDGER_API_TLS_CERT_FILE and LEDGER_API_TLS_KEY_FILE go together: set both or none"
+        )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.certificate_file, settings.key_file, _no_passphrase)
+    except FileNotFoundError:
+        raise SettingsError(
+            "LEDGER_API_TLS_CERT_FILE or LEDGER_API_TLS_KEY_FILE names a file that is not there"
+        ) from None
+    except OSError:
+        raise SettingsError(
+            "LEDGER_API_TLS_CERT_FILE and LEDGER_API_TLS_KEY_FILE are not a certificate with its "
+            "key, in PEM, readable and without a passphrase"
+        ) from None
+
+
+def _no_passphrase() -> str:
+    """Give none, where OpenSSL would ask for one at the terminal."""
+    return ""
+
+
+def _refuse_open_door(settings: ApiSettings, environment: Mapping[str, str]) -> None:
+    """Outside the local run: no token that is known, none over an open wire."""
+    known = {sha256(word.encode()).digest() for word in _GUESSABLE}
+    if known & set(settings.token_digests):
+        raise SettingsError(
+            "LEDGER_API_TOKEN_DIGESTS holds the digest of a word that anybody guesses: make a "
+            "token with `openssl rand -hex 32`"
+        )
+    for folder in local_folders(environment):
+        token = (folder / "demo-token").read_text(encoding="utf-8", errors="replace").strip()
+        if sha256(token.encode()).digest() in settings.token_digests:
+            raise SettingsError(
+                f"LEDGER_API_TOKEN_DIGESTS holds the demo token of a local ledger, in {folder}: "
+                "make another with `openssl rand -hex 32`"
+            )
+    is_open = settings.shared_fd is None and settings.port and not is_loopback(settings.host)
+    if is_open and not settings.certificate_file and not allows_plaintext(environment):
+        raise SettingsError(
+            "LEDGER_API_HOST is not loopback, and tokens would go over it in clear: set "
+            "LEDGER_API_TLS_CERT_FILE and LEDGER_API_TLS_KEY_FILE, or LEDGER_ALLOW_PLAINTEXT=1 "
+            "where a proxy on a private network speaks TLS for it"
+        )
 
 
 def _token_digests(environment: Mapping[str, str]) -> tuple[bytes, ...]:

@@ -6,6 +6,7 @@ LEDGER_TOKEN, else, for the local run only, its demo token: that goes nowhere el
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Mapping
@@ -41,11 +42,15 @@ class ApiAway(Exception):
 
 
 class Api:
-    """The API at `url`, asked as whoever holds `token`."""
+    """The API at `url`, asked as whoever holds `token`.
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    `ca_file`: who signs its certificate; None: whom the system trusts.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, ca_file: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._token = token
+        self._ca_file = ca_file
 
     def __repr__(self) -> str:
         """Say where, never with what token."""
@@ -80,7 +85,9 @@ class Api:
         who = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         for left in reversed(range(TRIES)):
             try:
-                answer = send(url, body, method=method, headers={**headers, **who})
+                answer = send(
+                    url, body, method=method, headers={**headers, **who}, ca_file=self._ca_file
+                )
             except ApiUnavailable as error:
                 raise ApiAway(f"{error}; is it the right address (--url, LEDGER_URL)?") from None
             if answer.status in _SUCCESS:
@@ -102,19 +109,21 @@ def found(data: Path, url: str | None, token: str | None) -> Api:
             f"no token for {without_path(url)}: set LEDGER_TOKEN (or --token, which others on "
             "this machine can see)"
         )
-    return Api(url, token)
+    return Api(url, token, ca_file=os.environ.get("LEDGER_API_CA_FILE"))
 
 
 def _local(data: Path, token: str | None) -> Api:
     folder = data_folder(data)
-    url = (read_environment(folder) or {}).get("LEDGER_API_URL")
+    environment = read_environment(folder) or {}
+    url = environment.get("LEDGER_API_URL")
     if url is None:
         raise Missing(
             f"no ledger runs on {folder.root}: start it (`ledger up`), name another data folder "
             "(--data, LEDGER_DATA), or set LEDGER_URL and LEDGER_TOKEN of one elsewhere"
         )
     try:
-        return Api(url, token or read_token(folder))
+        ca_file = environment.get("LEDGER_API_CA_FILE")
+        return Api(url, token or read_token(folder), ca_file=ca_file)
     except OSError as error:
         raise Missing(f"{folder.token} can't be read: {error.strerror}; set LEDGER_TOKEN") from None
 

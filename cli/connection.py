@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.local.folder import data_folder, read_environment
+from cli.local.security import without_access
 from cli.replica import Replicas
 from cli.trouble import Missing
 from ledger.event_log import genesis
@@ -49,7 +50,7 @@ def environment(data: Path, needed: str = "LEDGER_KAFKA") -> Mapping[str, str]:
             f"no ledger runs on {folder.root}: start it (`ledger up`), name another data folder "
             f"(--data, LEDGER_DATA), or set {needed} and the other LEDGER_* of one elsewhere"
         )
-    return {**os.environ, **found}
+    return {**without_access(os.environ), **found}
 
 
 def settings(data: Path) -> Settings:

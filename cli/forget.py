@@ -22,6 +22,7 @@ from ledger.sealing.erasure import Erasure, erase
 from ledger.sealing.records import ERASED
 from ledger.settings import Settings
 from projector.read_model import keys
+from projector.read_model.redis import reason
 
 REPLICAS_TIMEOUT_S: Final = 15.0
 """How long the replicas have to show the erasure; a projector that restarts needs about 7 s."""
@@ -135,9 +136,9 @@ async def _await_replica(
 async def _trouble(client: Redis, names: Sequence[str]) -> str | None:
     try:
         values = await client.mget(list(names))
-    except (RedisError, OSError):
+    except (RedisError, OSError) as error:
         # Not its own text: that may have the address with a password in it.
-        return "it can't be reached"
+        return f"it can't be reached: {reason(error)}"
     left = sum(value != ERASED for value in values)
     if not left:
         return None

@@ -20,6 +20,7 @@ from ledger.domain.verdicts import Verdict
 from ledger.settings import Settings
 from projector.read_model import keys
 from projector.read_model.keys import Keys
+from projector.read_model.redis import reason
 from projector.views.documents import read_head, read_license, read_machine, read_verdict
 
 TIMEOUT_S: Final = 2.0
@@ -142,13 +143,16 @@ class Replicas:
     async def _get(self, names: Sequence[str]) -> list[bytes | None]:
         if not names:
             return []
+        trouble = "LEDGER_REPLICAS names none"
         for client in self._clients:
             try:
                 return [cast("bytes | None", one) for one in await client.mget(list(names))]
-            except RedisError:
-                continue
-        msg = "no replica answers (LEDGER_REPLICAS); is the system running? `ledger up` starts it"
-        raise ReplicasAwayError(msg)
+            except RedisError as error:
+                trouble = reason(error)
+        raise ReplicasAwayError(
+            f"no replica answers, the last one asked: {trouble} (LEDGER_REPLICAS); is the system "
+            "running? `ledger up` starts it"
+        )
 
 
 def _remembered(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from ledger.connections import client_context, tls_trouble
 
 TIMEOUT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -42,9 +45,13 @@ def send(
     *,
     method: str | None = None,
     headers: Mapping[str, str] | None = None,
+    ca_file: str | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Answer:
-    """Send one request (GET, or POST where there is a body). Raises `ApiUnavailable`."""
+    """Send one request (GET, or POST where there is a body). Raises `ApiUnavailable`.
+
+    `ca_file`: who signs the API's certificate; None: whom the system trusts.
+    """
     data = None if body is None else json.dumps(body).encode()
     sent = {"Accept": MEDIA_TYPE, **({} if data is None else {"Content-Type": MEDIA_TYPE})}
     try:
@@ -53,7 +60,7 @@ def send(
         )
         # No proxy stands between this machine and itself, whatever the environment says.
         proxies = urllib.request.ProxyHandler({} if urlsplit(url).hostname in _LOOPBACK else None)
-        opener = urllib.request.build_opener(proxies, _NoRedirects())
+        opener = urllib.request.build_opener(proxies, _NoRedirects(), *_tls(url, ca_file))
         with opener.open(request, timeout=timeout_s) as answer:
             return _answer(answer.status, answer)
     except urllib.error.HTTPError as error:
@@ -61,21 +68,34 @@ def send(
             return _answer(error.code, error)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
+        if isinstance(reason, ssl.SSLError):
+            reason = f"{tls_trouble(reason)} (LEDGER_API_CA_FILE)"
         raise ApiUnavailable(f"{without_path(url)} doesn't answer: {reason}") from None
 
 
 def call(
-    url: str, body: Mapping[str, Any] | None = None, *, timeout_s: float = TIMEOUT_S
+    url: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    ca_file: str | None = None,
+    timeout_s: float = TIMEOUT_S,
 ) -> tuple[int, dict[str, Any]]:
     """GET, or POST a body: status and document (empty where none). Raises `ApiUnavailable`."""
-    answer = send(url, body, timeout_s=timeout_s)
+    answer = send(url, body, ca_file=ca_file, timeout_s=timeout_s)
     return answer.status, answer.document
 
 
-def answers_ok(url: str, *, timeout_s: float = 1.0) -> bool:
+def _tls(url: str, ca_file: str | None) -> list[urllib.request.BaseHandler]:
+    """How https is spoken, for an opener. Raises `OSError` where the CA's file can't be read."""
+    if not url.startswith("https:"):
+        return []
+    return [urllib.request.HTTPSHandler(context=client_context(ca_file or ""))]
+
+
+def answers_ok(url: str, *, ca_file: str | None = None, timeout_s: float = 1.0) -> bool:
     """Whether a GET is answered with 200."""
     try:
-        status, _ = call(url, timeout_s=timeout_s)
+        status, _ = call(url, ca_file=ca_file, timeout_s=timeout_s)
     except ApiUnavailable:
         return False
     return status == 200  # noqa: PLR2004 - OK

@@ -1,27 +1,34 @@
 """Settings that every process shares: one frozen object, read once from the environment.
 
 Outside the local run (`LEDGER_LOCAL=1`, which `ledger up` sets) nothing secret has a default:
-a process that lacks its pepper or its seal keys refuses to start and names the variable.
+a process that lacks its pepper or its seal keys refuses to start and names the variable. What
+else it refuses there is in `ledger.outside`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct, ValidationError, convert
 
+from ledger.connection_settings import read_brokers, read_replicas
+from ledger.connections import KafkaBrokers
 from ledger.domain.identifiers import Pepper, partition_count
 from ledger.domain.terms import Terms
+from ledger.environment import SettingsError, required_secret, whole_number
+from ledger.outside import (
+    allows_plaintext,
+    refuse_elsewhere,
+    refuse_open_wire,
+    refuse_weak_secrets,
+)
+
+__all__ = ["CatalogSettings", "Settings", "SettingsError", "read_settings", "whole_number"]
 
 SEAL_KEY_BYTES: Final = 32
 _KID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
-
-
-class SettingsError(Exception):
-    """A setting is missing or wrong; its text names the variable and the way out, no secret."""
 
 
 class CatalogSettings(Struct, frozen=True, kw_only=True):
@@ -36,12 +43,12 @@ class CatalogSettings(Struct, frozen=True, kw_only=True):
 class Settings(Struct, frozen=True, kw_only=True):
     """What every process of a ledger is told.
 
-    `kafka`: bootstrap servers, `host:port,…`. `replicas`: a Redis URL each, A first.
+    `kafka`: how the brokers are reached. `replicas`: a Redis URL each, A first, with its password.
     `partitions`: N of the license topics. `topic_prefix` keeps tests apart on one broker.
     `seal_keys`: (kid, 32 bytes), the current one first; older ones still open.
     """
 
-    kafka: str
+    kafka: KafkaBrokers
     partitions: int
     topic_prefix: str
     replicas: tuple[str, ...]
@@ -61,65 +68,43 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings of the environment (`LEDGER_*`); raises `SettingsError` by name."""
-    replicas = _required(
-        environment, "LEDGER_REPLICAS", "redis://host:port/0, comma between A and B"
-    )
-    return Settings(
-        kafka=_required(environment, "LEDGER_KAFKA", "host:port of a broker"),
+    pepper, seal_keys = _pepper(environment), _seal_keys(environment)
+    found = Settings(
+        kafka=read_brokers(environment),
         partitions=_partitions(environment),
         topic_prefix=environment.get("LEDGER_TOPIC_PREFIX", ""),
-        replicas=tuple(url.strip() for url in replicas.split(",") if url.strip()),
-        pepper=_pepper(environment),
-        seal_keys=_seal_keys(environment),
+        replicas=read_replicas(environment),
+        pepper=Pepper(pepper),
+        seal_keys=seal_keys,
         catalog=_catalog(environment),
         local=environment.get("LEDGER_LOCAL") == "1",
     )
+    if found.local:
+        refuse_elsewhere(found.kafka, found.replicas)
+    else:
+        allowed = allows_plaintext(environment)
+        refuse_open_wire(found.kafka, found.replicas, allows_plaintext=allowed)
+        refuse_weak_secrets(environment, pepper, seal_keys)
+    return found
 
 
-def whole_number(environment: Mapping[str, str], name: str, default: int | None) -> int | None:
-    """Whole number of a variable; empty or missing gives `default`."""
-    text = environment.get(name, "").strip()
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit():
-        msg = f"{name} is a whole number, not {text[:32]!r}"
-        raise SettingsError(msg)
-    return int(text)
-
-
-def _required(environment: Mapping[str, str], name: str, what: str) -> str:
-    value = environment.get(name, "").strip()
-    if not value:
-        msg = f"{name} is not set: it is {what} (`ledger up` sets it for the local run)"
-        raise SettingsError(msg)
-    return value
-
-
-def _secret(environment: Mapping[str, str], name: str, what: str) -> str:
-    """Value of a secret variable, or of the file that `<name>_FILE` names."""
-    file = environment.get(f"{name}_FILE", "").strip()
-    if not file:
-        return _required(environment, name, what)
-    try:
-        return Path(file).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        msg = f"{name}_FILE can't be read: {error.strerror}"
-        raise SettingsError(msg) from None
-
-
-def _pepper(environment: Mapping[str, str]) -> Pepper:
-    text = _secret(
+def _pepper(environment: Mapping[str, str]) -> bytes:
+    text = required_secret(
         environment, "LEDGER_PEPPER", "64 to 128 hex digits, fixed for the ledger's life"
     )
     try:
-        return Pepper(bytes.fromhex(text))
+        secret = bytes.fromhex(text)
+        Pepper(secret)
     except ValueError:
         msg = "LEDGER_PEPPER is not 64 to 128 hex digits (32 to 64 bytes)"
         raise SettingsError(msg) from None
+    return secret
 
 
 def _seal_keys(environment: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
-    text = _secret(environment, "LEDGER_SEAL_KEYS", "kid:64 hex digits, the current key first")
+    text = required_secret(
+        environment, "LEDGER_SEAL_KEYS", "kid:64 hex digits, the current key first"
+    )
     keys: list[tuple[str, bytes]] = []
     for entry in filter(None, (part.strip() for part in text.replace("\n", ",").split(","))):
         kid, _, digits = entry.partition(":")

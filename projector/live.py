@@ -56,7 +56,7 @@ class Projector:
         self._origin = Origin(log, model, shared)
         self._slot = SlotLock(model, settings.member)
         self._membership = Membership(
-            bootstrap=shared.kafka,
+            kafka=shared.kafka,
             group=settings.group,
             member=settings.member,
             topics=self._topics,

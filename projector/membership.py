@@ -18,11 +18,14 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     IllegalStateError,
+    KafkaConnectionError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
 
+from ledger.connections import KafkaBrokers, brokers
+from ledger.event_log.clients import stop_consumer, why_refused
 from projector.logs import say
 from projector.metrics import Metrics
 from projector.session import Cursor, Session
@@ -38,7 +41,6 @@ _FETCH_BYTES: Final = 1024 * 1024
 _METADATA_MS: Final = 5_000
 _DAY_MS: Final = 24 * 3600 * 1000
 _START_TIMEOUT_S: Final = 30.0
-_STOP_TIMEOUT_S: Final = 1.0
 _REVOKE_TIMEOUT_S: Final = 2.0
 _COMMIT_EVERY_S: Final = 5.0
 _COMMIT_TIMEOUT_S: Final = 2.0
@@ -63,14 +65,14 @@ class Membership:
     def __init__(
         self,
         *,
-        bootstrap: str,
+        kafka: KafkaBrokers | str,
         group: str,
         member: str,
         topics: Iterable[str],
         open_session: Callable[[str, int, Cursor], Session],
         metrics: Metrics,
     ) -> None:
-        self._bootstrap = bootstrap
+        self._brokers = brokers(kafka)
         self._group = group
         self._member = member
         self._topics = list(topics)
@@ -97,6 +99,7 @@ class Membership:
         """
         retry_s = _RETRY_FIRST_S
         while True:
+            trouble: Exception | None = None
             consumer = self._new_consumer()
             try:
                 async with asyncio.timeout(_START_TIMEOUT_S):
@@ -104,12 +107,18 @@ class Membership:
                 retry_s = _RETRY_FIRST_S
                 await self._poll(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
-                kind = type(error).__name__
-                say(_log, logging.WARNING, "Kafka fails, joining anew", error=kind)
+                trouble = error
             finally:
                 await self._leave(consumer)
+            await self._say(trouble)
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, _RETRY_LAST_S)
+
+    async def _say(self, trouble: Exception | None) -> None:
+        """Log why Kafka fails: what its client says, or what refuses it."""
+        refused = isinstance(trouble, KafkaConnectionError) and await why_refused(self._brokers)
+        reason = refused or type(trouble).__name__
+        say(_log, logging.WARNING, "Kafka fails, joining anew", error=reason)
 
     async def commit_now_and_then(self) -> None:
         """Tell Kafka's dashboards how far the folds are; nothing ever starts from there."""
@@ -148,7 +157,7 @@ class Membership:
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._brokers.arguments(),
             client_id=self._member,
             group_id=self._group,
             group_instance_id=self._member,
@@ -244,9 +253,7 @@ class Membership:
         if self._sessions:
             self._note_loss()
         await self._end_sessions()
-        with suppress(KafkaError, OSError, TimeoutError):
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
-                await consumer.stop()
+        await stop_consumer(consumer)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # it comes without types

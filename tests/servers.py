@@ -7,6 +7,7 @@ run ends, its servers end: fixtures stop them, and what those miss is killed by 
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -19,6 +20,8 @@ from typing import IO
 
 from cli.local import kafka, redis
 from cli.local.ports import free_ports
+from cli.local.security import Security
+from ledger.connections import client_context
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
@@ -198,11 +201,18 @@ class Server(ABC):
 
 
 class KafkaServer(Server):
-    """A Kafka broker that is its own controller."""
+    """A Kafka broker that is its own controller; with `security` over TLS, with users."""
 
-    def __init__(self, directory: Path, *, env: Mapping[str, str] | None = None) -> None:
-        port, self._controller_port = free_ports(2)
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        security: Security | None = None,
+    ) -> None:
+        port, self.controller_port = free_ports(2)
         super().__init__(directory, port=port, env=env)
+        self._security = security
 
     @property
     def bootstrap(self) -> str:
@@ -214,9 +224,10 @@ class KafkaServer(Server):
         return kafka.KafkaBroker(
             directory=self.directory,
             port=self.port,
-            controller_port=self._controller_port,
+            controller_port=self.controller_port,
             jars=kafka.find_jars(CACHE),
             java=java,
+            security=self._security,
         )
 
     def _prepare(self) -> list[str]:
@@ -228,7 +239,7 @@ class KafkaServer(Server):
         return kafka.environment(os.environ)
 
     def is_ready(self) -> bool:
-        return kafka.is_ready(self.port)
+        return kafka.is_ready(self.port, tls=_tls(self._security))
 
 
 @cache
@@ -240,7 +251,7 @@ def _java() -> Path:
 
 
 class RedisServer(Server):
-    """A Redis with an append-only file."""
+    """A Redis with an append-only file; with `security` over TLS, with users."""
 
     def __init__(
         self,
@@ -248,8 +259,10 @@ class RedisServer(Server):
         *,
         env: Mapping[str, str] | None = None,
         max_memory_mb: int = 512,
+        security: Security | None = None,
     ) -> None:
         super().__init__(directory, port=free_ports(1)[0], env=env)
+        self._security = security
         self._max_memory_mb = max_memory_mb
 
     @property
@@ -273,6 +286,7 @@ class RedisServer(Server):
             port=self.port,
             program=redis.find_program(os.environ),
             max_memory_mb=self._max_memory_mb,
+            security=self._security,
         )
 
     def _prepare(self) -> list[str]:
@@ -284,4 +298,8 @@ class RedisServer(Server):
         return redis.environment(os.environ)
 
     def is_ready(self) -> bool:
-        return redis.is_ready(self.port)
+        return redis.is_ready(self.port, security=self._security)
+
+
+def _tls(security: Security | None) -> ssl.SSLContext | None:
+    return None if security is None else client_context(str(security.certificates.ca))

@@ -33,8 +33,9 @@ def check(
     Examples: `ledger check LIC-…`, `ledger check LIC-… --fingerprint my-machine`,
     `echo LIC-… | ledger check - --json`. LEDGER_API_URL asks another ledger than the local one.
     """
-    url = connection.environment(data, "LEDGER_API_URL").get("LEDGER_API_URL", "")
-    document = ask(url, key_of(key), fingerprint)
+    environment = connection.environment(data, "LEDGER_API_URL")
+    ca_file = environment.get("LEDGER_API_CA_FILE")
+    document = ask(environment["LEDGER_API_URL"], key_of(key), fingerprint, ca_file=ca_file)
     meta = document["meta"]
     if as_json:
         output.print_json(document)
@@ -51,10 +52,13 @@ def key_of(argument: str) -> str:
     return key
 
 
-def ask(url: str, key: str, fingerprint: str | None = None) -> dict[str, Any]:
+def ask(
+    url: str, key: str, fingerprint: str | None = None, *, ca_file: str | None = None
+) -> dict[str, Any]:
     """The API's answer to a check. Raises `ApiUnavailable`, or `Failed` with what it said."""
     scope = {} if fingerprint is None else {"fingerprint": fingerprint}
-    status, document = call(url.rstrip("/") + VALIDATE_KEY, {"meta": {"key": key, "scope": scope}})
+    body = {"meta": {"key": key, "scope": scope}}
+    status, document = call(url.rstrip("/") + VALIDATE_KEY, body, ca_file=ca_file)
     if status != _OK or not isinstance(document.get("meta"), dict):
         raise trouble.Failed(f"the check was not answered: {refusal(status, document)}")
     return document

@@ -34,11 +34,11 @@ def status(*, data: Data = DEFAULT, as_json: Json = False) -> None:
 def _state(folder: DataFolder) -> dict[str, Any]:
     noted = processes.noted(folder)
     environment = read_environment(folder) or {}
-    url = environment.get("LEDGER_API_URL")
+    url, ca_file = environment.get("LEDGER_API_URL"), environment.get("LEDGER_API_CA_FILE")
     found: dict[str, Any] = {
         "data": str(folder.root),
         "up": folder.run.is_dir() and is_locked(folder),
-        "ready": url is not None and answers_ok(f"{url}/health/ready"),
+        "ready": url is not None and answers_ok(f"{url}/health/ready", ca_file=ca_file),
         "api": url,
         "processes": [],
     }

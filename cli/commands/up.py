@@ -43,6 +43,14 @@ def up(
     sample: Annotated[
         bool, typer.Option("--sample/--no-sample", help="Load the sample of examples/ first.")
     ] = True,
+    secure: Annotated[
+        bool,
+        typer.Option(
+            "--secure",
+            help="Speak TLS everywhere, with certificates of an own CA, and give each process a "
+            "user and a password at Kafka and Redis.",
+        ),
+    ] = False,
 ) -> None:
     """Start Kafka, two replicas with their projectors and the API, until Ctrl-C.
 
@@ -57,6 +65,7 @@ def up(
             folder=folder,
             ports=plan.parse(ports),
             environ=os.environ,
+            secure=secure,
             initialize=welcome.initialize,
             welcome=welcome.say,
         ),
@@ -96,7 +105,8 @@ class _Welcome:
         if key is not None:
             screen.line()
             screen.line("A check to paste; it answers VALID:")
-            screen.line(f"  {paste(ledger['LEDGER_API_URL'], key)}")
+            ca_file = ledger.get("LEDGER_API_CA_FILE")
+            screen.line(f"  {paste(ledger['LEDGER_API_URL'], key, ca_file)}")
         screen.line()
         screen.line("Ctrl-C stops everything; the data stays.")
 
@@ -109,6 +119,7 @@ class _Welcome:
             "metrics": f"{url}/metrics",
             "demo token": f"{folders.read_token(self._folder)}  (as Authorization: Bearer …)",
             "policy": f"{policy}  (of every license here)",
+            **({"CA": ledger["LEDGER_API_CA_FILE"]} if "LEDGER_API_CA_FILE" in ledger else {}),
             "data, logs": str(self._folder.root),
         }
 
@@ -119,17 +130,20 @@ class _Welcome:
         settings = read_settings(ledger)
         loaded = await load_sample(settings, sample)
         screen.line(f"Sample: {loaded.summary}")
-        answer = await asyncio.to_thread(ask, ledger["LEDGER_API_URL"], loaded.key)
+        answer = await asyncio.to_thread(
+            ask, ledger["LEDGER_API_URL"], loaded.key, ca_file=ledger.get("LEDGER_API_CA_FILE")
+        )
         if not answer["meta"]["valid"]:
             screen.line(f"The sample's license is {answer['meta']['code']}")
             return None
         return loaded.key
 
 
-def paste(url: str, key: str) -> str:
+def paste(url: str, key: str, ca_file: str | None = None) -> str:
     """A command line that checks a key, for any shell with curl."""
+    trust = "" if ca_file is None else f"--cacert {shlex.quote(ca_file)} "
     body = json.dumps({"meta": {"key": key}})
     return (
-        f"curl -s {url}{VALIDATE_KEY} -H 'Content-Type: application/vnd.api+json' "
+        f"curl -s {trust}{url}{VALIDATE_KEY} -H 'Content-Type: application/vnd.api+json' "
         f"-d {shlex.quote(body)}"
     )

@@ -59,8 +59,11 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
         return Log(findings=[fail("topics", str(error), _INIT)], ends={})
     except LogError as error:
         step = "is it running? `ledger status`; else start it, or correct LEDGER_KAFKA"
-        return Log(findings=[fail("broker", f"{settings.kafka}: {error}", step)], ends={})
-    findings = [ok("broker", f"{settings.kafka} answers"), await _topics(settings, counts)]
+        return Log(findings=[fail("broker", f"{settings.kafka.bootstrap}: {error}", step)], ends={})
+    findings = [
+        ok("broker", f"{settings.kafka.bootstrap} answers"),
+        await _topics(settings, counts),
+    ]
     ends = counts[Topic.LICENSE_EVENTS]
     findings.append(await _genesis(settings, log))
     records = sum(ends.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 
 from cli.doctor.finding import Finding, fail, ok, warn
@@ -24,8 +25,11 @@ def runs(folder: DataFolder) -> bool:
     return folder.run.is_dir() and is_locked(folder)
 
 
-def local(folder: DataFolder) -> tuple[Finding, list[str]]:
-    """How the processes of the local run are, and the API workers' own addresses."""
+def local(folder: DataFolder, scheme: str) -> tuple[Finding, list[str]]:
+    """How the processes of the local run are, and the API workers' own addresses.
+
+    `scheme`: how the API is spoken to, "http" or "https".
+    """
     name = "processes"
     noted = processes.noted(folder)
     if not runs(folder):
@@ -37,7 +41,8 @@ def local(folder: DataFolder) -> tuple[Finding, list[str]]:
         told = Supervisor(processes.socket_of(noted)).processes() if noted is not None else {}
     except SupervisorUnavailable as error:
         return fail(name, str(error), "`ledger stop`, then `ledger up`"), []
-    workers = [f"http://{LOOPBACK}:{one.removeprefix(_WORKER)}" for one in told if _WORKER in one]
+    numbers = [one.removeprefix(_WORKER) for one in told if _WORKER in one]
+    workers = [f"{scheme}://{LOOPBACK}:{number}" for number in numbers]
     bad = {one.name: one.state for one in told.values() if one.state is not State.RUNNING}
     if bad:
         said = ", ".join(f"{one} {state.lower()}" for one, state in bad.items())
@@ -45,18 +50,18 @@ def local(folder: DataFolder) -> tuple[Finding, list[str]]:
     return ok(name, f"{len(told)} run under supervision on {folder.root}"), workers
 
 
-def api(urls: Mapping[str, str]) -> list[Finding]:
+def api(urls: Mapping[str, str], ca_file: str | None = None) -> list[Finding]:
     """Whether each address answers checks and writes; all are asked at once."""
     if not urls:
         return []
     with ThreadPoolExecutor(max_workers=len(urls)) as threads:
-        return list(threads.map(_worker, urls.keys(), urls.values()))
+        return list(threads.map(partial(_worker, ca_file), urls.keys(), urls.values()))
 
 
-def _worker(name: str, url: str) -> Finding:
+def _worker(ca_file: str | None, name: str, url: str) -> Finding:
     step = "is it running? `ledger status`; else start it, or correct LEDGER_API_URL"
     try:
-        status, told = call(f"{url.rstrip('/')}/health/ready", timeout_s=ASK_S)
+        status, told = call(f"{url.rstrip('/')}/health/ready", ca_file=ca_file, timeout_s=ASK_S)
     except ApiUnavailable as error:
         return fail(name, str(error), step)
     return judge(name, url, status, told)

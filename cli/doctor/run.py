@@ -48,14 +48,17 @@ async def _running(folder: DataFolder, *, is_local: bool) -> list[Finding]:
     environment = os.environ if not is_local else read_environment(folder) or {}
     url = environment.get("LEDGER_API_URL")
     urls = {} if not url else {"API": url}
+    scheme = "https" if url and url.startswith("https:") else "http"
     found: list[Finding] = []
     if is_local:
-        finding, workers = await asyncio.to_thread(processes.local, folder)
+        finding, workers = await asyncio.to_thread(processes.local, folder, scheme)
         found.append(finding)
         urls |= {f"API worker {number}": own for number, own in enumerate(workers, start=1)}
         if not processes.runs(folder):
             found.append(await asyncio.to_thread(machine.ports, os.environ))
-    return found + await asyncio.to_thread(processes.api, urls)
+    return found + await asyncio.to_thread(
+        processes.api, urls, environment.get("LEDGER_API_CA_FILE")
+    )
 
 
 async def _ledger(data: Path) -> tuple[list[Finding], Log]:
@@ -79,7 +82,7 @@ async def _log(settings: Settings) -> Log:
         async with asyncio.timeout(LOG_S):
             return await log_part.look(settings)
     except TimeoutError:
-        said = f"{settings.kafka} does not answer within {LOG_S:.0f} s"
+        said = f"{settings.kafka.bootstrap} does not answer within {LOG_S:.0f} s"
         return Log(findings=[fail("broker", said, "look at it and its host")], ends={})
 
 

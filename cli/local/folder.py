@@ -68,6 +68,16 @@ class DataFolder:
         return self.root / "demo-token"
 
     @property
+    def tls(self) -> Path:
+        """The certificates of the secure run, with their keys."""
+        return self.root / "tls"
+
+    @property
+    def passwords(self) -> Path:
+        """The passwords of the secure run's users, a file each."""
+        return self.root / "passwords"
+
+    @property
     def lock(self) -> Path:
         """Held by the one `ledger up` that runs on the folder."""
         return self.run / "lock"

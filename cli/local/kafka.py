@@ -7,7 +7,7 @@ the tests start the broker by what `run_argv` and `environment` say.
 import os
 import re
 import shutil
-import socket
+import ssl
 import struct
 import subprocess
 import uuid
@@ -17,9 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
-from cli.local.ports import LOOPBACK
+from cli.local.certificates import subject
+from cli.local.folder import write_private
+from cli.local.ports import LOOPBACK, connected
+from cli.local.security import Security
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "kafka" / "server.properties"
+SECURE_TEMPLATE = TEMPLATE.with_name("secure.properties")
 OLDEST_JAVA = 17
 
 _FORMAT_TIMEOUT_S = 60.0
@@ -44,13 +48,17 @@ class Java:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaBroker:
-    """A broker on this machine: the folder that holds all it writes, its ports, what runs it."""
+    """A broker on this machine: the folder that holds all it writes, its ports, what runs it.
+
+    `security`: with it clients come over TLS, as users with passwords.
+    """
 
     directory: Path
     port: int
     controller_port: int
     jars: Path
     java: Path
+    security: Security | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -130,15 +138,28 @@ def prepare(broker: KafkaBroker) -> None:
     Safe to run at every start: the data stays, the ports may differ from those of the last time.
     """
     broker.directory.mkdir(parents=True, exist_ok=True)
-    broker.config_path.write_text(config_text(broker), encoding="utf-8")
+    write_private(broker.config_path, config_text(broker))
     if not (broker.data_directory / "meta.properties").exists():
         _format(broker)
 
 
 def config_text(broker: KafkaBroker) -> str:
-    """The broker's config, from infra/kafka/server.properties."""
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        port=broker.port, controller_port=broker.controller_port, data=broker.data_directory
+    """The broker's config, from infra/kafka/server.properties (and secure.properties)."""
+    security = broker.security
+    text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        port=broker.port,
+        controller_port=broker.controller_port,
+        data=broker.data_directory,
+        client="PLAINTEXT" if security is None else "SASL_SSL",
+        controller="PLAINTEXT" if security is None else "SSL",
+    )
+    if security is None:
+        return text
+    return text + Template(SECURE_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        keystore=security.certificates.keystore,
+        ca=security.certificates.ca,
+        password=security.password("admin"),
+        broker=subject("kafka"),
     )
 
 
@@ -202,11 +223,14 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: environ[name] for name in kept if name in environ}
 
 
-def is_ready(port: int, *, timeout_s: float = 1.0) -> bool:
-    """Whether the broker answers a request (ApiVersions), not only accepts a connection."""
+def is_ready(port: int, *, tls: ssl.SSLContext | None = None, timeout_s: float = 1.0) -> bool:
+    """Whether the broker answers a request (ApiVersions), not only accepts a connection.
+
+    Over TLS where a context is given; before anybody has to say who they are.
+    """
     body = struct.pack(">hhih", 18, 0, 1, -1)
     try:
-        with socket.create_connection((LOOPBACK, port), timeout=timeout_s) as connection:
+        with connected(port, tls=tls, timeout_s=timeout_s) as connection:
             connection.sendall(struct.pack(">i", len(body)) + body)
             answer = connection.recv(10)
     except OSError:

@@ -12,6 +12,7 @@ from cli.local import kafka, redis
 from cli.local.programs import Programs
 from cli.local.supervision import State, Told
 from cli.web import answers_ok
+from ledger.connections import client_context
 
 PROBE_TIMEOUT_S: Final = 1.0
 _STATES: Final = {
@@ -41,24 +42,30 @@ class Part:
 def parts(these: Programs) -> list[Part]:
     """All parts in the order of their need."""
     ports = these.ports
-    broker = partial(kafka.is_ready, ports["kafka"], timeout_s=PROBE_TIMEOUT_S)
+    tls = None if these.ca_file is None else client_context(these.ca_file)
+    broker = partial(kafka.is_ready, ports["kafka"], tls=tls, timeout_s=PROBE_TIMEOUT_S)
     found = [Part(name="kafka", title="Kafka broker", port=ports["kafka"], is_ready=broker)]
     for letter in "ab":
         port = ports[f"redis-{letter}"]
-        probe = partial(redis.is_ready, port, timeout_s=PROBE_TIMEOUT_S)
+        probe = partial(redis.is_ready, port, security=these.security, timeout_s=PROBE_TIMEOUT_S)
         title = f"replica {letter.upper()} (Redis)"
         found.append(Part(name=f"redis-{letter}", title=title, port=port, is_ready=probe))
     for letter in "ab":
         port = ports[f"projector-{letter}"]
         title = f"projector of {letter.upper()}"
-        found.append(_program(f"projector-{letter}", title, port, "/health/ready"))
+        found.append(_program(f"projector-{letter}", title, port, "http"))
     for number, port in enumerate(ports.workers, start=1):
-        found.append(_program(f"worker-{port}", f"API worker {number}", port, "/health/ready"))
+        found.append(
+            _program(
+                f"worker-{port}", f"API worker {number}", port, these.api_scheme, these.ca_file
+            )
+        )
     return found
 
 
-def _program(name: str, title: str, port: int, path: str) -> Part:
-    probe = partial(answers_ok, f"http://127.0.0.1:{port}{path}", timeout_s=PROBE_TIMEOUT_S)
+def _program(name: str, title: str, port: int, scheme: str, ca_file: str | None = None) -> Part:
+    url = f"{scheme}://127.0.0.1:{port}/health/ready"
+    probe = partial(answers_ok, url, ca_file=ca_file, timeout_s=PROBE_TIMEOUT_S)
     return Part(name=name, title=title, port=port, is_ready=probe)
 
 

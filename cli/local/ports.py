@@ -2,6 +2,9 @@
 
 import random
 import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LOOPBACK = "127.0.0.1"
 
@@ -38,6 +41,19 @@ def answers(port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+@contextmanager
+def connected(
+    port: int, *, tls: ssl.SSLContext | None, timeout_s: float
+) -> Iterator[socket.socket]:
+    """A connection to a port on loopback, over TLS where a context is given. Raises `OSError`."""
+    with socket.create_connection((LOOPBACK, port), timeout=timeout_s) as plain:
+        if tls is None:
+            yield plain
+            return
+        with tls.wrap_socket(plain, server_hostname=LOOPBACK) as wrapped:
+            yield wrapped
 
 
 def free_ports(count: int) -> tuple[int, ...]:

@@ -11,10 +11,11 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from cli.local import kafka, redis
+from cli.local import kafka, redis, security
 from cli.local.folder import DataFolder
 from cli.local.plan import WORKERS, Ports
 from cli.local.ports import LOOPBACK
+from cli.local.security import Security
 
 TEMPLATE: Final = Path(__file__).resolve().parents[2] / "infra/supervisor/supervisord.conf"
 CACHE: Final = Path(__file__).resolve().parents[2] / ".cache"
@@ -34,36 +35,57 @@ _SECRETS: Final = ("LEDGER_PEPPER", "LEDGER_SEAL_KEYS")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """What runs: the broker, the replicas A and B, and the ports of all."""
+    """What runs: the broker, the replicas A and B, and the ports of all; `security` where asked."""
 
     folder: DataFolder
     ports: Ports
     broker: kafka.KafkaBroker
     replicas: tuple[redis.RedisInstance, redis.RedisInstance]
     socket: Path
+    security: Security | None = None
     python: str = sys.executable
 
     @property
     def api_url(self) -> str:
         """Where the API answers."""
-        return f"http://{LOOPBACK}:{self.ports['api']}"
+        return f"{self.api_scheme}://{LOOPBACK}:{self.ports['api']}"
+
+    @property
+    def api_scheme(self) -> str:
+        """How the API's sockets are spoken to."""
+        return "http" if self.security is None else "https"
+
+    @property
+    def ca_file(self) -> str | None:
+        """Whom to trust; None where nothing is signed."""
+        return None if self.security is None else str(self.security.certificates.ca)
 
 
 def programs(
-    folder: DataFolder, ports: Ports, socket: Path, environ: Mapping[str, str]
+    folder: DataFolder,
+    ports: Ports,
+    socket: Path,
+    environ: Mapping[str, str],
+    *,
+    secure: bool = False,
 ) -> Programs:
-    """The programs of a data folder. Raises `KafkaSetupError`, `RedisSetupError` by what lacks."""
+    """The programs of a data folder. Raises `KafkaSetupError`, `RedisSetupError` by what lacks.
+
+    `secure`: with TLS and users; certificates and passwords are made where they are missing.
+    """
     java = kafka.find_java(environ)
     if java is None:
         raise kafka.KafkaSetupError(
             f"no Java ≥ {kafka.OLDEST_JAVA}: run `make` once, its set-up says how to get it"
         )
     redis_program = redis.find_program(environ)
+    made = security.make(folder) if secure else None
     first, second = (
         redis.RedisInstance(
             directory=folder.redis(name),
             port=ports[f"redis-{name.lower()}"],
             program=redis_program,
+            security=made,
         )
         for name in "AB"
     )
@@ -73,9 +95,15 @@ def programs(
         controller_port=ports["kafka-controller"],
         jars=kafka.find_jars(CACHE),
         java=java.path,
+        security=made,
     )
     return Programs(
-        folder=folder, ports=ports, broker=broker, replicas=(first, second), socket=socket
+        folder=folder,
+        ports=ports,
+        broker=broker,
+        replicas=(first, second),
+        socket=socket,
+        security=made,
     )
 
 
@@ -106,6 +134,8 @@ def config_text(these: Programs) -> str:
         workers_port=ports["workers"],
         projector_a_port=ports["projector-a"],
         projector_b_port=ports["projector-b"],
+        projector_access=_access(these, "projector"),
+        api_access=_access(these, "api"),
         program=_EVERY_PROGRAM,
     )
 
@@ -129,6 +159,7 @@ def ledger_environment(these: Programs, environ: Mapping[str, str]) -> dict[str,
         "LEDGER_PEPPER_FILE": str(these.folder.pepper),
         "LEDGER_SEAL_KEYS_FILE": str(these.folder.seal_keys),
         "LEDGER_API_URL": these.api_url,
+        **({} if these.security is None else these.security.environment()),
     }
 
 
@@ -136,13 +167,22 @@ def process_environment(
     ledger: Mapping[str, str], token: str, environ: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment that supervisor and so each process gets; the token's digest only."""
-    kept = {name: value for name, value in environ.items() if name not in _SECRETS}
+    others = security.without_access(environ)
+    kept = {name: value for name, value in others.items() if name not in _SECRETS}
     return {
         **kept,
         **ledger,
         "LEDGER_API_TOKEN_DIGESTS": sha256(token.encode()).hexdigest(),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _access(these: Programs, user: str) -> str:
+    """What makes a program a user, to go on in a line of its environment."""
+    if these.security is None:
+        return ""
+    pairs = these.security.access(user).items()
+    return "".join(f',{name}="{_escaped(_escaped(value))}"' for name, value in pairs)
 
 
 def _command(argv: Sequence[str]) -> str:

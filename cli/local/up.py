@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cli.local import folder as folders
-from cli.local import kafka, processes, programs, supervision
+from cli.local import kafka, kafka_users, processes, programs, supervision
 from cli.local.folder import DataFolder
 from cli.local.lock import locked
 from cli.local.orphans import end_orphans
@@ -22,6 +22,7 @@ from cli.local.programs import Programs
 from cli.local.screen import Screen
 from cli.local.stopping import stop
 from cli.local.supervision import State, Supervisor, SupervisorUnavailable, Told
+from ledger.connections import client_context
 from ledger.event_log.port import AppendRefused, AppendUnknown, LogUnavailable
 
 START_LIMIT_S: Final = 90.0
@@ -37,7 +38,7 @@ class UpError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be started.
+    """What is to be started; `secure`: with TLS and users.
 
     `initialize` makes topics and genesis once the broker answers; `welcome` runs when all is ready.
     Both get the ledger's environment.
@@ -46,6 +47,7 @@ class Order:
     folder: DataFolder
     ports: Wish
     environ: Mapping[str, str]
+    secure: bool
     initialize: Callable[[Mapping[str, str]], Awaitable[None]]
     welcome: Callable[[Mapping[str, str], Screen], Awaitable[None]]
 
@@ -116,7 +118,9 @@ class _Run:
         folders.make(order.folder)
         end_orphans(order.folder, self._screen.line)
         socket = folders.socket_path(order.folder)
-        these = programs.programs(order.folder, choose(order.ports), socket, order.environ)
+        these = programs.programs(
+            order.folder, choose(order.ports), socket, order.environ, secure=order.secure
+        )
         programs.prepare(these)
         ledger = programs.ledger_environment(these, order.environ)
         token = folders.read_token(order.folder)
@@ -154,10 +158,13 @@ class _Run:
     async def _initialize(self, ledger: Mapping[str, str]) -> None:
         """Make topics and genesis as soon as the broker answers; it may be started twice."""
         assert self._programs is not None  # noqa: S101 - set before
-        port = self._programs.broker.port
+        broker, ca_file = self._programs.broker, self._programs.ca_file
+        tls = None if ca_file is None else client_context(ca_file)
         while True:
-            if await asyncio.to_thread(kafka.is_ready, port):
+            if await asyncio.to_thread(kafka.is_ready, broker.port, tls=tls):
                 try:
+                    if broker.security is not None:
+                        await kafka_users.set_up(broker.security, broker.controller_port)
                     return await self._order.initialize(ledger)
                 except (LogUnavailable, AppendRefused, AppendUnknown) as error:
                     self._trouble = str(error)

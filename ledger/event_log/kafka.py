@@ -11,7 +11,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import RecordMetadata
 
-from ledger.event_log.clients import Starts, stop_consumer
+from ledger.connections import KafkaBrokers, brokers
+from ledger.event_log.clients import BrokersRefuse, Starts, stop_consumer
 from ledger.event_log.port import (
     APPEND_TIMEOUT_S,
     IN_FLIGHT_MAX,
@@ -41,12 +42,15 @@ _TROUBLE: Final = (KafkaError, OSError, TimeoutError)
 
 
 class KafkaLog:
-    """An `EventLog` in Kafka (`ledger.event_log.port`). Use it in one event loop, then `close`."""
+    """An `EventLog` in Kafka (`ledger.event_log.port`). Use it in one event loop, then `close`.
 
-    def __init__(self, bootstrap: str, topics: Topics | None = None) -> None:
-        self._bootstrap = bootstrap
+    `kafka`: how the brokers are reached; a bare `host:port,…` in clear.
+    """
+
+    def __init__(self, kafka: KafkaBrokers | str, topics: Topics | None = None) -> None:
+        self._brokers = brokers(kafka)
         self._topics = topics or Topics()
-        self._starts = Starts()
+        self._starts = Starts(self._brokers)
         self._producer: Producer | None = None
         self._replacing: asyncio.Task[None] | None = None
         self._unreachable = False
@@ -116,9 +120,9 @@ class KafkaLog:
                 asker = await self._reached_asker()
                 partitions = await self._partitions(asker, topic)
                 found = await asker.end_offsets(partitions)
-        except _TROUBLE:
+        except _TROUBLE as error:
             await self._drop_asker()
-            msg = "the broker does not tell the log's ends"
+            msg = f"the broker does not tell the log's ends{_because(error)}"
             raise LogUnavailable(msg) from None
         return {one.partition: int(found[one]) for one in partitions}
 
@@ -170,8 +174,8 @@ class KafkaLog:
         except OffsetOutOfRangeError:
             msg = f"{where.topic}, partition {partition}: there is no record at {start} any more"
             raise LostRecords(msg) from None
-        except _TROUBLE:
-            msg = f"{where.topic}, partition {partition}: nothing arrives"
+        except _TROUBLE as error:
+            msg = f"{where.topic}, partition {partition}: nothing arrives{_because(error)}"
             raise LogUnavailable(msg) from None
         finally:
             self._readings.discard(consumer)
@@ -215,7 +219,7 @@ class KafkaLog:
         pause_s = _RETRY_S
         while self._producer is None or self._producer.condemned:
             try:
-                self._producer = await Producer.start(self._bootstrap, self._topics, self._starts)
+                self._producer = await Producer.start(self._brokers, self._topics, self._starts)
             except _TROUBLE:
                 self._unreachable = True
                 await asyncio.sleep(pause_s)
@@ -250,7 +254,7 @@ class KafkaLog:
 
     def _consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._brokers.arguments(),
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -259,6 +263,11 @@ class KafkaLog:
             retry_backoff_ms=50,
             fetch_max_wait_ms=_POLL_MS,
         )
+
+
+def _because(error: Exception) -> str:
+    """Why, where that is known."""
+    return f": {error.args[0]}" if isinstance(error, BrokersRefuse) else ""
 
 
 async def _batches(

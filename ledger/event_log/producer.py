@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
+from ledger.connections import KafkaBrokers
 from ledger.event_log.clients import Starts, abort
 from ledger.event_log.port import (
     APPEND_TIMEOUT_S,
@@ -53,10 +54,10 @@ class Producer:
         self._disposal: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, bootstrap: str, topics: Topics, starts: Starts) -> Producer:
+    async def start(cls, brokers: KafkaBrokers, topics: Topics, starts: Starts) -> Producer:
         """Connect, in `START_TIMEOUT_S` at most; raises `KafkaError`, `TimeoutError`, `OSError`."""
         producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
+            **brokers.arguments(),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

@@ -10,6 +10,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
+from ledger.connections import KafkaBrokers, brokers
+from ledger.event_log.clients import why_refused
 from ledger.event_log.port import LogUnavailable, MissingTopic, Topic, Topics
 
 CREATE_TIMEOUT_S: Final = 30.0
@@ -22,7 +24,11 @@ _ALREADY_THERE: Final = 36
 
 
 async def create_topics(
-    bootstrap: str, *, partitions: int, topics: Topics | None = None, replication: int = 1
+    kafka: KafkaBrokers | str,
+    *,
+    partitions: int,
+    topics: Topics | None = None,
+    replication: int = 1,
 ) -> None:
     """Make what is missing, and compare what is there: N is fixed for the ledger's life.
 
@@ -30,7 +36,8 @@ async def create_topics(
     broker does not answer or refuses.
     """
     names = topics or Topics()
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    these = brokers(kafka)
+    admin = AIOKafkaAdminClient(**these.arguments())
     try:
         async with asyncio.timeout(CREATE_TIMEOUT_S):
             await admin.start()
@@ -41,9 +48,12 @@ async def create_topics(
                     msg = f"the broker did not make {name}: {why[0] if why else code}"
                     raise LogUnavailable(msg)
             await _compare(admin, names, partitions)
-            await _led(bootstrap, names, partitions)
+            await _led(these, names, partitions)
     except (KafkaError, OSError, TimeoutError):
-        msg = f"no broker at {bootstrap} makes topics within {CREATE_TIMEOUT_S:.0f} s"
+        reason = await why_refused(these)
+        msg = reason or (
+            f"no broker at {these.bootstrap} makes topics within {CREATE_TIMEOUT_S:.0f} s"
+        )
         raise LogUnavailable(msg) from None
     finally:
         await admin.close()
@@ -66,12 +76,12 @@ async def _compare(admin: AIOKafkaAdminClient, names: Topics, partitions: int) -
             raise MissingTopic(msg)
 
 
-async def differing(bootstrap: str, topics: Topics) -> dict[str, dict[str, str]]:
+async def differing(kafka: KafkaBrokers | str, topics: Topics) -> dict[str, dict[str, str]]:
     """What each topic's config has otherwise than `topic_config` says, by the topic's name.
 
     Raises LogUnavailable after `DESCRIBE_TIMEOUT_S` at the latest.
     """
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_MS)
+    admin = AIOKafkaAdminClient(**brokers(kafka).arguments(), request_timeout_ms=_REQUEST_MS)
     names = {topics.name(topic): topic for topic in Topic}
     try:
         async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
@@ -95,9 +105,9 @@ async def differing(bootstrap: str, topics: Topics) -> dict[str, dict[str, str]]
     return found
 
 
-async def _led(bootstrap: str, names: Topics, partitions: int) -> None:
+async def _led(these: KafkaBrokers, names: Topics, partitions: int) -> None:
     """Wait until every partition answers: a broker tells of new ones before it leads them."""
-    asker = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, retry_backoff_ms=50)
+    asker = AIOKafkaConsumer(**these.arguments(), group_id=None, retry_backoff_ms=50)
     try:
         await asker.start()
         await asker.end_offsets(

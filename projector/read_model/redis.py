@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from hiredis import pack_command
-from redis.asyncio import BlockingConnectionPool, Connection, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -28,6 +28,7 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from ledger.connections import tls_trouble
 from projector.read_model import keys
 from projector.read_model.keys import Keys
 from projector.read_model.packing import packed
@@ -51,9 +52,11 @@ _TROUBLE: Final[Mapping[type[RedisError], str]] = {
     BusyLoadingError: "it is loading its data",
     OutOfMemoryError: _MEMORY_FULL,
     ReadOnlyError: "it takes no writes",
-    AuthenticationError: "it refuses the password",
-    NoPermissionError: "it refuses this user",
+    AuthenticationError: "it refuses the user or the password (LEDGER_REDIS_USER, "
+    "LEDGER_REDIS_PASSWORD_FILE)",
+    NoPermissionError: "it refuses this user what it needs (docs/operations/security.md, Redis)",
 }
+_CLOSED: Final = "Connection closed by server"
 _TROUBLE_WORDS: Final = {
     "OOM": _MEMORY_FULL,
     "MISCONF": "it can't write to its disk",
@@ -62,13 +65,21 @@ _TROUBLE_WORDS: Final = {
 """Errors that the client has no class for, and those that Redis 6.2 wraps into a script's."""
 
 
-class _Connection(Connection):
+class _Packing:
     """Packs commands in C; the client's own way costs more than the fold of what it packs."""
 
     def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - as the client has it
         """Bytes of a command."""
         words = args[0].encode().split() if isinstance(args[0], str) else [args[0]]
         return [pack_command((*words, *args[1:]))]
+
+
+class _Connection(_Packing, Connection):
+    pass
+
+
+class _TlsConnection(_Packing, SSLConnection):
+    pass
 
 
 class _Script:
@@ -94,7 +105,8 @@ class RedisReadModel:
     ) -> None:
         self._pool = BlockingConnectionPool.from_url(
             url,
-            connection_class=_Connection,
+            # The pool takes this one whatever the URL says.
+            connection_class=_TlsConnection if url.startswith("rediss:") else _Connection,
             max_connections=CONNECTIONS_MAX,
             timeout=call_timeout_s,
             socket_timeout=call_timeout_s,
@@ -221,14 +233,18 @@ def _translated() -> Iterator[None]:
     except (RedisError, OSError, TimeoutError) as error:
         if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
             raise ReadModelCorruptError("a key of the read model holds another type") from None
-        raise ReadModelUnavailableError(_reason(error)) from None
+        raise ReadModelUnavailableError(reason(error)) from None
 
 
-def _reason(error: Exception) -> str:
-    """Say what is wrong; the server's own text may hold keys and values."""
+def reason(error: Exception) -> str:
+    """Say what is wrong with a Redis; the server's own text may hold keys and values."""
+    if (trouble := tls_trouble(error)) is not None:
+        return f"{trouble} (LEDGER_REPLICAS, LEDGER_REDIS_CA_FILE)"
     for kind, meaning in _TROUBLE.items():
         if isinstance(error, kind):
             return meaning
+    if _CLOSED in str(error) or isinstance(error.__context__, ConnectionResetError):
+        return "it does not answer: it closes the connection (does it want TLS, rediss://?)"
     if not isinstance(error, ResponseError):
         return f"it does not answer ({type(error).__name__})"
     for word, meaning in _TROUBLE_WORDS.items():

@@ -79,6 +79,7 @@ class LocalLedger:
             "LEDGER_KAFKA": "127.0.0.1:1",
             "LEDGER_PARTITIONS": str(PARTITIONS),
             "LEDGER_REPLICAS": ",".join(server.url for server in self.servers),
+            "LEDGER_LOCAL": "1",
             "LEDGER_PEPPER": PEPPER,
             "LEDGER_SEAL_KEYS": f"k1:{'5e' * 32}",
             "LEDGER_API_TOKEN_DIGESTS": sha256(TOKEN.encode()).hexdigest(),

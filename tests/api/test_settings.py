@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from hashlib import sha256
 
 import pytest
@@ -9,9 +10,9 @@ import pytest
 from api.settings import read_api_settings
 from ledger.settings import SettingsError
 
-PEPPER = "ab" * 32
-SEAL_KEY = "cd" * 32
-DIGEST = sha256(b"token").hexdigest()
+PEPPER = secrets.token_hex(32)
+SEAL_KEY = secrets.token_hex(32)
+DIGEST = sha256(secrets.token_bytes(32)).hexdigest()
 ENVIRONMENT = {
     "LEDGER_KAFKA": "localhost:9092",
     "LEDGER_REPLICAS": "redis://:password@localhost:1/0,redis://localhost:2/0",

@@ -189,6 +189,7 @@ def test_forget_without_yes_erases_nothing_and_says_what_it_would_do(
     folder = data_folder(tmp_path / "data")
     folders.make(folder)
     environment = {
+        "LEDGER_LOCAL": "1",
         "LEDGER_KAFKA": "127.0.0.1:1",
         "LEDGER_REPLICAS": "redis://127.0.0.1:1/0",
         "LEDGER_PEPPER_FILE": str(folder.pepper),

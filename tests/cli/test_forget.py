@@ -221,7 +221,7 @@ async def test_forget_does_it_all_on_real_servers(
             LEDGER_KAFKA=kafka_server.bootstrap,
             LEDGER_PARTITIONS="1",
             LEDGER_TOPIC_PREFIX=topics.prefix,
-            LEDGER_PEPPER="ab" * 32,
+            LEDGER_PEPPER=secrets.token_hex(32),
         )
         with pytest.raises(ForeignLog):
             await forget(foreign, KEY)

@@ -28,7 +28,8 @@ from tests.projector.replica import PARTITIONS, Replica
 
 ENVIRONMENT = {
     "LEDGER_KAFKA": "localhost:9092",
-    "LEDGER_REPLICAS": "redis://a:1/0,redis://:hidden@b:2/0",
+    "LEDGER_REPLICAS": "redis://127.0.0.1:1/0,redis://:hidden@127.0.0.1:2/0",
+    "LEDGER_LOCAL": "1",
     "LEDGER_PEPPER": "5e" * 32,
     "LEDGER_SEAL_KEYS": f"k1:{'7a' * 32}",
 }
@@ -38,7 +39,7 @@ def test_settings_pick_the_replica_and_print_no_secret() -> None:
     settings = read_projector_settings(
         {**ENVIRONMENT, "LEDGER_REPLICA": "B", "LEDGER_SLOT": "3", "LEDGER_TOPIC_PREFIX": "x-"}
     )
-    assert settings.url == "redis://:hidden@b:2/0"
+    assert settings.url == "redis://:hidden@127.0.0.1:2/0"
     assert (settings.group, settings.member) == ("x-projector-B", "x-projector-B-3")
     assert settings.metrics_port is None
     for secret in ("hidden", "5e5e", "7a7a"):
@@ -180,7 +181,7 @@ class Broken(Session):
 async def test_a_session_that_fails_for_no_records_fault_ends_the_member(replica: Replica) -> None:
     metrics = Metrics()
     member = Membership(
-        bootstrap=replica.kafka.bootstrap,
+        kafka=replica.kafka.bootstrap,
         group=f"{replica.topics.prefix}broken",
         member="broken-0",
         topics=[replica.events],

@@ -30,6 +30,7 @@ SETTINGS = read_settings(
     {
         "LEDGER_KAFKA": "127.0.0.1:1",
         "LEDGER_REPLICAS": "redis://127.0.0.1:1/0",
+        "LEDGER_LOCAL": "1",
         "LEDGER_PEPPER": "ab" * 32,
         "LEDGER_SEAL_KEYS": f"k1:{'cd' * 32}",
         "LEDGER_PARTITIONS": "4",

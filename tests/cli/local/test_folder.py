@@ -34,6 +34,7 @@ def test_a_first_start_makes_secrets_that_only_the_owner_reads(folder: DataFolde
 def test_the_secrets_are_what_the_settings_take(folder: DataFolder) -> None:
     settings = read_settings(
         {
+            "LEDGER_LOCAL": "1",
             "LEDGER_KAFKA": "127.0.0.1:1",
             "LEDGER_REPLICAS": "redis://127.0.0.1:1/0",
             "LEDGER_PEPPER_FILE": str(folder.pepper),
