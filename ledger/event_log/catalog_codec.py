@@ -21,6 +21,7 @@ from ledger.domain.catalog.events import (
     AccountCreated,
     CatalogData,
     CatalogEvent,
+    PolicyEntitlementsDetached,
     RecordDiscarded,
     RulesActivated,
 )
@@ -134,7 +135,11 @@ def _event(envelope: _Envelope) -> CatalogEvent:
 
 
 def _check_change(data: CatalogData, type_: str) -> None:
-    """A change changes something."""
+    """A change changes something, and names it once."""
+    detached = data.entitlements if isinstance(data, PolicyEntitlementsDetached) else []
+    if len(set(detached)) < len(detached):
+        msg = "an entitlement is named twice"
+        raise ValueError(msg)
     if type_.endswith("-changed") and all(value is UNSET for value in asdict(data).values()):
         msg = "a change names nothing"
         raise ValueError(msg)

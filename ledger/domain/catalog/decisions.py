@@ -37,6 +37,8 @@ from ledger.domain.catalog.events import (
     PolicyChanged,
     PolicyCreated,
     PolicyDeleted,
+    PolicyEntitlementsAttached,
+    PolicyEntitlementsDetached,
     ProductChanged,
     ProductCreated,
     ProductDeleted,
@@ -47,7 +49,7 @@ from ledger.domain.catalog.events import (
     TokenRegenerated,
     TokenRevoked,
 )
-from ledger.domain.terms import Terms
+from ledger.domain.terms import ENTITLEMENTS_MAX, Terms
 
 T = TypeVar("T", bound=AnyEntity)
 Entities = Mapping[str, AnyEntity | None]
@@ -60,6 +62,8 @@ KINDS: Final[dict[type[CatalogData], type[AnyEntity]]] = {
     ProductDeleted: Product,
     PolicyCreated: Policy,
     PolicyChanged: Policy,
+    PolicyEntitlementsAttached: Policy,
+    PolicyEntitlementsDetached: Policy,
     PolicyDeleted: Policy,
     EntitlementCreated: Entitlement,
     EntitlementChanged: Entitlement,
@@ -105,6 +109,11 @@ def decide(event: CatalogEvent, offset: int, entities: Entities) -> Change | str
         return verdicts.NOT_FOUND
     if isinstance(data, _DELETED):
         return _delete(before, entities)
+    if isinstance(before, Policy):
+        if isinstance(data, PolicyEntitlementsAttached):
+            return _attach(data, before, event, entities)
+        if isinstance(data, PolicyEntitlementsDetached):
+            return _detach(data, before, event)
     return _change(before, event)
 
 
@@ -190,6 +199,36 @@ def _delete(before: AnyEntity, entities: Entities) -> Change | str:
     return Change(before=before, after=None, product=product)
 
 
+def _attach(
+    data: PolicyEntitlementsAttached, before: Policy, event: CatalogEvent, entities: Entities
+) -> Change | str:
+    known, new = before.terms.entitlements, data.entitlements
+    found = [_own(Entitlement, id_, event, entities) for id_ in new]
+    codes = [entitlement.code for entitlement in found if entitlement is not None]
+    if len(codes) < len(new):
+        return verdicts.NOT_FOUND
+    if codes != list(new.values()):
+        return verdicts.INVALID
+    if known.keys() & new.keys():
+        return verdicts.ENTITLEMENT_TAKEN
+    if len(known) + len(new) > ENTITLEMENTS_MAX:
+        return verdicts.ENTITLEMENTS_EXCEEDED
+    return _entitled(before, {**known, **new}, event)
+
+
+def _detach(data: PolicyEntitlementsDetached, before: Policy, event: CatalogEvent) -> Change | str:
+    known, gone = before.terms.entitlements, frozenset(data.entitlements)
+    if not gone <= known.keys():
+        return verdicts.NO_ENTITLEMENT
+    return _entitled(before, {id_: code for id_, code in known.items() if id_ not in gone}, event)
+
+
+def _entitled(before: Policy, entitlements: dict[str, str], event: CatalogEvent) -> Change:
+    terms = replace(before.terms, entitlements=entitlements)
+    after = replace(before, changed_ms=event.time_ms, terms=terms, version=before.version + 1)
+    return Change(before=before, after=after)
+
+
 def _counting(product: str, step: int, entities: Entities) -> Product:
     # A policy's product can't have gone before it.
     found = cast("Product", entities[product])
@@ -210,7 +249,12 @@ def _change(before: AnyEntity, event: CatalogEvent) -> Change | str:
 
 
 def changed_terms(terms: Terms, change: Mapping[str, TermValue]) -> Terms | None:
-    """Merge a change into terms; null sets a member to its default. None: no policy has these."""
+    """Merge a change into terms; null sets a member to its default. None: no policy has these.
+
+    Entitlements are attached and detached, each looked at; here they can't be changed.
+    """
+    if "entitlements" in change:
+        return None
     merged = to_builtins(terms)
     for name, value in change.items():
         if value is None and name in _OPTIONAL_TERMS:

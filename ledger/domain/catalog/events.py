@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from ledger.domain.catalog.entities import Distribution, Domain, Role, Slug
 from ledger.domain.events import SEQUENCE_MAX, Data, Digest, Id, Metadata, Name, Rules, Word
-from ledger.domain.terms import Code, Terms, TimeMs
+from ledger.domain.terms import ENTITLEMENTS_MAX, Code, Terms, TimeMs
 
 CATALOG_RULES: Final = 1
 """Version of the catalog's own fold, which every event names."""
@@ -88,6 +88,18 @@ class PolicyChanged(Data, frozen=True, kw_only=True):
     metadata: Metadata | UnsetType | None = UNSET
 
 
+class PolicyEntitlementsAttached(Data, frozen=True, kw_only=True):
+    """Entitlements of the account were attached to a policy's terms: codes by ids, all or none."""
+
+    entitlements: Annotated[dict[Id, Code], Meta(min_length=1, max_length=ENTITLEMENTS_MAX)]
+
+
+class PolicyEntitlementsDetached(Data, frozen=True, kw_only=True):
+    """Entitlements were detached from a policy's terms, each named once; all of them or none."""
+
+    entitlements: Annotated[list[Id], Meta(min_length=1, max_length=ENTITLEMENTS_MAX)]
+
+
 class PolicyDeleted(Data, frozen=True, kw_only=True):
     """A policy goes; licenses keep the terms that they have."""
 
@@ -153,6 +165,8 @@ CatalogData = (
     | ProductDeleted
     | PolicyCreated
     | PolicyChanged
+    | PolicyEntitlementsAttached
+    | PolicyEntitlementsDetached
     | PolicyDeleted
     | EntitlementCreated
     | EntitlementChanged
@@ -172,6 +186,8 @@ CATALOG_TYPES: Final[dict[str, type[CatalogData]]] = {
     "catalog.product-deleted": ProductDeleted,
     "catalog.policy-created": PolicyCreated,
     "catalog.policy-changed": PolicyChanged,
+    "catalog.policy-entitlements-attached": PolicyEntitlementsAttached,
+    "catalog.policy-entitlements-detached": PolicyEntitlementsDetached,
     "catalog.policy-deleted": PolicyDeleted,
     "catalog.entitlement-created": EntitlementCreated,
     "catalog.entitlement-changed": EntitlementChanged,

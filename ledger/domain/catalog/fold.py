@@ -14,7 +14,7 @@ from ledger.domain.catalog import verdicts
 from ledger.domain.catalog.claims import claims_of
 from ledger.domain.catalog.decisions import Change, decide, product_named
 from ledger.domain.catalog.entities import AnyEntity, Policy
-from ledger.domain.catalog.events import CatalogEvent, PolicyDeleted
+from ledger.domain.catalog.events import CatalogEvent, PolicyDeleted, PolicyEntitlementsAttached
 from ledger.domain.catalog.verdicts import CatalogVerdict
 from ledger.domain.memory import forgettable
 from ledger.domain.verdicts import Remembered
@@ -53,6 +53,8 @@ def entities_named(event: CatalogEvent) -> list[str]:
     """Entities that the fold of an event looks at, but for `product_behind`."""
     product = product_named(event)
     named = [event.account, event.subject]
+    if isinstance(event.data, PolicyEntitlementsAttached):
+        named += event.data.entitlements
     return named if product is None else [*named, product]
 
 

@@ -12,6 +12,8 @@ from ledger.domain.catalog.events import (
     PolicyChanged,
     PolicyCreated,
     PolicyDeleted,
+    PolicyEntitlementsAttached,
+    PolicyEntitlementsDetached,
     ProductChanged,
     ProductCreated,
     ProductDeleted,
@@ -72,6 +74,14 @@ def golden_events() -> dict[str, CatalogEvent]:
             ),
             "change policy",
             subject=policy,
+        ),
+        "catalog.policy-entitlements-attached": ordered(
+            PolicyEntitlementsAttached(entitlements={entitlement: "EXPORT"}),
+            "attach",
+            subject=policy,
+        ),
+        "catalog.policy-entitlements-detached": ordered(
+            PolicyEntitlementsDetached(entitlements=[entitlement]), "detach", subject=policy
         ),
         "catalog.policy-deleted": ordered(PolicyDeleted(), "delete policy", subject=policy),
         "catalog.entitlement-created": ordered(

@@ -53,10 +53,25 @@ class NaiveCatalog:
         there = self.things.get(id_)
         if there is None or there["kind"] != kind or there["account"] != order["account"]:
             return "not-found"
+        if what in {"attach", "detach"}:
+            return self._entitling(order, there.get("rights", {}))
         if what == "delete":
             used = [one for one in self.things.values() if one.get("product") == id_]
             return "in-use" if kind == "product" and used else "granted"
         return self._sense(order) or self._rival(order) or "granted"
+
+    def _entitling(self, order: Order, present: dict[str, str]) -> str:
+        """All that are attached are the account's, with their codes, and new to the policy."""
+        rights = order["rights"]
+        if order["what"] == "detach":
+            return "granted" if all(id_ in present for id_ in rights) else "no-entitlement"
+        for id_ in rights:
+            thing = self.things.get(id_, {})
+            if thing.get("kind") != "entitlement" or thing["account"] != order["account"]:
+                return "not-found"
+        if any(self.things[id_]["code"] != code for id_, code in rights.items()):
+            return "invalid"
+        return "entitlement-taken" if any(id_ in present for id_ in rights) else "granted"
 
     def _creation(self, order: Order) -> str:
         kind, account = order["kind"], order["account"]
@@ -97,6 +112,13 @@ class NaiveCatalog:
         id_ = order["id"]
         if order["what"] == "delete":
             del self.things[id_]
+            return
+        if order["what"] in {"attach", "detach"}:
+            policy, rights = self.things[id_], order["rights"]
+            policy["version"] += 1
+            kept = policy.get("rights", {}).items()
+            left = {name: code for name, code in kept if name not in rights}
+            policy["rights"] = left | (rights if order["what"] == "attach" else {})
             return
         thing = self.things.setdefault(id_, {"kind": order["kind"], "account": order["account"]})
         if order["what"] == "change" and "seats" in order["set"]:

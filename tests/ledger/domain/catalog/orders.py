@@ -17,6 +17,8 @@ from ledger.domain.catalog.events import (
     PolicyChanged,
     PolicyCreated,
     PolicyDeleted,
+    PolicyEntitlementsAttached,
+    PolicyEntitlementsDetached,
     ProductChanged,
     ProductCreated,
     ProductDeleted,
@@ -80,7 +82,15 @@ def _of_product(draw: st.DrawFn) -> Said:
 @st.composite
 def _of_policy(draw: st.DrawFn) -> Said:
     id_, product = draw(policies), draw(products)
-    what = draw(st.sampled_from(["create", "create", "change", "change", "delete"]))
+    what = draw(st.sampled_from(["create", "create", "change", "attach", "detach", "delete"]))
+    if what in {"attach", "detach"}:
+        some = draw(st.lists(entitlements, min_size=1, max_size=2, unique=True))
+        if what == "detach":
+            detached = PolicyEntitlementsDetached(entitlements=some)
+            return detached, id_, _order(what, "policy") | {"rights": dict.fromkeys(some)}
+        rights = {one: draw(codes) for one in some}
+        attached = PolicyEntitlementsAttached(entitlements=rights)
+        return attached, id_, _order(what, "policy") | {"rights": rights}
     if what == "delete":
         return PolicyDeleted(), id_, _order(what, "policy")
     if what == "change":

@@ -18,6 +18,8 @@ from ledger.domain.catalog.events import (
     PolicyChanged,
     PolicyCreated,
     PolicyDeleted,
+    PolicyEntitlementsAttached,
+    PolicyEntitlementsDetached,
     ProductChanged,
     ProductCreated,
     ProductDeleted,
@@ -89,6 +91,9 @@ def test_a_change_names_what_it_changes_and_null_clears(replica: CatalogReplica)
         ({"max_machines": 0}, None),
         ({"max_machines": True}, None),
         ({"overage": "NONE"}, None),
+        ({"require_check_in": True}, None),
+        ({"max_uses": 5}, Terms(max_machines=3, duration_s=86_400, max_uses=5)),
+        ({"entitlements": None}, None),
         ({"unheard_of": 1}, None),
         ({"unheard_of": None}, None),
     ],
@@ -111,6 +116,30 @@ def test_a_policys_version_counts_changes_of_terms_only(replica: CatalogReplica)
     termed = replica.take(ordered(PolicyChanged(terms={"strict": True}), "t", subject=POLICY))
     again = replica.take(ordered(PolicyChanged(terms={"strict": True}), "t2", subject=POLICY))
     assert [named.version, termed.version, again.version] == [0, 1, 2]
+
+
+def test_entitlements_are_attached_and_detached_all_or_none(replica: CatalogReplica) -> None:
+    def rights(name: str, data: CatalogData) -> tuple[str, int | None]:
+        verdict = replica.take(ordered(data, name, subject=POLICY))
+        return verdict.code, verdict.version
+
+    first, second, many = id_of("e1"), id_of("e2"), [id_of(f"many {n}") for n in range(100)]
+    for id_, code in [(first, "A"), (second, "B"), *((id_, id_[:8]) for id_ in many)]:
+        entitlement = EntitlementCreated(name="E", code=code)
+        assert replica.take(ordered(entitlement, f"create {id_}", subject=id_)).granted
+    attached, detached = PolicyEntitlementsAttached, PolicyEntitlementsDetached
+    stranger = {first: "A", id_of("nobody"): "N"}
+    assert rights("1", attached(entitlements=stranger)) == ("not-found", 0)
+    assert rights("2", attached(entitlements={first: "B"})) == ("invalid", 0)
+    assert rights("3", attached(entitlements={first: "A"})) == ("granted", 1)
+    assert rights("4", attached(entitlements={second: "B", first: "A"})) == ("entitlement-taken", 1)
+    all_ = {id_: id_[:8] for id_ in many}
+    assert rights("5", attached(entitlements=all_)) == ("entitlements-exceeded", 1)
+    assert rights("6", detached(entitlements=[first, second])) == ("no-entitlement", 1)
+    policy = replica.entity(POLICY)
+    assert isinstance(policy, Policy)
+    assert policy.terms.entitlements == {first: "A"}
+    assert rights("7", detached(entitlements=[first])) == ("granted", 2)
 
 
 @pytest.mark.parametrize(

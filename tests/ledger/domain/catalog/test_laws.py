@@ -61,6 +61,7 @@ def _compare(taken: Steps) -> None:
         entity = found[id_]
         if isinstance(entity, Policy):
             assert entity.terms.max_machines == thing["seats"]
+            assert entity.terms.entitlements == thing.get("rights", {})
 
 
 @given(steps)
