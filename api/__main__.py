@@ -15,7 +15,8 @@ from contextlib import suppress
 from typing import Final
 
 from api.app import build_app, build_services
-from api.catalog import catalog_of
+from api.catalog.reading import Catalog
+from api.ending import end
 from api.logs import AccessLog, alarm, say, set_up
 from api.replicas import Replicas
 from api.serving import listeners, make_server
@@ -95,7 +96,12 @@ async def _work(
         first, gatekeeper = telling.result(), Gatekeeper(log)
         services = build_services(
             settings,
-            catalog=catalog_of(first.ledger, settings.ledger.catalog),
+            catalog=Catalog(
+                ledger=first.ledger,
+                settings=settings.ledger.catalog,
+                replicas=replicas,
+                log=gatekeeper,
+            ),
             log=gatekeeper,
             replicas=replicas,
             writes_closed=lambda: gatekeeper.closed,
@@ -103,6 +109,9 @@ async def _work(
         server = make_server(build_app(services, settings, access_log), settings)
         serving = asyncio.create_task(server.serve(list(sockets)))
         opening = asyncio.create_task(_open(origin, gatekeeper))
+        beside = [
+            asyncio.create_task(part) for part in (services.noticing.run(), services.fan_out.run())
+        ]
         say(_log, logging.INFO, "serving", ledger=first.ledger)
         await _until_any(stopping, serving, opening)
         say(_log, logging.INFO, "stopping")
@@ -111,6 +120,7 @@ async def _work(
         if opening.done():
             opening.result()
         opening.cancel()
+        await end(beside)
         return 0
     finally:
         await origin.close()

@@ -12,19 +12,35 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from api.catalog import Catalog, Doorkeeper
+from api.catalog.commands import CatalogCommands
+from api.catalog.reading import Catalog
 from api.checking import Checker
 from api.clock import Clock
 from api.commands import Commands
 from api.data_keys import DataKeys, StoredKeys
+from api.doorkeeper import Doorkeeper
 from api.exchange import exchange_of, problem_answer
+from api.fan_out import FanOut
 from api.finding import Finder
 from api.gate import Gate
+from api.lists import Lists
 from api.logs import AccessLog
 from api.metrics import Metrics
+from api.noticing import Noticing
 from api.problems import Problem, broken, not_found
 from api.replicas import Replicas
-from api.routes import licenses, machines
+from api.routes import (
+    accounts,
+    attachments,
+    entitlements,
+    licenses,
+    lists,
+    machines,
+    orders,
+    policies,
+    products,
+    tokens,
+)
 from api.routes.endpoint import add_routes, schemas
 from api.routes.health import health_router
 from api.services import Services
@@ -34,7 +50,18 @@ from ledger.event_log.port import EventLog
 from ledger.sealing.key_ring import KeyRing
 from ledger.sealing.sealer import Sealer
 
-ROUTES: Final = licenses.ROUTES + machines.ROUTES
+ROUTES: Final = (
+    *licenses.ROUTES,
+    *machines.ROUTES,
+    *orders.ROUTES,
+    *lists.ROUTES,
+    *products.ROUTES,
+    *policies.ROUTES,
+    *entitlements.ROUTES,
+    *attachments.ROUTES,
+    *tokens.ROUTES,
+    *accounts.ROUTES,
+)
 
 
 def build_services(
@@ -53,18 +80,21 @@ def build_services(
         ring=KeyRing(shared.seal_keys), log=log, partitions=shared.partitions, stored=stored
     )
     verdicts = Verdicts(log, replicas, metrics)
-    finder = Finder(catalog=catalog, pepper=pepper, replicas=replicas)
-    data_keys = DataKeys(catalog=catalog, sealer=sealer, stored=stored, verdicts=verdicts)
+    finder = Finder(pepper=pepper, replicas=replicas)
+    data_keys = DataKeys(sealer=sealer, stored=stored, verdicts=verdicts)
     return Services(
         pepper=pepper,
         catalog=catalog,
-        doorkeeper=Doorkeeper(settings.token_digests, pepper),
+        doorkeeper=Doorkeeper(
+            settings.token_digests, pepper=pepper, catalog=catalog, finder=finder, clock=clock
+        ),
         clock=clock,
         replicas=replicas,
         finder=finder,
         checker=Checker(
-            catalog=catalog, pepper=pepper, clock=clock, replicas=replicas, metrics=metrics
+            ledger=catalog.ledger, pepper=pepper, clock=clock, replicas=replicas, metrics=metrics
         ),
+        lists=Lists(replicas),
         data_keys=data_keys,
         commands=Commands(
             catalog=catalog,
@@ -73,6 +103,15 @@ def build_services(
             finder=finder,
             data_keys=data_keys,
             verdicts=verdicts,
+        ),
+        catalog_commands=CatalogCommands(
+            catalog=catalog, pepper=pepper, clock=clock, verdicts=verdicts
+        ),
+        noticing=Noticing(
+            catalog=catalog, verdicts=verdicts, pepper=pepper, clock=clock, metrics=metrics
+        ),
+        fan_out=FanOut(
+            catalog=catalog, replicas=replicas, verdicts=verdicts, pepper=pepper, clock=clock
         ),
         metrics=metrics,
         writes_max=settings.writes_max,
@@ -91,6 +130,7 @@ def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) 
     )
     router = APIRouter()
     add_routes(router, ROUTES, services)
+    add_routes(router, accounts.ACCOUNT_ROUTES, services, prefixes=("",))
     app.include_router(router)
     app.include_router(health_router(services))
     app.add_exception_handler(Problem, _on_problem)
@@ -109,7 +149,7 @@ def _describe(app: FastAPI) -> None:
     """Add the bodies' schemas to the OpenAPI document: they are msgspec's, which FastAPI skips."""
     document: dict[str, Any] = app.openapi()
     components = document.setdefault("components", {}).setdefault("schemas", {})
-    components.update(schemas(ROUTES))
+    components.update(schemas(ROUTES + accounts.ACCOUNT_ROUTES))
     components["Errors"] = {
         "type": "object",
         "required": ["errors"],

@@ -39,6 +39,8 @@ class ScopeBody(Body, frozen=True, kw_only=True):
     policy: str | UnsetType = UNSET
     fingerprint: str | UnsetType = UNSET
     fingerprints: list[str] | UnsetType = UNSET
+    machine: str | UnsetType = UNSET
+    entitlements: list[str] | UnsetType = UNSET
 
     def scope(self) -> Scope:
         """Scope as a check takes it."""
@@ -47,6 +49,8 @@ class ScopeBody(Body, frozen=True, kw_only=True):
             policy=self.policy,
             fingerprint=self.fingerprint,
             fingerprints=self.fingerprints,
+            machine=self.machine,
+            entitlements=self.entitlements,
         )
 
 
@@ -97,15 +101,15 @@ class LicenseAttributes(Body, frozen=True, kw_only=True):
     key: str | None = None
     expiry: str | None = None
     max_machines: int | None = None
+    max_uses: int | None = None
+    protected: bool | None = None
     metadata: dict[str, Any] | None = None
     max_cores: Any = None
     max_disk: Any = None
     max_memory: Any = None
     max_processes: Any = None
     max_users: Any = None
-    max_uses: Any = None
     permissions: Any = None
-    protected: Any = None
     suspended: Any = None
 
 

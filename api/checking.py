@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from msgspec import UNSET
 
 from api import checks
 from api.bodies import ValidateKeyMeta, ValidateMeta
-from api.catalog import Catalog
 from api.checks import Answer, Scope
 from api.clock import Clock
 from api.metrics import Metrics
 from api.problems import replica_behind
 from api.replicas import Reading, Replicas
 from api.resources import Said, check_document, license_resource
-from ledger.domain.identifiers import Pepper, machine_id, partition_of
+from ledger.domain.identifiers import Pepper, is_id, machine_id, partition_of
 from ledger.domain.license import License, Machine
 from projector.read_model.keys import Keys
 from projector.views.documents import read_answer, read_license, read_machine
@@ -32,6 +33,10 @@ class Check:
     license: License | None
     document: bytes
 
+    def hidden(self) -> Check:
+        """Return the same check for somebody who may not see the license."""
+        return replace(self, answer=checks.NOT_FOUND, license=None, document=b"")
+
 
 class Checker:
     """Answers checks from the replicas."""
@@ -39,20 +44,20 @@ class Checker:
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        ledger: str,
         pepper: Pepper,
         clock: Clock,
         replicas: Replicas,
         metrics: Metrics,
     ) -> None:
-        self._catalog = catalog
+        self._ledger = ledger
         self._pepper = pepper
         self._clock = clock
         self._replicas = replicas
         self._metrics = metrics
 
-    async def check(self, license_: str, scope: Scope) -> Check:
-        """Check the license with this id.
+    async def check(self, account: str, license_: str, scope: Scope) -> Check:
+        """Check the account's license with this id.
 
         Raises a 503 `Problem` where no replica can be read, or where the one that can is behind
         and the answer would rest on what it may lack.
@@ -60,6 +65,10 @@ class Checker:
         partition = partition_of(license_, self._replicas.partitions)
         fingerprints = scope.wanted or ()
         machines = [machine_id(self._pepper, license_, each) for each in fingerprints]
+        if scope.machine is not UNSET:
+            named = scope.machine.lower()
+            # Nothing is ever stored under a license's id.
+            machines.append(named if is_id(named) else license_)
 
         def names(keys: Keys) -> list[str]:
             return [keys.license(license_), *(keys.machine(each) for each in machines)]
@@ -67,12 +76,12 @@ class Checker:
         judged: list[tuple[Sequence[bytes | None], _Judged]] = []
 
         def absent(values: Sequence[bytes | None]) -> bool:
-            judged.append((values, self._judged(values, scope)))
+            judged.append((values, self._judged(account, values, scope)))
             return judged[-1][1][0].rests_on_absence
 
         reading = await self._replicas.read(partition, names, absent=absent)
         known = [made for values, made in judged if values is reading.values]
-        answer, found, now_ms = known[-1] if known else self._judged(reading.values, scope)
+        answer, found, now_ms = known[-1] if known else self._judged(account, reading.values, scope)
         if reading.behind and answer.rests_on_absence:
             raise replica_behind()
         self._metrics.checks.labels(answer.code, reading.source).inc()
@@ -84,22 +93,23 @@ class Checker:
             document=reading.values[0] or b"",
         )
 
-    def _judged(self, values: Sequence[bytes | None], scope: Scope) -> _Judged:
+    def _judged(self, account: str, values: Sequence[bytes | None], scope: Scope) -> _Judged:
         document, *machine_documents = values
         now_ms = self._clock.check_ms
         found = None if document is None else read_license(document)
-        if found is None or found.status != "live" or found.account != self._catalog.account:
+        if found is None or found.status != "live" or found.account != account:
             return checks.NOT_FOUND, None, now_ms
         machines: list[Machine | None] = [
             None if each is None else read_machine(each) for each in machine_documents
         ]
-        return checks.check(found, machines, scope, now_ms), found, now_ms
+        named = machines.pop() if scope.machine is not UNSET else None
+        return checks.check(found, machines, scope, now_ms, named), found, now_ms
 
     def answered(self, check: Check, asked: ValidateMeta | ValidateKeyMeta, key: str) -> bytes:
         """Document of a check's answer; `key` is shown as the license's."""
         reading, found = check.reading, check.license
         said = Said(
-            position=f"{self._catalog.ledger}:{reading.partition}.{reading.position - 1}",
+            position=f"{self._ledger}:{reading.partition}.{reading.position - 1}",
             age_ms=reading.age_ms,
             source=reading.source,
             frozen=found is not None and found.frozen_at is not None,

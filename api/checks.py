@@ -12,9 +12,20 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from ledger.domain.license import License, Machine
+from ledger.domain.spans import next_check_in_ms
 from ledger.domain.terms import OwnTerms, Terms, max_machines, seat_limit
 
-ABSENT: Final = frozenset({"NOT_FOUND", "NO_MACHINE", "NO_MACHINES", "FINGERPRINT_SCOPE_MISMATCH"})
+ABSENT: Final = frozenset(
+    {
+        "NOT_FOUND",
+        "NO_MACHINE",
+        "NO_MACHINES",
+        "FINGERPRINT_SCOPE_MISMATCH",
+        "MACHINE_SCOPE_MISMATCH",
+        "ENTITLEMENTS_MISSING",
+        "OVERDUE",
+    }
+)
 """Codes that rest on something not being there: only a replica that is not behind may say so."""
 
 
@@ -25,6 +36,8 @@ class Scope(Struct, frozen=True, kw_only=True):
     policy: str | UnsetType = UNSET
     fingerprint: str | UnsetType = UNSET
     fingerprints: list[str] | UnsetType = UNSET
+    machine: str | UnsetType = UNSET
+    entitlements: list[str] | UnsetType = UNSET
 
     @property
     def wanted(self) -> list[str] | None:
@@ -69,15 +82,42 @@ _NO_MACHINES: Final = Answer(
 _OTHER_MACHINE: Final = Answer(
     code="FINGERPRINT_SCOPE_MISMATCH", detail="This machine is not activated: activate it."
 )
+_EXPIRED_BUT_OPEN: Final = Answer(
+    code="EXPIRED", detail="The license has expired, and may still be used.", valid=True
+)
+_OVERDUE: Final = Answer(code="OVERDUE", detail="The license is overdue for a check-in.")
+_PRODUCT_REQUIRED: Final = Answer(
+    code="PRODUCT_SCOPE_REQUIRED", detail="The scope has to name the product."
+)
+_POLICY_REQUIRED: Final = Answer(
+    code="POLICY_SCOPE_REQUIRED", detail="The scope has to name the policy."
+)
+_FINGERPRINT_REQUIRED: Final = Answer(
+    code="FINGERPRINT_SCOPE_REQUIRED", detail="The scope has to name the machine's fingerprint."
+)
+_NO_ENTITLEMENTS: Final = Answer(
+    code="ENTITLEMENTS_SCOPE_EMPTY", detail="The scope names no entitlement: send at least one."
+)
+_NOT_ENTITLED: Final = Answer(
+    code="ENTITLEMENTS_MISSING", detail="The license lacks an entitlement that the scope names."
+)
+_NO_SUCH_MACHINE: Final = Answer(
+    code="MACHINE_SCOPE_MISMATCH", detail="The license has no such machine: activate it."
+)
 _TOO_MANY: Final = "TOO_MANY_MACHINES"
 
 
 def check(
-    license_: License | None, machines: Sequence[Machine | None], scope: Scope, now_ms: int
+    license_: License | None,
+    machines: Sequence[Machine | None],
+    scope: Scope,
+    now_ms: int,
+    named: Machine | None = None,
 ) -> Answer:
     """Answer a check at `now_ms`.
 
     `machines`: what is stored for each of the scope's wanted fingerprints, in their order.
+    `named`: what is stored for the scope's machine.
     """
     if license_ is None or license_.status != "live":
         return NOT_FOUND
@@ -88,25 +128,68 @@ def check(
         return _SUSPENDED
     if expired and terms.expiration_strategy == "REVOKE_ACCESS":
         return _EXPIRED
-    refusal = _outside(license_, machines, scope, terms)
+    if terms.require_check_in and _is_overdue(license_, now_ms):
+        return _OVERDUE
+    refusal = _outside(license_, machines, scope, terms, named)
     if refusal is not None:
         return refusal
-    return _EXPIRED if expired else VALID
+    if not expired:
+        return VALID
+    return _EXPIRED if license_.closed(now_ms) else _EXPIRED_BUT_OPEN
+
+
+def _is_overdue(license_: License, now_ms: int) -> bool:
+    due_ms = next_check_in_ms(license_)
+    return due_ms is not None and now_ms > due_ms
 
 
 def _outside(
-    license_: License, machines: Sequence[Machine | None], scope: Scope, terms: Terms
+    license_: License,
+    machines: Sequence[Machine | None],
+    scope: Scope,
+    terms: Terms,
+    named: Machine | None,
 ) -> Answer | None:
     """Answer a check that the license as it stands is not for; None where it is."""
     if scope.product is not UNSET and scope.product != license_.product:
         return _PRODUCT
+    if scope.product is UNSET and terms.require_product_scope:
+        return _PRODUCT_REQUIRED
     if scope.policy is not UNSET and scope.policy != license_.policy:
         return _POLICY
-    if scope.wanted is not None:
-        refusal = _unmatched(license_, machines, scope.wanted, terms)
-        if refusal is not None:
-            return refusal
+    if scope.policy is UNSET and terms.require_policy_scope:
+        return _POLICY_REQUIRED
+    refusal = _not_entitled(license_, scope) or _elsewhere(license_, machines, scope, terms, named)
+    if refusal is not None:
+        return refusal
     return _too_many(license_, terms) if terms.strict else None
+
+
+def _not_entitled(license_: License, scope: Scope) -> Answer | None:
+    if scope.entitlements is UNSET:
+        return None
+    if not scope.entitlements:
+        return _NO_ENTITLEMENTS
+    held = license_.all_entitlements.values()
+    return None if set(scope.entitlements) <= set(held) else _NOT_ENTITLED
+
+
+def _elsewhere(
+    license_: License,
+    machines: Sequence[Machine | None],
+    scope: Scope,
+    terms: Terms,
+    named: Machine | None,
+) -> Answer | None:
+    """Answer a check for a machine that the license does not hold."""
+    if scope.machine is not UNSET:
+        if not license_.machines:
+            return _none_yet(terms)
+        if not holds(license_, named):
+            return _NO_SUCH_MACHINE
+    if scope.wanted is not None:
+        return _unmatched(license_, machines, scope.wanted, terms)
+    return _FINGERPRINT_REQUIRED if terms.require_fingerprint_scope else None
 
 
 def _unmatched(

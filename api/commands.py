@@ -4,52 +4,74 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, UnsetType
+from msgspec.structs import replace
 
-from api.catalog import Catalog
+from api.catalog.reading import Catalog
+from api.changing import MachineChangeRequest
 from api.clock import Clock
 from api.data_keys import DataKeys
 from api.finding import Finder
+from api.principals import Principal
 from api.problems import not_found, pointer
 from api.refusals import refuse_frozen
 from api.requests import LicenseRequest, MachineRequest, RemovalRequest, canonical
 from api.verdicts import DECIDED_S, Verdicts
 from ledger.domain import identifiers
+from ledger.domain.catalog.entities import Policy
 from ledger.domain.events import (
+    TYPE_NAMES,
     ActivationRequested,
     DeactivationRequested,
     Event,
     EventData,
     Issued,
+    MachineChanged,
 )
 from ledger.domain.identifiers import Pepper
-from ledger.domain.license import License, Loaded, fold
+from ledger.domain.license import License, Loaded, Machine, fold
 from ledger.domain.terms import OwnTerms
 from ledger.domain.verdicts import Verdict
 from ledger.sealing.data_key import DataKey
 
 SOURCE: Final = "api"
-POLICY_VERSION: Final = 0
-"""Of terms from the settings, so that a catalog takes over from there."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):
-    """Who asks, and what came with the request's headers."""
+    """Who asks for something to be written, and what came with the request's headers."""
 
-    actor: str
+    who: Principal
     idempotency_key: str | None = None
     traceparent: str | None = None
 
+    @property
+    def account(self) -> str:
+        """Id of the account that it is asked of."""
+        return self.who.account
+
+    @property
+    def actor(self) -> str:
+        """What the ledger calls who asks."""
+        return self.who.actor
+
+    def sees(self, license_: License) -> bool:
+        """Whether the license is live, of this account, and theirs to see."""
+        if license_.status != "live" or license_.account != self.account:
+            return False
+        return self.who.sees_license(license_)
+
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """A verdict, the license's id and key, and the event as it was sent this time."""
+    """A verdict, the license's id, key and product, and the event as it was sent this time."""
 
     verdict: Verdict
     license: str
     event: Event
     key: str = ""
+    product: str = ""
 
     def as_issued(self) -> License:
         """License as it was issued: the same whenever and wherever the command is repeated."""
@@ -62,6 +84,7 @@ class Decided(Struct, frozen=True, kw_only=True):
             actor=first.actor,
             content_digest=first.content_digest,
             data=first.data,
+            rules=first.rules,
             policy_version=first.policy_version,
         )
         return fold(issued, self.verdict.offset, 0, Loaded()).license
@@ -87,26 +110,34 @@ class Commands:
         self._data_keys = data_keys
         self._verdicts = verdicts
 
-    async def issue(self, request: LicenseRequest, asked: Asked) -> Decided:
+    async def issue(self, request: LicenseRequest, policy: Policy, asked: Asked) -> Decided:
         """Issue a license under the given key or one of our making. Raises a `Problem`."""
         deadline = _deadline()
         time_ms = self._clock.write_ms
         key = request.key or self._made_key(asked)
-        license_ = identifiers.license_id(self._pepper, self._catalog.account, key)
+        license_ = identifiers.license_id(self._pepper, asked.account, key)
         current, guessed = await self._current(license_)
         refuse_frozen(current)
-        data_key = await self._data_keys.for_license(license_, current, time_ms, guessed)
+        data_key = await self._data_keys.for_license(
+            asked.account, license_, current, time_ms, guessed
+        )
         data = Issued(
-            account=self._catalog.account,
-            product=self._catalog.product,
-            policy=self._catalog.policy,
-            key=self._seal(data_key, license_, key),
-            terms=self._catalog.terms,
-            own=OwnTerms(max_machines=request.max_machines, expiry_ms=request.expiry_ms),
+            account=asked.account,
+            product=policy.product,
+            policy=policy.id,
+            key=data_key.seal(asked.account, license_, key),
+            terms=policy.terms,
+            own=OwnTerms(
+                max_machines=request.max_machines,
+                max_uses=request.max_uses,
+                protected=request.protected,
+                expiry_ms=request.expiry_ms,
+            ),
             name=request.name,
             metadata=request.metadata,
         )
-        event = self._event(license_, data, canonical(request), time_ms, asked)
+        event = await self._event(license_, data, canonical(request), time_ms, asked)
+        event = replace(event, policy_version=policy.version)
         verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
         return Decided(verdict=verdict, license=license_, event=event, key=key)
 
@@ -116,39 +147,75 @@ class Commands:
         time_ms = self._clock.write_ms
         license_ = request.license
         current, guessed = await self._current(license_)
-        if current is None or current.status != "live":
+        if current is None or not asked.sees(current):
             raise not_found("license", pointer("/data/relationships/license"))
         refuse_frozen(current)
-        data_key = await self._data_keys.for_license(license_, current, time_ms, guessed)
-        account, fingerprint = self._catalog.account, request.fingerprint
+        account, fingerprint = asked.account, request.fingerprint
+        data_key = await self._data_keys.for_license(account, license_, current, time_ms, guessed)
+        sealed = partial(_sealed, data_key, account, license_)
         data = ActivationRequested(
             machine=identifiers.machine_id(self._pepper, license_, fingerprint),
-            fingerprint=self._seal(data_key, license_, fingerprint),
+            fingerprint=data_key.seal(account, license_, fingerprint),
             fingerprint_digest=identifiers.fingerprint_digest(self._pepper, account, fingerprint),
             seats=request.seats,
-            name=self._seal_or_none(data_key, license_, request.name),
-            hostname=self._seal_or_none(data_key, license_, request.hostname),
-            ip=self._seal_or_none(data_key, license_, request.ip),
+            name=sealed(request.name),
+            hostname=sealed(request.hostname),
+            ip=sealed(request.ip),
             platform=request.platform,
             cores=request.cores,
             metadata=request.metadata,
         )
-        event = self._event(license_, data, canonical(request), time_ms, asked)
+        event = await self._event(license_, data, canonical(request), time_ms, asked)
         verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
-        return Decided(verdict=verdict, license=license_, event=event)
+        return Decided(verdict=verdict, license=license_, event=event, product=current.product)
 
-    async def deactivate(self, named: str, asked: Asked) -> Decided:
-        """Deactivate the machine with this id or fingerprint. Raises a `Problem`."""
+    async def order(
+        self, license_: License, data: EventData, asked: Asked, *, version: int | None = None
+    ) -> Decided:
+        """Order something about a license. Raises a `Problem`.
+
+        `version`: of the policy whose terms `data` carries.
+        """
         deadline = _deadline()
         time_ms = self._clock.write_ms
-        found = await self._finder.machine(named)
-        if found is None:
-            raise not_found("machine")
-        license_, machine = found
+        refuse_frozen(license_)
+        request = canonical((TYPE_NAMES[type(data)], data))
+        event = await self._event(license_.id, data, request, time_ms, asked)
+        event = replace(event, policy_version=version)
+        verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
+        return Decided(verdict=verdict, license=license_.id, event=event)
+
+    async def change_machine(
+        self, license_: License, request: MachineChangeRequest, asked: Asked
+    ) -> Decided:
+        """Change what is known of a machine. Raises a `Problem`."""
+        deadline = _deadline()
+        time_ms = self._clock.write_ms
+        refuse_frozen(license_)
+        account, id_ = asked.account, license_.id
+        data_key = await self._data_keys.for_license(account, id_, license_, time_ms)
+        sealed = partial(_resealed, data_key, account, id_)
+        data = MachineChanged(
+            machine=request.machine,
+            name=sealed(request.name),
+            hostname=sealed(request.hostname),
+            ip=sealed(request.ip),
+            platform=request.platform,
+            cores=request.cores,
+            metadata=request.metadata,
+        )
+        event = await self._event(id_, data, canonical(request), time_ms, asked)
+        verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
+        return Decided(verdict=verdict, license=id_, event=event)
+
+    async def deactivate(self, license_: License, machine: Machine, asked: Asked) -> Decided:
+        """Deactivate a machine of a license. Raises a `Problem`."""
+        deadline = _deadline()
+        time_ms = self._clock.write_ms
         refuse_frozen(license_)
         request = canonical(RemovalRequest(machine=machine.id))
         data = DeactivationRequested(machine=machine.id)
-        event = self._event(license_.id, data, request, time_ms, asked)
+        event = await self._event(license_.id, data, request, time_ms, asked)
         verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
         return Decided(verdict=verdict, license=license_.id, event=event)
 
@@ -160,10 +227,10 @@ class Commands:
         if asked.idempotency_key is None:
             return identifiers.new_license_key()
         return identifiers.derived_license_key(
-            self._pepper, self._catalog.account, asked.actor, asked.idempotency_key
+            self._pepper, asked.account, asked.actor, asked.idempotency_key
         )
 
-    def _event(
+    async def _event(
         self, license_: str, data: EventData, request: bytes, time_ms: int, asked: Asked
     ) -> Event:
         return Event(
@@ -174,21 +241,25 @@ class Commands:
             actor=asked.actor,
             content_digest=identifiers.content_digest(self._pepper, request),
             data=data,
-            policy_version=POLICY_VERSION if isinstance(data, Issued) else None,
+            rules=await self._catalog.rules(),
         )
 
     def _command_id(self, license_: str, asked: Asked) -> str:
         if asked.idempotency_key is None:
             return identifiers.random_id()
         return identifiers.command_id(
-            self._pepper, self._catalog.account, asked.actor, license_, asked.idempotency_key
+            self._pepper, asked.account, asked.actor, license_, asked.idempotency_key
         )
 
-    def _seal(self, data_key: DataKey, license_: str, text: str) -> str:
-        return data_key.seal(self._catalog.account, license_, text)
 
-    def _seal_or_none(self, data_key: DataKey, license_: str, text: str | None) -> str | None:
-        return None if text is None else self._seal(data_key, license_, text)
+def _sealed(data_key: DataKey, account: str, license_: str, text: str | None) -> str | None:
+    return None if text is None else data_key.seal(account, license_, text)
+
+
+def _resealed(
+    data_key: DataKey, account: str, license_: str, text: str | UnsetType | None
+) -> str | UnsetType | None:
+    return text if isinstance(text, UnsetType) else _sealed(data_key, account, license_, text)
 
 
 def _deadline() -> float:

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
-from api.catalog import Catalog
 from api.replicas import Replicas
 from api.resources import HIDDEN_KEY
 from api.verdicts import Verdicts
@@ -43,12 +42,9 @@ class StoredKeys:
 
 
 class DataKeys:
-    """Seals and opens for the one account."""
+    """Seals and opens what is a license's own."""
 
-    def __init__(
-        self, *, catalog: Catalog, sealer: Sealer, stored: StoredKeys, verdicts: Verdicts
-    ) -> None:
-        self._account = catalog.account
+    def __init__(self, *, sealer: Sealer, stored: StoredKeys, verdicts: Verdicts) -> None:
         self._sealer = sealer
         self._stored = stored
         self._verdicts = verdicts
@@ -61,6 +57,7 @@ class DataKeys:
 
     async def for_license(
         self,
+        account: str,
         license_: str,
         current: License | None,
         now_ms: int,
@@ -77,14 +74,12 @@ class DataKeys:
                 stored = guessed[0]
             else:
                 stored = await self._stored_soon(current, dk, now_ms)
-            opened = self._sealer.open_data_key(
-                stored, account=self._account, license_=license_, dk=dk
-            )
+            opened = self._sealer.open_data_key(stored, account=account, license_=license_, dk=dk)
             if isinstance(opened, DataKey):
                 self._note(license_, dk)
                 return opened
         try:
-            return await self._sealer.data_key_for_new(self._account, license_)
+            return await self._sealer.data_key_for_new(account, license_)
         except LogError as error:
             raise self._verdicts.log_away(error, written="Nothing but a data key") from None
 
@@ -95,9 +90,39 @@ class DataKeys:
             return HIDDEN_KEY
         stored = await self._stored_soon(license_, dk, now_ms)
         opened = self._sealer.open_text(
-            license_.key, stored, account=self._account, license_=license_.id
+            license_.key, stored, account=license_.account, license_=license_.id
         )
         return HIDDEN_KEY if opened is None else opened
+
+    async def keys_of(self, licenses: Sequence[License], now_ms: int) -> list[str]:
+        """Keys of licenses, as `key_of` gives them."""
+        opened = await self.opened([(each, each.key) for each in licenses], now_ms)
+        return [HIDDEN_KEY if key is None else key for key in opened]
+
+    async def opened(
+        self, sealed: Sequence[tuple[License, str | None]], now_ms: int
+    ) -> list[str | None]:
+        """Texts of sealed values of licenses; None where there is none, or it is hidden."""
+        needed = {
+            (license_.id, dk): license_
+            for license_, text in sealed
+            if text is not None and (dk := _dk_of(text)) is not None
+        }
+        values = await asyncio.gather(
+            *(self._stored_soon(license_, dk, now_ms) for (_, dk), license_ in needed.items())
+        )
+        stored = dict(zip(needed, values, strict=True))
+        return [
+            None
+            if text is None
+            else self._sealer.open_text(
+                text,
+                stored.get((license_.id, _dk_of(text) or "")),
+                account=license_.account,
+                license_=license_.id,
+            )
+            for license_, text in sealed
+        ]
 
     def _note(self, license_: str, dk: str) -> None:
         self._named[license_] = dk
@@ -115,7 +140,11 @@ class DataKeys:
 
 
 def _dk(license_: License) -> str | None:
+    return _dk_of(license_.key)
+
+
+def _dk_of(sealed: str) -> str | None:
     try:
-        return dk_of(license_.key)
+        return dk_of(sealed)
     except SealBrokenError:
         return None

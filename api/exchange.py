@@ -53,6 +53,11 @@ class Exchange:
         return self._headers.get(name)
 
     @property
+    def host(self) -> str:
+        """Host name that the request was sent to, lower case and without its port."""
+        return (self.header("host") or "").lower().rpartition("]")[2].partition(":")[0]
+
+    @property
     def version(self) -> str:
         """Version of the contract that the answer is in."""
         given = (self.header("keygen-version") or "").removeprefix("v")

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from api.catalog import Catalog
 from api.checks import holds
 from api.problems import replica_behind
 from api.replicas import Reading, Replicas
@@ -35,31 +34,40 @@ class Found:
 class Finder:
     """Looks things up in the replicas. What isn't there is None; what can't be told is a 503."""
 
-    def __init__(self, *, catalog: Catalog, pepper: Pepper, replicas: Replicas) -> None:
-        self._catalog = catalog
+    def __init__(self, *, pepper: Pepper, replicas: Replicas) -> None:
         self._pepper = pepper
         self._replicas = replicas
 
-    def id_of_key(self, key: str) -> str:
+    def id_of_key(self, account: str, key: str) -> str:
         """Id of the license with this key."""
-        return identifiers.license_id(self._pepper, self._catalog.account, key)
+        return identifiers.license_id(self._pepper, account, key)
 
-    def license_ids(self, named: str) -> list[str]:
+    def license_ids(self, account: str, named: str) -> list[str]:
         """Ids that a license named by id or key may have, the id first."""
-        by_key = self.id_of_key(named)
+        by_key = self.id_of_key(account, named)
         return [named.lower(), by_key] if is_id(named.lower()) else [by_key]
 
-    async def license(self, named: str) -> Found | None:
+    async def license(self, account: str, named: str) -> Found | None:
         """Live license of this id or key."""
-        for id_ in self.license_ids(named):
-            reading = await self._license_reading(id_)
-            document = reading.values[0]
-            if document is None:
-                continue
-            license_ = read_license(document)
-            if license_.status == "live" and license_.account == self._catalog.account:
-                return Found(license_, document, reading)
+        for id_ in self.license_ids(account, named):
+            found = await self._live(account, id_)
+            if found is not None:
+                return found
         return None
+
+    async def _live(self, account: str, id_: str) -> Found | None:
+        reading = await self._license_reading(id_)
+        document = reading.values[0]
+        if document is None:
+            return None
+        license_ = read_license(document)
+        if license_.status != "live" or license_.account != account:
+            return None
+        return Found(license_, document, reading)
+
+    async def license_by_key(self, account: str, key: str) -> Found | None:
+        """Live license with this key."""
+        return await self._live(account, self.id_of_key(account, key))
 
     async def license_if_there(self, id_: str) -> License | None:
         """License of this id, live or revoked."""
@@ -72,18 +80,26 @@ class Finder:
         document, *values = (await self._license_reading(id_, extra)).values
         return None if document is None else read_license(document), values
 
-    async def machine(self, named: str) -> Held | None:
+    async def has_licenses(self, policy: str) -> bool:
+        """Whether any live license has the policy. Raises a 503 `Problem`."""
+        return await self._replicas.count(lambda keys: keys.licenses_of_policy(policy)) > 0
+
+    async def machine(self, account: str, named: str) -> Held | None:
         """Machine of this id or fingerprint and its license; of several the oldest."""
         if is_id(named.lower()):
-            held = await self._held(named.lower())
+            held = await self._held(account, named.lower())
             if held is not None:
                 return held
-        digest = identifiers.fingerprint_digest(self._pepper, self._catalog.account, named)
-        ids = await self._with_fingerprint(digest)
-        found = await asyncio.gather(*(self._held(id_) for id_ in ids))
-        return min((held for held in found if held is not None), key=_age, default=None)
+        return min(await self.machines_with(account, named), key=_age, default=None)
 
-    async def _held(self, id_: str) -> Held | None:
+    async def machines_with(self, account: str, fingerprint: str) -> list[Held]:
+        """Machines with this fingerprint, each with its license."""
+        digest = identifiers.fingerprint_digest(self._pepper, account, fingerprint)
+        ids = await self._with_fingerprint(account, digest)
+        found = await asyncio.gather(*(self._held(account, id_) for id_ in ids))
+        return [held for held in found if held is not None]
+
+    async def _held(self, account: str, id_: str) -> Held | None:
         """Machine of this id and its license, if it holds seats now."""
         partition = partition_of(id_, self._replicas.partitions)
         machine = await self._replicas.read(
@@ -95,15 +111,15 @@ class Finder:
             return None
         held = read_machine(document)
         license_ = await self.license_if_there(held.license)
-        if license_ is None or license_.account != self._catalog.account:
+        if license_ is None or license_.account != account:
             return None
         return (license_, held) if holds(license_, held) else None
 
-    async def _with_fingerprint(self, digest: str) -> list[str]:
+    async def _with_fingerprint(self, account: str, digest: str) -> list[str]:
         """Machine ids of a fingerprint, in every partition; some may hold nothing any more."""
 
         def ranges(keys: Keys) -> Mapping[str, tuple[str, str]]:
-            index = keys.machines_by_fingerprint(self._catalog.account)
+            index = keys.machines_by_fingerprint(account)
             return {index: (f"[{digest}:", f"[{digest};")}
 
         members, sure = await self._replicas.members(ranges)

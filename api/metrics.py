@@ -31,6 +31,9 @@ class Metrics:
         self.undecided = self._counter(
             "undecided", "Commands without a verdict, by outcome", ("outcome",)
         )
+        self.unnoticed = self._counter(
+            "checks_unnoticed", "Checks of which no event could be written", ("why",)
+        )
         self.waiting = self._gauge("verdicts_waiting", "Commands that wait for their verdict")
         self.append_seconds = self._histogram("append_seconds", "Time of an acknowledged append")
         self.verdict_seconds = self._histogram(

@@ -112,7 +112,7 @@ class Passing:
         queue.patience = None
         for slow in self._serving(partition):
             if slow.position[partition] <= offset:
-                slow.leave([each for each in range(slow.partitions) if self._others(slow, each)])
+                slow.leave([each for each in slow.places if self._others(slow, each)])
         self.changed(list(self._queues))
 
     def _others(self, slow: Standing, partition: int) -> bool:

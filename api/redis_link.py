@@ -77,10 +77,15 @@ class Link:
 
     async def members(self, ranges: Mapping[str, tuple[str, str]]) -> list[list[bytes]]:
         """Members of sorted sets between two bounds (ZRANGEBYLEX), one pipeline. Raises `Away`."""
+        commands = [("ZRANGEBYLEX", key, low, high) for key, (low, high) in ranges.items()]
+        return await self.ask(commands)
+
+    async def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Replies to commands, in one pipeline. Raises `Away`."""
         pipeline = self._redis.pipeline(transaction=False)
-        for key, (low, high) in ranges.items():
-            pipeline.execute_command("ZRANGEBYLEX", key, low, high)
-        return cast("list[list[bytes]]", await _bounded(pipeline.execute()))
+        for command in commands:
+            pipeline.execute_command(*command)
+        return cast("list[Any]", await _bounded(pipeline.execute()))
 
     async def publications(
         self, channels: Sequence[str]

@@ -13,6 +13,41 @@ from ledger.domain.verdicts import Verdict
 
 FROZEN_RETRY_S: Final = 60
 _LICENSE: Final = "/data/relationships/license"
+_ORDERS: Final = {
+    verdicts.ALREADY_SUSPENDED: ("ALREADY_SUSPENDED", "The license is suspended.", "suspended"),
+    verdicts.NOT_SUSPENDED: ("NOT_SUSPENDED", "The license is not suspended.", "suspended"),
+    verdicts.NO_DURATION: (
+        "DURATION_MISSING",
+        "The license's policy has no duration that a renewal could add: set an expiry instead.",
+        "expiry",
+    ),
+    verdicts.NO_CHECK_IN: (
+        "CHECK_IN_NOT_REQUIRED",
+        "The license's policy asks for no check-ins.",
+        "requireCheckIn",
+    ),
+    verdicts.USES_EXCEEDED: (
+        "USES_LIMIT_EXCEEDED",
+        "The license would have more uses than it may: reset them, or raise maxUses.",
+        "uses",
+    ),
+    verdicts.ENTITLEMENT_TAKEN: (
+        "ENTITLEMENT_TAKEN",
+        "The license has one of these entitlements itself already.",
+        "entitlements",
+    ),
+    verdicts.NO_ENTITLEMENT: (
+        "ENTITLEMENT_NOT_ATTACHED",
+        "One of these entitlements is not attached to the license itself.",
+        "entitlements",
+    ),
+    verdicts.ENTITLEMENTS_EXCEEDED: (
+        "ENTITLEMENTS_EXCEEDED",
+        "The license would have more entitlements of its own than it may.",
+        "entitlements",
+    ),
+    verdicts.USES_NEGATIVE: ("USES_INVALID", "The license hasn't as many uses as that.", "uses"),
+}
 
 
 def frozen() -> Problem:
@@ -78,6 +113,17 @@ def activation_refusal(verdict: Verdict, account: str) -> Problem:
     return (
         not_found("license", pointer(_LICENSE)) if code == verdicts.NOT_FOUND else _other(verdict)
     )
+
+
+def order_refusal(verdict: Verdict) -> Problem:
+    """Error of an order about a license that was refused."""
+    code = verdict.code
+    if code == verdicts.NOT_FOUND:
+        return not_found("license")
+    if code in _ORDERS:
+        name, detail, attribute = _ORDERS[code]
+        return unprocessable(name, detail, f"/data/attributes/{attribute}")
+    return _other(verdict)
 
 
 def deactivation_refusal(verdict: Verdict) -> Problem:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ TRIES: Final = 2
 _RELISTEN_S: Final = 0.1
 
 _log: Final = logging.getLogger(__name__)
+T = TypeVar("T")
 Names = Callable[[Keys], Sequence[str]]
 
 
@@ -58,15 +59,15 @@ class Replica:
         """Look at its clock and all its heads; gives the partitions that moved. Raises `Away`."""
         standing = self.standing
         names: list[str] = []
-        for partition in range(standing.partitions):
+        for partition in standing.places:
             generation = standing.generation[partition]
             names += (keys.serving(partition), Keys(partition, generation).head)
         before = list(standing.position)
         time_ms, at, values = await self.link.survey(names)
         standing.note_time(time_ms, at)
         heads = []
-        for partition in range(standing.partitions):
-            serving, head = values[2 * partition : 2 * partition + 2]
+        for place, partition in enumerate(standing.places):
+            serving, head = values[2 * place : 2 * place + 2]
             same = _is_serving(standing, partition, serving)
             heads.append(_head(head) if same else Head())
         return standing.note_heads(heads, before)
@@ -220,12 +221,72 @@ class Replicas:
             raise _nobody()
         return [], sure
 
+    async def newest(
+        self, partition: int, index: Callable[[Keys], str], start: int, count: int
+    ) -> list[str]:
+        """Members of a sorted set, highest score first, from a rank on. Raises a 503 `Problem`."""
+        members = await self._asked(
+            partition, lambda keys: ("ZREVRANGE", index(keys), start, start + count - 1)
+        )
+        return [member.decode() for member in members]
+
+    async def rank(self, partition: int, index: Callable[[Keys], str], member: str) -> int | None:
+        """Rank of a member, from the highest score; None where there is none such.
+
+        Raises a 503 `Problem`.
+        """
+        found: int | None = await self._asked(
+            partition, lambda keys: ("ZREVRANK", index(keys), member)
+        )
+        return found
+
+    async def _asked(self, partition: int, command: Callable[[Keys], tuple[Any, ...]]) -> Any:  # noqa: ANN401 - a reply of Redis
+        """Ask the replica that is best for a partition, else the next, for one command's reply."""
+        for standing in in_order(self.standings, partition)[:TRIES]:
+            if not standing.has_level(partition):
+                continue
+            keys = Keys(partition, standing.generation[partition])
+            replica = self._replicas[standing.name]
+            try:
+                [reply] = await replica.link.ask([command(keys)])
+            except Away as away:
+                self._lost(replica, away)
+                continue
+            return reply
+        raise _nobody()
+
+    async def count(self, index: Callable[[Keys], str]) -> int:
+        """Members of a sorted set in all partitions together. Raises a 503 `Problem`."""
+
+        async def counted(names: Sequence[Keys], link: Link) -> int:
+            replies = await link.ask([("ZCARD", index(keys)) for keys in names])
+            return sum(int(reply) for reply in replies)
+
+        return await self.from_one(counted)
+
+    async def from_one(self, work: Callable[[Sequence[Keys], Link], Awaitable[T]]) -> T:
+        """Have work done on one replica: the one that serves most partitions, else the next.
+
+        `work` gets the names of each license partition and the link; it raises `Away` where the
+        replica is lost, and is begun anew on the next. Raises a 503 `Problem`.
+        """
+        for standing in sorted(self.standings, key=lambda each: each.serving, reverse=True):
+            if not all(standing.has_level(each) for each in range(self.partitions)):
+                continue
+            names = [Keys(each, standing.generation[each]) for each in range(self.partitions)]
+            replica = self._replicas[standing.name]
+            try:
+                return await work(names, replica.link)
+            except Away as away:
+                self._lost(replica, away)
+        raise _nobody()
+
     async def _members(
         self, replica: Replica, ranges: Callable[[Keys], Mapping[str, tuple[str, str]]]
     ) -> list[bytes] | None:
         wanted: dict[str, tuple[str, str]] = {}
-        for partition, generation in enumerate(replica.standing.generation):
-            wanted |= ranges(Keys(partition, generation))
+        for partition in range(self.partitions):
+            wanted |= ranges(Keys(partition, replica.standing.generation[partition]))
         try:
             found = await replica.link.members(wanted)
         except Away as away:
@@ -260,7 +321,7 @@ class Replicas:
         if standing.reachable:
             say(_log, logging.WARNING, "replica lost", replica=standing.name, error=str(away))
         standing.lose()
-        self.passing.changed(range(self.partitions))
+        self.passing.changed(standing.places)
 
     async def _survey(self, replica: Replica) -> None:
         was_reachable = replica.standing.reachable
@@ -286,9 +347,7 @@ class Replicas:
     async def _listen_forever(self, replica: Replica) -> None:
         """Follow what the replica publishes; what falls into a reconnect is read from its heads."""
         standing = replica.standing
-        channels = {
-            keys.positions(partition).encode(): partition for partition in range(self.partitions)
-        }
+        channels = {keys.positions(partition).encode(): partition for partition in standing.places}
         names = [channel.decode() for channel in channels]
         while True:
             try:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from api.bodies import Identifier, NewLicense, NewMachine, ScopeBody
-from api.problems import malformed, not_found, pointer, unprocessable
+from api.bodies import NewLicense, NewMachine, ScopeBody
+from api.problems import Problem, malformed, not_found, pointer, unprocessable
 from ledger.domain.clocks import from_rfc3339
 from ledger.domain.events import METADATA_BYTES_MAX, SECRET_BYTES_MAX
 from ledger.domain.identifiers import is_id
-from ledger.domain.terms import SEATS_MAX, TIME_MS_MAX
+from ledger.domain.terms import ENTITLEMENTS_MAX, SEATS_MAX, TIME_MS_MAX
 
 KEY_LENGTH_MIN: Final = 6
 NAME_LENGTH_MAX: Final = 512
@@ -21,6 +22,7 @@ NAME_BYTES_MAX: Final = 1024
 FINGERPRINTS_MAX: Final = 20
 METADATA_DEPTH_MAX: Final = 32
 _ATTRIBUTES: Final = "/data/attributes"
+_POLICY: Final = "/data/relationships/policy"
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
 
@@ -32,6 +34,8 @@ class LicenseRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, tag=
     name: str | None = None
     expiry_ms: int | None = None
     max_machines: int | None = None
+    max_uses: int | None = None
+    protected: bool | None = None
     metadata: str | None = None
 
 
@@ -55,7 +59,7 @@ class RemovalRequest(Struct, frozen=True, kw_only=True, tag="deactivate"):
     machine: str
 
 
-def canonical(request: LicenseRequest | MachineRequest | RemovalRequest) -> bytes:
+def canonical(request: object) -> bytes:
     """Bytes that two requests share if and only if they ask the same; for the content digest."""
     return _encoder.encode(request)
 
@@ -63,30 +67,31 @@ def canonical(request: LicenseRequest | MachineRequest | RemovalRequest) -> byte
 def license_request(body: NewLicense, *, policy: str) -> LicenseRequest:
     """Check a new license; raises a `Problem` by the attribute that it is about."""
     data, given = body.data, body.data.attributes
-    _check_type(data.type, "licenses", "/data/type")
-    _refuse_unsupported(given, _ATTRIBUTES, "max_cores")
-    _refuse_unsupported(data.relationships, "/data/relationships", "environment")
-    _check_policy(data.relationships.policy.data, policy)
+    check_type(data.type, "licenses", "/data/type")
+    refuse_unsupported(given, _ATTRIBUTES, "max_cores")
+    refuse_unsupported(data.relationships, "/data/relationships", "environment")
     if given.key is not None:
         _check_key(given.key)
     return LicenseRequest(
         policy=policy,
         key=given.key,
-        name=_name(given.name, "name"),
-        expiry_ms=None if given.expiry is None else _time_ms(given.expiry, "expiry"),
-        max_machines=_count(given.max_machines, "maxMachines"),
-        metadata=_metadata(given.metadata),
+        name=name_text(given.name, "name"),
+        expiry_ms=None if given.expiry is None else time_ms(given.expiry, "expiry"),
+        max_machines=count(given.max_machines, "maxMachines"),
+        max_uses=count(given.max_uses, "maxUses", least=0),
+        protected=given.protected,
+        metadata=metadata_text(given.metadata),
     )
 
 
 def machine_request(body: NewMachine) -> MachineRequest:
     """Check a new machine; raises a `Problem` by the attribute that it is about."""
     data, given = body.data, body.data.attributes
-    _check_type(data.type, "machines", "/data/type")
-    _refuse_unsupported(given, _ATTRIBUTES, "disk")
-    _refuse_unsupported(data.relationships, "/data/relationships", "components")
+    check_type(data.type, "machines", "/data/type")
+    refuse_unsupported(given, _ATTRIBUTES, "disk")
+    refuse_unsupported(data.relationships, "/data/relationships", "components")
     linked = data.relationships.license.data
-    _check_type(linked.type, "licenses", "/data/relationships/license/data/type")
+    check_type(linked.type, "licenses", "/data/relationships/license/data/type")
     license_ = linked.id.lower()
     if not is_id(license_):
         raise not_found("license", pointer("/data/relationships/license"))
@@ -94,19 +99,25 @@ def machine_request(body: NewMachine) -> MachineRequest:
     return MachineRequest(
         license=license_,
         fingerprint=given.fingerprint,
-        seats=_count(given.seats, "seats") or 1,
-        name=_name(given.name, "name"),
-        hostname=_name(given.hostname, "hostname"),
-        ip=_name(given.ip, "ip"),
-        platform=_name(given.platform, "platform"),
-        cores=_count(given.cores, "cores"),
-        metadata=_metadata(given.metadata),
+        seats=count(given.seats, "seats") or 1,
+        name=name_text(given.name, "name"),
+        hostname=name_text(given.hostname, "hostname"),
+        ip=name_text(given.ip, "ip"),
+        platform=name_text(given.platform, "platform"),
+        cores=count(given.cores, "cores"),
+        metadata=metadata_text(given.metadata),
     )
 
 
 def check_scope(scope: ScopeBody) -> None:
     """Hold the limits of a scope; raises a 400 `Problem`."""
     fingerprints = scope.scope().wanted or []
+    if scope.entitlements is not UNSET and len(scope.entitlements) > ENTITLEMENTS_MAX:
+        raise malformed(
+            "TOO_MANY_ENTITLEMENTS",
+            f"A scope names at most {ENTITLEMENTS_MAX} entitlements.",
+            pointer("/meta/scope/entitlements"),
+        )
     if len(fingerprints) > FINGERPRINTS_MAX:
         raise malformed(
             "TOO_MANY_FINGERPRINTS",
@@ -153,27 +164,40 @@ def _check_key(key: str) -> None:
         )
 
 
-def _check_policy(linked: Identifier, policy: str) -> None:
-    path = "/data/relationships/policy"
-    _check_type(linked.type, "policies", f"{path}/data/type")
-    if linked.id.lower() != policy:
-        raise unprocessable(
-            "POLICY_NOT_FOUND", "There is no such policy for this account: send its id.", path
-        )
+def policy_named(body: NewLicense) -> str:
+    """Id of the policy that a new license names; raises a `Problem` for what is no id."""
+    linked = body.data.relationships.policy.data
+    check_type(linked.type, "policies", f"{_POLICY}/data/type")
+    if not is_id(linked.id.lower()):
+        raise no_such_policy()
+    return linked.id.lower()
 
 
-def _check_type(given: str, plural: str, path: str) -> None:
+def no_such_policy(path: str = _POLICY) -> Problem:
+    """422: the policy that is named is not there, or not for who asks."""
+    return unprocessable(
+        "POLICY_NOT_FOUND", "There is no such policy for this account: send its id.", path
+    )
+
+
+def check_type(given: str, plural: str, path: str) -> None:
+    """Compare the type that a body says; raises a 400 `Problem`."""
     singular = "policy" if plural == "policies" else plural[:-1]
     if given not in {plural, singular}:
         raise malformed("TYPE_INVALID", f"The type here is {plural}.", pointer(path))
 
 
-def _refuse_unsupported(given: Struct, path: str, first: str) -> None:
-    """Refuse by name what this ledger does not do yet; null, and false for a flag, ask nothing."""
+def refuse_unsupported(
+    given: Struct, path: str, first: str, usual: Mapping[str, object] = {}
+) -> None:
+    """Refuse by name what this ledger does not do yet, from the member `first` on.
+
+    Null, false for a flag, and what is `usual` ask for nothing. Raises a 422 `Problem`.
+    """
     fields = given.__struct_fields__
     for field in fields[fields.index(first) :]:
         value = getattr(given, field)
-        if value is None or value is False or value == {"data": None}:
+        if _asks_nothing(value) or value == usual.get(field, UNSET):
             continue
         name = given.__struct_encode_fields__[fields.index(field)]
         raise unprocessable(
@@ -183,7 +207,12 @@ def _refuse_unsupported(given: Struct, path: str, first: str) -> None:
         )
 
 
-def _name(text: str | None, name: str) -> str | None:
+def _asks_nothing(value: object) -> bool:
+    return value is UNSET or value is None or value is False or value == {"data": None}
+
+
+def name_text(text: str | None, name: str) -> str | None:
+    """Hold the limits of a name; raises a 422 `Problem`."""
     if text is None:
         return None
     if len(text) > NAME_LENGTH_MAX or len(text.encode()) > NAME_BYTES_MAX:
@@ -196,31 +225,34 @@ def _name(text: str | None, name: str) -> str | None:
     return text
 
 
-def _count(number: int | None, name: str) -> int | None:
-    if number is not None and not 1 <= number <= SEATS_MAX:
+def count(number: int | None, name: str, *, least: int = 1) -> int | None:
+    """Hold the limits of a count; raises a 422 `Problem`."""
+    if number is not None and not least <= number <= SEATS_MAX:
         raise unprocessable(
             "VALUE_OUT_OF_RANGE",
-            f"{name} is a whole number from 1 to {SEATS_MAX}.",
+            f"{name} is a whole number from {least} to {SEATS_MAX}.",
             f"{_ATTRIBUTES}/{name}",
         )
     return number
 
 
-def _time_ms(text: str, name: str) -> int:
+def time_ms(text: str, name: str) -> int:
+    """Milliseconds since 1970 of a time; raises a 422 `Problem` for what is none."""
     try:
-        time_ms = from_rfc3339(text)
+        moment_ms = from_rfc3339(text)
     except (ValueError, OverflowError):
-        time_ms = -1
-    if not 0 <= time_ms <= TIME_MS_MAX:
+        moment_ms = -1
+    if not 0 <= moment_ms <= TIME_MS_MAX:
         raise unprocessable(
             "VALUE_INVALID",
             f"{name} is a time with its offset, as 2030-01-01T00:00:00.000Z.",
             f"{_ATTRIBUTES}/{name}",
         )
-    return time_ms
+    return moment_ms
 
 
-def _metadata(given: dict[str, Any] | None) -> str | None:
+def metadata_text(given: dict[str, Any] | None) -> str | None:
+    """Metadata as canonical JSON text; raises a 422 `Problem` above its limits."""
     if given is None:
         return None
     path = f"{_ATTRIBUTES}/metadata"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -57,6 +58,11 @@ def document(resource: bytes) -> bytes:
     return b'{"data":' + resource + b"}"
 
 
+def document_with(resource: bytes, included: Sequence[bytes]) -> bytes:
+    """Document of one resource and of others that it refers to."""
+    return b'{"data":' + resource + b',"included":[' + b",".join(included) + b"]}"
+
+
 class Said(Struct, frozen=True, kw_only=True):
     """From which state of the ledger a check was answered: where, how old, by whom.
 
@@ -97,20 +103,26 @@ def check_document(
 
 
 def machine_resource(
-    request: MachineRequest, machine: str, *, account: str, product: str, activated_ms: int
+    known: MachineRequest,
+    machine: str,
+    *,
+    account: str,
+    product: str,
+    activated_ms: int,
+    changed_ms: int | None = None,
 ) -> bytes:
-    """Machine resource as it was activated; it rests on the request and its verdict alone."""
+    """Machine resource of what is known of it: as it was asked for, or as it stands now."""
     moment = rfc3339(activated_ms)
     attributes = {
-        "fingerprint": request.fingerprint,
-        "name": request.name,
-        "ip": request.ip,
-        "hostname": request.hostname,
-        "platform": request.platform,
-        "cores": request.cores,
+        "fingerprint": known.fingerprint,
+        "name": known.name,
+        "ip": known.ip,
+        "hostname": known.hostname,
+        "platform": known.platform,
+        "cores": known.cores,
         "memory": None,
         "disk": None,
-        "seats": request.seats,
+        "seats": known.seats,
         "maxProcesses": None,
         "requireHeartbeat": False,
         "heartbeatStatus": "NOT_STARTED",
@@ -119,14 +131,14 @@ def machine_resource(
         "nextHeartbeat": None,
         "lastCheckOut": None,
         "created": moment,
-        "updated": moment,
-        "metadata": Raw((request.metadata or "{}").encode()),
+        "updated": moment if changed_ms is None else rfc3339(changed_ms),
+        "metadata": Raw((known.metadata or "{}").encode()),
     }
     self_path = machine_path(account, machine)
     relationships = {
         "account": _linked("accounts", account),
         "product": _linked("products", product),
-        "license": _linked("licenses", request.license),
+        "license": _linked("licenses", known.license),
         "owner": {"data": None},
         "group": {"data": None},
         "components": {"links": {"related": f"{self_path}/components"}},

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api.catalog import Catalog, Doorkeeper
+from api.catalog.commands import CatalogCommands
+from api.catalog.reading import Catalog
 from api.checking import Checker
 from api.clock import Clock
 from api.commands import Commands
 from api.data_keys import DataKeys
+from api.doorkeeper import Doorkeeper
+from api.fan_out import FanOut
 from api.finding import Finder
+from api.lists import Lists
 from api.metrics import Metrics
+from api.noticing import Noticing
 from api.replicas import Replicas
 from ledger.domain.identifiers import Pepper
 
@@ -27,8 +32,12 @@ class Services:
     replicas: Replicas
     finder: Finder
     checker: Checker
+    lists: Lists
     data_keys: DataKeys
     commands: Commands
+    catalog_commands: CatalogCommands
+    noticing: Noticing
+    fan_out: FanOut
     metrics: Metrics
     writes_max: int
     writes_closed: Callable[[], str | None]

@@ -1,5 +1,8 @@
 """How a replica stands, as one worker sees it: how far, how old, in service or not. No I/O.
 
+Partitions are numbered as everywhere; the catalog's one is `CATALOG`, which is -1: the last place
+of a list that has one more place than there are license partitions.
+
 All times in milliseconds are the replica's own clock, carried by this process' monotonic clock:
 age is measured on one clock, never across hosts.
 """
@@ -10,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from projector.read_model.keys import FIRST_GENERATION
+from projector.read_model.keys import CATALOG, FIRST_GENERATION
 from projector.views.documents import Head
 
 AGE_SLACK_MS: Final = 1_000
@@ -24,6 +27,7 @@ class Standing:
 
     `position`: the next offset to be folded; 0: not known, or nothing there. `highest`: the
     highest position ever seen of it; one that went back is out of service until it is past that.
+    `partitions`: how many license partitions there are; `places`: those and the catalog's.
     """
 
     def __init__(
@@ -31,20 +35,18 @@ class Standing:
     ) -> None:
         self.name: Final = name
         self.reachable = False
-        self.position: Final = [0] * partitions
-        self.generation: Final = [FIRST_GENERATION] * partitions
-        self._level_at_ms = [0] * partitions
-        self._highest = [0] * partitions
-        self._out_since_ms = [0] * partitions
+        self.partitions: Final = partitions
+        self.places: Final = (*range(partitions), CATALOG)
+        places = len(self.places)
+        self.position: Final = [0] * places
+        self.generation: Final = [FIRST_GENERATION] * places
+        self._level_at_ms = [0] * places
+        self._highest = [0] * places
+        self._out_since_ms = [0] * places
         self._monotonic = monotonic
         self._time_ms = 0
         self._time_at = float("-inf")
         self._met = False
-
-    @property
-    def partitions(self) -> int:
-        """How many partitions there are."""
-        return len(self.position)
 
     def note_time(self, time_ms: int, at: float) -> None:
         """Take the replica's clock as it stood at the monotonic time `at`."""
@@ -62,7 +64,7 @@ class Standing:
         return self._monotonic() - self._time_at <= CLOCK_KEPT_S
 
     def note_heads(self, heads: Sequence[Head], before: Sequence[int]) -> list[int]:
-        """Take the heads of all partitions, which were asked for when positions were `before`.
+        """Take the heads of all places, which were asked for when positions were `before`.
 
         A position below what it was then went back; one below what it became since is only late.
         Gives the partitions whose standing may have changed.
@@ -70,14 +72,14 @@ class Standing:
         came_back = not self.reachable
         self.reachable = True
         if came_back and self._met:
-            self.leave(range(self.partitions))
+            self.leave(self.places)
         self._met = True
         changed = [
             partition
-            for partition, head in enumerate(heads)
+            for partition, head in zip(self.places, heads, strict=True)
             if self._note_head(partition, head, before[partition])
         ]
-        return list(range(self.partitions)) if came_back else changed
+        return list(self.places) if came_back else changed
 
     def _note_head(self, partition: int, head: Head, before: int) -> bool:
         position = head.position
@@ -104,7 +106,7 @@ class Standing:
     def lose(self) -> None:
         """Forget where it is: it doesn't answer, and may come back as another or an older one."""
         self.reachable = False
-        self.position[:] = [0] * self.partitions
+        self.position[:] = [0] * len(self.places)
 
     def leave(self, partitions: Sequence[int]) -> None:
         """Go out of service in `partitions` until it was level again after this moment."""

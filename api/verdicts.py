@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from api.metrics import Metrics
-from api.problems import Problem, unavailable
+from api.problems import Problem, unavailable, unprocessable
 from api.refusals import frozen, mismatch
 from api.replicas import Replicas
-from ledger.domain.events import Event
+from ledger.domain.catalog.events import CatalogEvent
+from ledger.domain.catalog.verdicts import CatalogVerdict, scope_of
+from ledger.domain.events import RULES_VERSION, Event
 from ledger.domain.identifiers import partition_of
 from ledger.domain.verdicts import Verdict
-from ledger.event_log.codec import CONTENT_TYPE, encode
+from ledger.event_log.catalog_codec import encode_catalog
+from ledger.event_log.codec import CONTENT_TYPE, UndecodableError, encode
 from ledger.event_log.port import AppendUnknown, EventLog, Headers, LogError, Topic
+from projector.read_model.keys import CATALOG, Keys
+from projector.views.catalog import read_catalog_verdict
 from projector.views.documents import read_license, read_verdict
 
 DECIDED_S: Final = 2.0
@@ -42,24 +48,90 @@ class Verdicts:
         the command is remembered with another content.
         """
         partition = partition_of(event.license, self._replicas.partitions)
-        offset = await self._append(event, partition, traceparent)
-        started = time.monotonic()
-        verdict = await self._verdict(event, partition, offset, deadline)
-        self._metrics.verdict_seconds.observe(time.monotonic() - started)
+        remembered = await self._decided(
+            Topic.LICENSE_EVENTS,
+            partition,
+            _record(event),
+            lambda keys: keys.command(event.license, event.id),
+            traceparent,
+            deadline,
+        )
+        if remembered is None:
+            raise await self._without_verdict(event, partition)
+        verdict = read_verdict(remembered)
         if verdict.content_digest != event.content_digest:
             raise mismatch()
         self._metrics.verdicts.labels(event.type, verdict.code).inc()
         return verdict
 
-    async def _append(self, event: Event, partition: int, traceparent: str | None) -> int:
-        key, value = event.license.encode(), encode(event)
+    async def append(self, event: Event) -> None:
+        """Append an event without waiting for its verdict. Raises a 503 `Problem`."""
+        partition = partition_of(event.license, self._replicas.partitions)
+        await self._append(Topic.LICENSE_EVENTS, partition, _record(event), None)
+
+    async def decide_catalog(
+        self, event: CatalogEvent, traceparent: str | None, deadline: float
+    ) -> CatalogVerdict:
+        """As `decide`, for an event of the catalog."""
+        scope = scope_of(event.account, event.actor)
+        remembered = await self._decided(
+            Topic.CATALOG_EVENTS,
+            CATALOG,
+            (event.account.encode(), encode_catalog(event)),
+            lambda keys: keys.command(scope, event.id),
+            traceparent,
+            deadline,
+        )
+        if remembered is None:
+            raise _forgotten()
+        verdict = read_catalog_verdict(remembered)
+        if verdict.content_digest != event.content_digest:
+            raise mismatch()
+        self._metrics.verdicts.labels(event.type, verdict.code).inc()
+        return verdict
+
+    async def _decided(
+        self,
+        topic: Topic,
+        place: int,
+        record: tuple[bytes, bytes],
+        name: Callable[[Keys], str],
+        traceparent: str | None,
+        deadline: float,
+    ) -> bytes | None:
+        """Append a record and bring what is remembered of it once it was folded.
+
+        `place`: the partition whose replicas are waited for. Raises a 503 `Problem`.
+        """
+        offset = await self._append(topic, max(place, 0), record, traceparent)
+        started = time.monotonic()
+        left_s = deadline - asyncio.get_running_loop().time()
+        try:
+            await self._replicas.passing.passed(place, offset, left_s)
+        except TimeoutError:
+            raise self._pending() from None
+        reading = await self._replicas.read_past(place, offset, lambda keys: (name(keys),))
+        if reading is None:
+            raise self._pending()
+        self._metrics.verdict_seconds.observe(time.monotonic() - started)
+        [remembered] = reading.values
+        return remembered
+
+    async def _append(
+        self,
+        topic: Topic,
+        partition: int,
+        record: tuple[bytes, bytes],
+        traceparent: str | None,
+    ) -> int:
+        key, value = record
         headers: Headers = (_CONTENT_TYPE,)
         if traceparent is not None:
             headers = (*headers, ("traceparent", traceparent.encode()))
         started = time.monotonic()
         try:
             appended = await self._log.append(
-                Topic.LICENSE_EVENTS, partition, key=key, value=value, headers=headers
+                topic, partition, key=key, value=value, headers=headers
             )
         except LogError as error:
             raise self.log_away(error) from None
@@ -79,32 +151,13 @@ class Verdicts:
             meta={"outcome": outcome},
         )
 
-    async def _verdict(self, event: Event, partition: int, offset: int, deadline: float) -> Verdict:
-        left_s = deadline - asyncio.get_running_loop().time()
-        try:
-            await self._replicas.passing.passed(partition, offset, left_s)
-        except TimeoutError:
-            raise self._pending() from None
-        reading = await self._replicas.read_past(
-            partition, offset, lambda keys: (keys.command(event.license, event.id),)
-        )
-        if reading is None:
-            raise self._pending()
-        [remembered] = reading.values
-        if remembered is None:
-            raise await self._without_verdict(event, partition)
-        return read_verdict(remembered)
-
     async def _without_verdict(self, event: Event, partition: int) -> Problem:
         """Say why a command that was passed is not remembered."""
         reading = await self._replicas.read(partition, lambda keys: (keys.license(event.license),))
         [document] = reading.values
         if document is not None and read_license(document).frozen_at is not None:
             return frozen()
-        return unavailable(
-            "The verdict is not remembered any more. Read the license to see what it was.",
-            code="VERDICT_FORGOTTEN",
-        )
+        return _forgotten()
 
     def _pending(self) -> Problem:
         self._metrics.undecided.labels("pending").inc()
@@ -114,3 +167,25 @@ class Verdicts:
             code="VERDICT_PENDING",
             meta={"outcome": "pending"},
         )
+
+
+def _record(event: Event) -> tuple[bytes, bytes]:
+    """Key and value of an event's record; raises a 422 `Problem` for what its rules don't have."""
+    try:
+        return event.license.encode(), encode(event)
+    except UndecodableError:
+        if event.rules >= RULES_VERSION:
+            raise
+        raise unprocessable(
+            "RULES_NOT_ACTIVE",
+            f"The ledger still writes by rules version {event.rules}, which has no such thing. "
+            f"Whoever runs it activates the next one: ledger rules activate {RULES_VERSION}",
+            "/data",
+        ) from None
+
+
+def _forgotten() -> Problem:
+    return unavailable(
+        "The verdict is not remembered any more. Read what was changed to see what it was.",
+        code="VERDICT_FORGOTTEN",
+    )

@@ -45,17 +45,16 @@ class Changes(Writes):
         activated_ms = machine.activated_ms if held else None
         self.index(self._keys.machines_of_account(account), id_, activated_ms)
 
-    def listed(self, license_: License, *, live: bool) -> None:
-        """Enter a license in its account's and policy's index, or take it out."""
-        score = license_.issued_ms if live else None
-        self.index(self._keys.licenses_of_account(license_.account), license_.id, score)
-        self.index(self._keys.licenses_of_policy(license_.policy), license_.id, score)
-
-    def transferred(self, license_: License, policy: str) -> None:
-        """Take a license out of the index of its last policy and enter it in its new one's."""
-        self.index(self._keys.licenses_of_policy(policy), license_.id, None)
-        index = self._keys.licenses_of_policy(license_.policy)
-        self.index(index, license_.id, license_.issued_ms)
+    def listed(self, before: License | None, after: License) -> None:
+        """Move a license in the indexes of its account and policy where it stands elsewhere now."""
+        if before is not None and _stands_alike(before, after):
+            return
+        was, now = _places(self._keys, before), _places(self._keys, after)
+        for index in was.keys() - now.keys():
+            self.index(index, after.id, None)
+        for index, score in now.items():
+            if was.get(index) != score:
+                self.index(index, after.id, score)
 
     def remember(self, license_: str, command: Remembered, verdict: Verdict) -> None:
         """Keep a command's verdict."""
@@ -76,3 +75,24 @@ class Changes(Writes):
             strings[keys.license(id_)] = license_document(license_)
         for id_, machine in self._machines.items():
             strings[keys.machine(id_)] = None if machine is None else machine_document(machine)
+
+
+def _stands_alike(one: License, other: License) -> bool:
+    """Whether no index has to change; most events change none."""
+    return (
+        one.status == other.status
+        and one.policy_version == other.policy_version
+        and one.policy == other.policy
+        and one.epoch == other.epoch
+    )
+
+
+def _places(keys: Keys, license_: License | None) -> dict[str, int]:
+    """Indexes that hold a license, with its scores there; a live one only."""
+    if license_ is None or license_.status != "live":
+        return {}
+    return {
+        keys.licenses_of_account(license_.account): license_.issued_ms,
+        keys.licenses_of_policy(license_.policy): license_.issued_ms,
+        keys.licenses_by_version(license_.policy): license_.policy_version,
+    }

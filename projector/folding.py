@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from ledger.domain.clocks import CLOCKS_APART_REFUSE_MS, PartitionClock
-from ledger.domain.events import Event, Issued, Revoked, Transferred
+from ledger.domain.events import Event
 from ledger.domain.license import Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered
 from projector import chain
@@ -33,9 +33,6 @@ from projector.views.set_aside import SetAside
 
 CALENDAR_APART_MS: Final = CLOCKS_APART_REFUSE_MS
 """Sender's time and broker's timestamp further apart than this: an alarm tells."""
-
-_LISTED: Final[dict[type, bool]] = {Issued: True, Revoked: False}
-"""Events that, granted, enter a license in the lists of its account and policy, or take it out."""
 
 
 class LostRecordError(Exception):
@@ -178,8 +175,7 @@ class _BatchFold:
         self._note(event, record, changed=folded.changed)
         if folded.changed:
             self._enter(event, folded, machine)
-            if license_ is not None and folded.verdict.granted and type(event.data) is Transferred:
-                self.changes.transferred(folded.license, license_.policy)
+            self.changes.listed(license_, folded.license)
         return True
 
     def _tried(self, event: Event, offset: int, loaded: Loaded) -> Folded | None:
@@ -219,9 +215,6 @@ class _BatchFold:
                 changes.machine(license_.account, before, held=False)
         if folded.remember:
             self._remember(event, folded)
-        live = _LISTED.get(type(event.data))
-        if live is not None and folded.verdict.granted:
-            changes.listed(license_, live=live)
 
     def _remember(self, event: Event, folded: Folded) -> None:
         documents, verdict = self._documents, folded.verdict

@@ -35,6 +35,17 @@ def machine_body(license_: str, fingerprint: str, **attributes: object) -> dict[
     }
 
 
+def resource_body(
+    type_: str, attributes: dict[str, Any], **related: tuple[str, str]
+) -> dict[str, Any]:
+    """Body of a POST or PATCH of one resource; `related`: type and id by relationship."""
+    relationships = {
+        name: {"data": {"type": kind, "id": id_}} for name, (kind, id_) in related.items()
+    }
+    data: dict[str, Any] = {"type": type_, "attributes": attributes}
+    return {"data": {**data, "relationships": relationships} if related else data}
+
+
 async def settled(
     clients: list[httpx.AsyncClient], path: str, body: dict[str, Any], *, key: str | None = None
 ) -> httpx.Response:

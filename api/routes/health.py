@@ -14,8 +14,10 @@ from starlette.responses import Response
 from api.exchange import exchange_of
 from api.services import Services
 from api.standing import Standing
+from projector.read_model.keys import CATALOG
 
 JSON: Final = "application/json"
+READY: Final = "ready"
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -32,7 +34,8 @@ def health_router(services: Services) -> APIRouter:
     async def ready(request: Request) -> Response:
         exchange_of(request).route = "/health/ready"
         told = readiness(services)
-        status = HTTPStatus.OK if told["checks"] else HTTPStatus.SERVICE_UNAVAILABLE
+        is_ready = told["status"] == READY
+        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         return Response(_encoder.encode(told), status_code=status, media_type=JSON)
 
     @router.get("/metrics")
@@ -49,6 +52,7 @@ def readiness(services: Services) -> dict[str, Any]:
     replicas = services.replicas
     partitions = range(replicas.partitions)
     checks = all(replicas.can_check(partition) for partition in partitions)
+    known = replicas.can_check(CATALOG)
     degraded = [text for each in replicas.standings if (text := _degraded(each)) is not None]
     closed = services.writes_closed()
     now = services.clock.now
@@ -58,10 +62,12 @@ def readiness(services: Services) -> dict[str, Any]:
         closed = "no replica is level"
     if closed is not None:
         degraded.append(f"writes: {closed}")
+    if not known:
+        degraded.append("catalog: no replica has it yet")
     if now.alarming:
         degraded.append(f"clocks: {now.apart_ms} ms apart")
     return {
-        "status": "ready" if checks else "not ready",
+        "status": READY if checks and known else "not ready",
         "checks": checks,
         "writes": closed is None,
         "ledger": services.catalog.ledger,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from starlette.requests import Request
 from starlette.responses import Response
 
 from api.bodies import (
@@ -18,22 +17,31 @@ from api.bodies import (
     validate_bodies,
     validate_key_bodies,
 )
-from api.exchange import answer, exchange_of, path_text, read_content
+from api.exchange import answer
+from api.finding import Found
+from api.principals import ANYONE, SELLERS
 from api.problems import not_found
 from api.refusals import issue_refusal
-from api.requests import check_key_size, check_scope, license_request
+from api.requests import (
+    check_key_size,
+    check_scope,
+    license_request,
+    no_such_policy,
+    policy_named,
+)
 from api.resources import document, license_path, license_resource
-from api.routes.endpoint import Route, actor, asked
-from api.services import Services
+from api.routes.call import Call
+from api.routes.endpoint import Route
+from ledger.domain.catalog.entities import Policy
 from projector.views.documents import license_document, read_answer
 
 
-async def issue(request: Request, services: Services) -> Response:
+async def issue(call: Call) -> Response:
     """POST licenses."""
-    who = asked(request, services)
-    body = read_body(license_bodies, await read_content(request))
-    wanted = license_request(body, policy=services.catalog.policy)
-    decided = await services.commands.issue(wanted, who)
+    services, asked = call.services, call.asked
+    body = await call.body(license_bodies)
+    policy = await _policy(call, body)
+    decided = await services.commands.issue(license_request(body, policy=policy.id), policy, asked)
     verdict = decided.verdict
     position = services.position(decided.license, verdict.offset)
     if not verdict.granted:
@@ -45,24 +53,44 @@ async def issue(request: Request, services: Services) -> Response:
         key=decided.key,
         now_ms=verdict.time_ms,
     )
-    location = license_path(services.catalog.account, license_.id)
+    location = license_path(call.account, license_.id)
     headers = {"Location": location, "Ledger-Position": position}
     return answer(HTTPStatus.CREATED, document(resource), headers)
 
 
-async def read(request: Request, services: Services) -> Response:
-    """GET licenses/{id or key}."""
-    actor(request, services)
-    found = await services.finder.license(path_text(request, "id"))
-    if found is None:
+async def _policy(call: Call, body: NewLicense) -> Policy:
+    """Policy that a new license names; raises a 422 `Problem` where they have no such policy."""
+    named = policy_named(body)
+    found = await call.services.catalog.entity(Policy, named, account=call.account)
+    if found is None or not call.who.sees_policy(found.id, found.product):
+        raise no_such_policy()
+    return found
+
+
+async def found_license(call: Call) -> Found:
+    """License that the path names; raises a 404 `Problem` where they see no such license."""
+    found = await call.services.finder.license(call.account, call.named())
+    if found is None or not call.who.sees_license(found.license):
         raise not_found("license")
+    return found
+
+
+async def resource_of(call: Call, found: Found) -> bytes:
+    """Resource of a license, with its key where that can be told."""
+    services = call.services
     now_ms = services.clock.check_ms
-    resource = license_resource(
+    return license_resource(
         read_answer(found.document),
         found.license,
         key=await services.data_keys.key_of(found.license, now_ms),
         now_ms=now_ms,
     )
+
+
+async def read(call: Call) -> Response:
+    """GET licenses/{id or key}."""
+    services, found = call.services, await found_license(call)
+    resource = await resource_of(call, found)
     headers = {
         "Ledger-Position": services.position(found.license.id, found.reading.position - 1),
         "Ledger-Age-Ms": str(found.reading.age_ms),
@@ -71,26 +99,29 @@ async def read(request: Request, services: Services) -> Response:
     return answer(HTTPStatus.OK, document(resource), headers)
 
 
-async def validate_key(request: Request, services: Services) -> Response:
+async def validate_key(call: Call) -> Response:
     """POST licenses/actions/validate-key: without a credential, or with one that is good."""
-    services.doorkeeper.actor(exchange_of(request).header("authorization"))
-    meta = read_body(validate_key_bodies, await read_content(request)).meta
+    services, meta = call.services, (await call.body(validate_key_bodies)).meta
     check_key_size(meta.key)
     check_scope(meta.scope)
-    license_ = services.finder.id_of_key(meta.key)
-    check = await services.checker.check(license_, meta.scope.scope())
+    license_ = services.finder.id_of_key(call.account, meta.key)
+    check = await services.checker.check(call.account, license_, meta.scope.scope())
+    services.noticing.note(check)
+    who, found = call.principal, check.license
+    if who is not None and found is not None and not who.sees_license(found):
+        check = check.hidden()
     return answer(HTTPStatus.OK, services.checker.answered(check, meta, meta.key))
 
 
-async def validate(request: Request, services: Services) -> Response:
+async def validate(call: Call) -> Response:
     """POST licenses/{id or key}/actions/validate."""
-    actor(request, services)
-    content = await read_content(request)
+    services, content = call.services, await call.content()
     meta = read_body(validate_bodies, content).meta if content else ValidateMeta()
     check_scope(meta.scope)
-    for license_ in services.finder.license_ids(path_text(request, "id")):
-        check = await services.checker.check(license_, meta.scope.scope())
-        if check.license is not None:
+    for license_ in services.finder.license_ids(call.account, call.named()):
+        check = await services.checker.check(call.account, license_, meta.scope.scope())
+        if check.license is not None and call.who.sees_license(check.license):
+            services.noticing.note(check)
             key = await services.data_keys.key_of(check.license, check.now_ms)
             return answer(HTTPStatus.OK, services.checker.answered(check, meta, key))
     raise not_found("license")
@@ -103,6 +134,8 @@ ROUTES: Final = (
         handler=validate_key,
         success=200,
         summary="Check a license by its key",
+        roles=ANYONE,
+        open_to_all=True,
         body=ValidateKey,
     ),
     Route(
@@ -111,6 +144,7 @@ ROUTES: Final = (
         handler=issue,
         success=201,
         summary="Issue a license",
+        roles=SELLERS,
         body=NewLicense,
         writes=True,
     ),
@@ -120,6 +154,7 @@ ROUTES: Final = (
         handler=validate,
         success=200,
         summary="Check a license by its id or key",
+        roles=ANYONE,
         body=Validate,
     ),
     Route(
@@ -128,5 +163,6 @@ ROUTES: Final = (
         handler=read,
         success=200,
         summary="Read a license by its id or key",
+        roles=ANYONE,
     ),
 )

@@ -23,6 +23,7 @@ _ROUTING_MASK: Final = PARTITIONS_MAX - 1
 _ID_LENGTH: Final = 36
 _KEY_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _KEY_RANDOM_BYTES: Final = 20
+_TOKEN_BYTES: Final = 32
 _PEPPER_BYTES_MIN: Final = 32
 _PEPPER_BYTES_MAX: Final = 64
 
@@ -99,6 +100,20 @@ def random_id() -> str:
 def fingerprint_digest(pepper: Pepper, account: str, fingerprint: str) -> str:
     """What the account's index of machines is built from, in place of the fingerprint."""
     return pepper.digest("ledger.finger", UUID(account).bytes, fingerprint.encode()).hex()
+
+
+def new_token(pepper: Pepper, role: str, command: str | None) -> str:
+    """Make a token, 256 bits behind the name of its role; for the same command the same one."""
+    secret = secrets.token_bytes(_TOKEN_BYTES)
+    if command is not None:
+        key = pepper.digest("ledger.tokengen", size=_TOKEN_BYTES)
+        secret = hmac.digest(key, UUID(command).bytes, "sha256")
+    return f"{role}-{secret.hex()}"
+
+
+def token_digest(pepper: Pepper, token: str) -> str:
+    """Digest of a token, all that is kept of it."""
+    return pepper.digest("ledger.token", token.encode(errors="surrogateescape")).hex()
 
 
 def content_digest(pepper: Pepper, canonical_request: bytes) -> str:

@@ -51,10 +51,11 @@ def data_keys_position(partition: int) -> str:
 class Keys:
     """Key names of one partition in one generation."""
 
-    __slots__ = ("head", "prefix")
+    __slots__ = ("generation", "head", "prefix")
 
     def __init__(self, partition: int, generation: str = FIRST_GENERATION) -> None:
         self.prefix = f"{tag(partition)}:{generation}:"
+        self.generation = generation
         self.head = self.prefix + "head"
 
     def entity(self, id_: str) -> str:
@@ -100,6 +101,10 @@ class Keys:
     def licenses_of_policy(self, policy: str) -> str:
         """Sorted set of license ids: score is the time of the issue in milliseconds."""
         return f"{self.prefix}P:{policy}"
+
+    def licenses_by_version(self, policy: str) -> str:
+        """Sorted set of license ids: score is the version of the policy's terms that they have."""
+        return f"{self.prefix}V:{policy}"
 
     def machines_by_fingerprint(self, account: str) -> str:
         """Sorted set, all scores 0, member `fingerprint digest:machine id`."""

@@ -13,7 +13,7 @@ import pytest
 from redis import Redis
 
 from api.app import build_app, build_services
-from api.catalog import Catalog, catalog_of
+from api.catalog.reading import Catalog
 from api.logs import AccessLog
 from api.replicas import Replicas
 from api.services import Services
@@ -21,7 +21,7 @@ from api.settings import ApiSettings, read_api_settings
 from ledger.event_log import genesis
 from ledger.event_log.genesis import Genesis
 from ledger.event_log.memory import MemoryLog
-from ledger.event_log.port import Topic
+from ledger.event_log.port import Record, Topic
 from ledger.event_log.seeding import seed_catalog
 from tests.api.following import Follower
 from tests.servers import RedisServer
@@ -95,7 +95,12 @@ class LocalLedger:
         await replicas.start()
         services = build_services(
             settings,
-            catalog=catalog_of(self.first.ledger, shared.catalog),
+            catalog=Catalog(
+                ledger=self.first.ledger,
+                settings=shared.catalog,
+                replicas=replicas,
+                log=self.log,
+            ),
             log=self.log,
             replicas=replicas,
         )
@@ -106,6 +111,11 @@ class LocalLedger:
     async def ends(self) -> dict[int, int]:
         """How many events there are in each partition."""
         return await self.log.ends(Topic.LICENSE_EVENTS)
+
+    async def records_of_the_catalog(self) -> list[Record]:
+        """All that was ever appended to the catalog."""
+        batches = self.log.read(Topic.CATALOG_EVENTS, 0, start=0)
+        return [record async for batch in batches for record in batch]
 
     async def stop(self) -> None:
         await self._stack.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.api.conftest import LocalLedger, Worker
+from tests.api.conftest import Worker
 from tests.vendor import license_body
 
 
@@ -112,23 +112,6 @@ async def test_what_is_not_there_is_not_found(worker: Worker, named: str) -> Non
     answer = await worker.client.get(f"/v1/licenses/{named}")
     assert answer.status_code == 404
     assert answer.json()["errors"][0]["code"] == "NOT_FOUND"
-
-
-async def test_the_policy_s_terms_are_the_license_s(ledger: LocalLedger) -> None:
-    worker = await ledger.worker(
-        LEDGER_POLICY_MAX_MACHINES="3",
-        LEDGER_POLICY_DURATION_S="86400",
-        LEDGER_POLICY_STRICT="1",
-        LEDGER_POLICY_FLOATING="0",
-        LEDGER_POLICY_OVERAGE="ALLOW_2X_OVERAGE",
-    )
-    attributes = (await worker.vendor.issue())["attributes"]
-    assert attributes["maxMachines"] == 3
-    assert attributes["seats"]["limit"] == 6
-    assert attributes["strict"] is True
-    assert attributes["floating"] is False
-    assert attributes["status"] == "EXPIRING"
-    assert attributes["expiry"] is not None
 
 
 async def test_an_expired_license_says_so(worker: Worker) -> None:

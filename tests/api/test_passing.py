@@ -27,7 +27,7 @@ class Pair:
 
     def level(self, standing: Standing, position: int) -> None:
         head = Head(position=position, level_at_ms=standing.now_ms + 1)
-        changed = standing.note_heads([head] * PARTITIONS, list(standing.position))
+        changed = standing.note_heads([head] * (PARTITIONS + 1), list(standing.position))
         if hasattr(self, "passing"):
             self.passing.changed(changed)
 
@@ -127,7 +127,7 @@ async def test_one_that_is_lost_is_waited_for_no_more(pair: Pair) -> None:
 
 async def test_one_that_went_back_has_passed_nothing(pair: Pair) -> None:
     pair.apply(pair.a, 8)
-    pair.a.note_heads([Head(position=3, level_at_ms=1)] * PARTITIONS, list(pair.a.position))
+    pair.a.note_heads([Head(position=3, level_at_ms=1)] * (PARTITIONS + 1), list(pair.a.position))
     waiting = pair.wait(6)
     pair.apply(pair.b, 8)
     assert await waiting is pair.b

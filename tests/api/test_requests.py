@@ -25,6 +25,7 @@ from api.requests import (
     check_scope,
     license_request,
     machine_request,
+    policy_named,
 )
 from ledger.domain.events import METADATA_BYTES_MAX
 from tests.vendor import license_body, machine_body
@@ -35,7 +36,8 @@ SECRET = "s3cret-value"
 
 
 def of_license(body: object) -> LicenseRequest:
-    return license_request(read_body(license_bodies, json.dumps(body).encode()), policy=POLICY)
+    read = read_body(license_bodies, json.dumps(body).encode())
+    return license_request(read, policy=policy_named(read))
 
 
 def of_machine(body: object) -> MachineRequest:
@@ -79,8 +81,9 @@ def deep(depth: int) -> dict[str, object]:
         ({"metadata": [1]}, 400, "VALUE_INVALID", "metadata"),
         ({"metadata": {"a": "x" * METADATA_BYTES_MAX}}, 422, "VALUE_TOO_LONG", "metadata"),
         ({"metadata": deep(METADATA_DEPTH_MAX + 1)}, 422, "VALUE_INVALID", "metadata"),
-        ({"maxUses": 3}, 422, "ATTRIBUTE_NOT_SUPPORTED", "maxUses"),
-        ({"protected": True}, 422, "ATTRIBUTE_NOT_SUPPORTED", "protected"),
+        ({"maxUses": -1}, 422, "VALUE_OUT_OF_RANGE", "maxUses"),
+        ({"maxCores": 3}, 422, "ATTRIBUTE_NOT_SUPPORTED", "maxCores"),
+        ({"protected": 1}, 400, "VALUE_INVALID", "protected"),
         ({"permissions": []}, 422, "ATTRIBUTE_NOT_SUPPORTED", "permissions"),
         ({"color": "red"}, 400, "MEMBER_UNKNOWN", "color"),
     ],
@@ -141,7 +144,7 @@ def changed(body: dict[str, object], path: str, value: object) -> dict[str, obje
         ("data/relationships/policy", ..., 400, "MEMBER_MISSING", "/data/relationships/policy"),
         (
             "data/relationships/policy/data/id",
-            LICENSE,
+            "standard",
             422,
             "POLICY_NOT_FOUND",
             "/data/relationships/policy",
@@ -184,7 +187,7 @@ def test_a_machine_s_license_is_named_by_its_id(linked: str) -> None:
 
 
 def test_what_is_asked_for_nothing_may_stand_there() -> None:
-    body = license_body(POLICY, maxUses=None, protected=False, suspended=False, permissions=None)
+    body = license_body(POLICY, maxUses=None, maxCores=None, suspended=False, permissions=None)
     body["data"]["relationships"]["owner"] = {"data": None}
     body["data"]["type"] = "license"
     assert of_license(body) == of_license(license_body(POLICY))
@@ -211,7 +214,7 @@ def test_deep_metadata_is_refused_and_no_more_than_that() -> None:
     ("meta", "pointer"),
     [
         ({"scope": {"user": "x"}}, "/meta/scope/user"),
-        ({"scope": {"entitlements": []}}, "/meta/scope/entitlements"),
+        ({"scope": {"components": []}}, "/meta/scope/components"),
         ({"scope": {"fingerprint": 5}}, "/meta/scope/fingerprint"),
         ({"scope": {"fingerprint": None}}, "/meta/scope/fingerprint"),
         ({"scope": {"fingerprints": "x"}}, "/meta/scope/fingerprints"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from api.standing import AGE_SLACK_MS, Standing, highest_seen, in_order
+from projector.read_model.keys import CATALOG
 from projector.views.documents import Head
 
 NOW_MS = 1_700_000_000_000
@@ -36,7 +37,7 @@ def look(
     before: Sequence[int] | None = None,
 ) -> list[int]:
     head = Head(position=position, level_at_ms=level_at_ms)
-    return standing.note_heads([head, head], before or list(standing.position))
+    return standing.note_heads([head, head, head], before or list(standing.position))
 
 
 def test_a_replica_that_was_level_is_in_service() -> None:
@@ -108,7 +109,7 @@ def test_one_that_came_back_serves_only_when_it_was_level_since() -> None:
     standing = a_replica(time=time)
     standing.lose()
     time.s += 5
-    assert look(standing, position=10) == [0, 1]
+    assert look(standing, position=10) == [0, 1, CATALOG]
     assert standing.has_level(0)
     assert not standing.in_service(0)
     look(standing, position=10, level_at_ms=NOW_MS + 4999)
@@ -128,8 +129,8 @@ def test_the_first_look_asks_for_no_newer_level() -> None:
 def test_what_changed_is_told() -> None:
     standing = a_replica()
     assert look(standing, position=10) == []
-    assert look(standing, position=11) == [0, 1]
-    assert look(standing, position=11, level_at_ms=NOW_MS + 1) == [0, 1]
+    assert look(standing, position=11) == [0, 1, CATALOG]
+    assert look(standing, position=11, level_at_ms=NOW_MS + 1) == [0, 1, CATALOG]
 
 
 def names(standings: Sequence[Standing]) -> str:

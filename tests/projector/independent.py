@@ -15,7 +15,7 @@ from uuid import UUID
 import redis
 from msgspec.structs import replace
 
-from ledger.domain.events import Event, Issued, Revoked, Transferred
+from ledger.domain.events import Event, Issued, Revoked, TermsChanged, Transferred
 from ledger.domain.license import Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered, Verdict
 from ledger.event_log.codec import decode
@@ -194,15 +194,18 @@ def _write(state: _Partition, event: Event, folded: Folded) -> None:
 
 def _list(state: _Partition, event: Event, license_: License, before: License | None) -> None:
     member = license_.id.encode()
-    if isinstance(event.data, Transferred):
+    if isinstance(event.data, Transferred | Revoked):
         assert before is not None
         del state.sorted_set("P", before.policy)[member]
+        del state.sorted_set("V", before.policy)[member]
+    if isinstance(event.data, Revoked):
+        del state.sorted_set("A", license_.account)[member]
+    if isinstance(event.data, Issued):
+        state.sorted_set("A", license_.account)[member] = license_.issued_ms
+    if isinstance(event.data, Issued | Transferred):
         state.sorted_set("P", license_.policy)[member] = license_.issued_ms
-    for kind, id_ in (("A", license_.account), ("P", license_.policy)):
-        if isinstance(event.data, Issued):
-            state.sorted_set(kind, id_)[member] = license_.issued_ms
-        if isinstance(event.data, Revoked):
-            del state.sorted_set(kind, id_)[member]
+    if isinstance(event.data, Issued | Transferred | TermsChanged):
+        state.sorted_set("V", license_.policy)[member] = license_.policy_version
 
 
 def _write_license(state: _Partition, license_: License) -> None:

@@ -87,6 +87,7 @@ def test_the_keys_are_the_codes() -> None:
         names.machines_of_license("<license>"),
         names.licenses_of_account("<account>"),
         names.licenses_of_policy("<policy>"),
+        names.licenses_by_version("<policy>"),
         names.machines_by_fingerprint("<account>"),
         names.machines_of_account("<account>"),
         names.set_aside("<license>"),

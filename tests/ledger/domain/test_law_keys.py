@@ -37,7 +37,7 @@ from tests.ledger.domain.golden_files import LogView
 from tests.projector.in_memory import head_of, project
 
 HEAD, LICENSE_, MACHINE, VERDICT, MEMORY, FORGOTTEN = 1, 1, 1, 1, 1, 8
-LISTS, MACHINE_LISTS = 2, 3
+LISTS, MACHINE_LISTS, MOVED = 3, 3, 4
 
 REQUESTS: dict[str, tuple[EventData, int]] = {
     "activation": (
@@ -51,7 +51,7 @@ REQUESTS: dict[str, tuple[EventData, int]] = {
     "revocation": (Revoked(), HEAD + LICENSE_ + LISTS + VERDICT + MEMORY + FORGOTTEN),
     "transfer": (
         Transferred(policy=PRODUCT, product=PRODUCT, terms=Terms(max_machines=None)),
-        HEAD + LICENSE_ + LISTS + VERDICT + MEMORY + FORGOTTEN,
+        HEAD + LICENSE_ + MOVED + VERDICT + MEMORY + FORGOTTEN,
     ),
     "change of a machine": (
         MachineChanged(machine=machine_of("host-1"), cores=8),

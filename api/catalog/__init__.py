@@ -1,0 +1,1 @@
+"""The catalog over HTTP: read from the replicas, changed by events, shown as resources."""

@@ -1,0 +1,38 @@
+"""Verdicts of the catalog as HTTP. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from api.problems import Problem, not_found, unprocessable
+from ledger.domain.catalog import verdicts
+from ledger.domain.catalog.verdicts import CatalogVerdict
+
+_ATTRIBUTES: Final = "/data/attributes"
+_TAKEN: Final = {
+    verdicts.SLUG_TAKEN: ("SLUG_TAKEN", "slug"),
+    verdicts.DOMAIN_TAKEN: ("DOMAIN_TAKEN", "domain"),
+    verdicts.CODE_TAKEN: ("CODE_TAKEN", "code"),
+}
+
+
+def catalog_refusal(verdict: CatalogVerdict) -> Problem:
+    """Error of what the catalog refused."""
+    code = verdict.code
+    if code in _TAKEN:
+        name, attribute = _TAKEN[code]
+        return unprocessable(
+            name, f"This {attribute} is taken: choose another one.", f"{_ATTRIBUTES}/{attribute}"
+        )
+    if code == verdicts.NOT_FOUND:
+        return not_found("entity")
+    if code == verdicts.IN_USE:
+        return unprocessable(
+            "IN_USE", "The product has policies: delete these first.", "/data/relationships"
+        )
+    if code == verdicts.INVALID:
+        return unprocessable(
+            "VALUE_INVALID", "What would come of it is nothing that it may be.", _ATTRIBUTES
+        )
+    name = code.upper().replace("-", "_")
+    return unprocessable(name, f"The catalog refused this: {name}.", "/data")

@@ -1,0 +1,113 @@
+"""Noticing checks: the ledger learns that a license was validated, and no check waits for that.
+
+The log keeps edges, not beats. An event is written for the first valid check of a license whose
+duration begins with it, and else for at most one check a day and license: that is what
+`lastValidated` is true to. What can't be written now is let go; a later check is noticed instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from api.catalog.reading import Catalog
+from api.checking import Check
+from api.clock import Clock
+from api.metrics import Metrics
+from api.problems import Problem
+from api.verdicts import Verdicts
+from ledger.domain import identifiers
+from ledger.domain.events import Event, Validated
+from ledger.domain.identifiers import Pepper
+from ledger.domain.license import License
+
+ACTOR: Final = "checks"
+DAY_MS: Final = 86_400_000
+AGAIN_S: Final = 60.0
+WAITING_MAX: Final = 256
+A_SECOND: Final = 50
+"""Events a second that one worker writes of checks, so that they are never most of the log."""
+REMEMBERED_MAX: Final = 20_000
+_RULES: Final = 2
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Noticing:
+    """Takes checks in with `note`; `run` writes of them until cancelled."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        verdicts: Verdicts,
+        pepper: Pepper,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._catalog = catalog
+        self._verdicts = verdicts
+        self._pepper = pepper
+        self._clock = clock
+        self._metrics = metrics
+        self._waiting: asyncio.Queue[tuple[License, Validated]] = asyncio.Queue(WAITING_MAX)
+        self._noticed: dict[str, float] = {}
+
+    def note(self, check: Check) -> None:
+        """Take a check in, where it is worth an event."""
+        license_ = check.license
+        if license_ is None or license_.frozen_at is not None or not _worth(license_, check):
+            return
+        now = time.monotonic()
+        if now - self._noticed.get(license_.id, float("-inf")) < AGAIN_S or self._waiting.full():
+            return
+        if len(self._noticed) >= REMEMBERED_MAX:
+            self._noticed.clear()
+        self._noticed[license_.id] = now
+        validated = Validated(valid=check.answer.valid, code=check.answer.code)
+        self._waiting.put_nowait((license_, validated))
+
+    async def run(self) -> None:
+        """Write events, one after the other, at a bounded rate; whatever is away."""
+        while True:
+            license_, data = await self._waiting.get()
+            try:
+                await self._write(license_, data)
+            except Problem as problem:
+                self._metrics.unnoticed.labels(problem.code).inc()
+            except Exception:  # noqa: BLE001 - whatever it is, checks go on
+                _log.exception("a check could not be noticed")
+            await asyncio.sleep(1 / A_SECOND)
+
+    async def _write(self, license_: License, data: Validated) -> None:
+        rules = await self._catalog.rules()
+        if rules < _RULES:
+            return
+        now_ms = self._clock.write_ms
+        what = f"{data.code}:{now_ms // DAY_MS}"
+        event = Event(
+            id=identifiers.command_id(self._pepper, license_.account, ACTOR, license_.id, what),
+            source=ACTOR,
+            license=license_.id,
+            time_ms=now_ms,
+            actor=ACTOR,
+            content_digest=identifiers.content_digest(self._pepper, what.encode()),
+            data=data,
+            rules=rules,
+        )
+        await self._verdicts.append(event)
+
+
+def _worth(license_: License, check: Check) -> bool:
+    terms = license_.terms
+    if (
+        check.answer.valid
+        and terms is not None
+        and terms.expiration_basis == "FROM_FIRST_VALIDATION"
+        and license_.started_ms is None
+    ):
+        return True
+    last_ms = license_.last_validated_ms
+    return last_ms is None or check.now_ms - last_ms >= DAY_MS

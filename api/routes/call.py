@@ -1,0 +1,66 @@
+"""One request as a handler sees it: of which account, by whom, and the parts of the worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+from starlette.requests import Request
+
+from api.bodies import read_body
+from api.commands import Asked
+from api.credentials import missing
+from api.exchange import Exchange, exchange_of, path_text, read_content
+from api.principals import Principal
+from api.services import Services
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """A request. `account`: the id of whose it is. `principal`: who asks; None: nobody known."""
+
+    request: Request
+    services: Services
+    account: str
+    principal: Principal | None
+
+    @property
+    def who(self) -> Principal:
+        """Who asks; raises a 401 `Problem` where nobody is known."""
+        if self.principal is None:
+            raise missing()
+        return self.principal
+
+    @property
+    def exchange(self) -> Exchange:
+        """Headers and id of the request."""
+        return exchange_of(self.request)
+
+    @property
+    def asked(self) -> Asked:
+        """Who asks for a write, and how. Raises a 4xx `Problem`."""
+        exchange = self.exchange
+        return Asked(
+            who=self.who,
+            idempotency_key=exchange.idempotency_key,
+            traceparent=exchange.traceparent,
+        )
+
+    def named(self, name: str = "id") -> str:
+        """Decoded segment of the path."""
+        return path_text(self.request, name)
+
+    async def content(self) -> bytes:
+        """Body of the request. Raises a 4xx `Problem`."""
+        return await read_content(self.request)
+
+    async def body(self, decoder: msgspec.json.Decoder[T]) -> T:
+        """Body of the request, decoded. Raises a 4xx `Problem`."""
+        return self.decoded(decoder, await self.content())
+
+    def decoded(self, decoder: msgspec.json.Decoder[T], content: bytes) -> T:
+        """Decode a body that was read. Raises a 400 `Problem`."""
+        return read_body(decoder, content)

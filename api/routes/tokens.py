@@ -1,0 +1,188 @@
+"""Tokens: credentials of an account's people, of a product's software, of a license's holder.
+
+The token itself is in the answer that made it and nowhere else; the ledger keeps a keyed digest.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+from starlette.responses import Response
+
+from api.catalog.bodies import TokenBody, token_bodies
+from api.catalog.requests import token_terms
+from api.principals import ANYONE, SELLERS, STAFF, Principal
+from api.requests import check_type
+from api.routes.call import Call
+from api.routes.catalog import decided, found, gone, listed, one, shown
+from api.routes.endpoint import Route
+from api.routes.licenses import found_license
+from api.routes.products import found_product
+from ledger.domain import identifiers
+from ledger.domain.catalog.entities import Role, Token
+from ledger.domain.catalog.events import TokenCreated, TokenRegenerated, TokenRevoked
+
+
+async def create_admin(call: Call) -> Response:
+    """POST tokens: one for the account's own people."""
+    return await _create(call, "admin", call.account)
+
+
+async def create_for_product(call: Call) -> Response:
+    """POST products/{id}/tokens."""
+    return await _create(call, "product", (await found_product(call)).id)
+
+
+async def create_for_license(call: Call) -> Response:
+    """POST licenses/{id or key}/tokens."""
+    return await _create(call, "activation", (await found_license(call)).license.id)
+
+
+async def read(call: Call) -> Response:
+    """GET tokens/{id}."""
+    return one(await _found(call))
+
+
+async def list_tokens(call: Call) -> Response:
+    """GET tokens."""
+    who = call.who
+    return await listed(
+        call,
+        Token,
+        sees=lambda token: _sees(who, token),
+        filters={
+            "bearer[id]": lambda token, id_: token.bearer == id_.lower(),
+            "bearer[type]": lambda token, type_: token.role == _ROLES.get(type_.rstrip("s")),
+        },
+    )
+
+
+async def regenerate(call: Call) -> Response:
+    """PUT tokens/{id}: a new secret, from now on the only one."""
+    token = await _found(call)
+    secret = _secret(call, token.role)
+    data = TokenRegenerated(digest=identifiers.token_digest(call.services.pepper, secret))
+    outcome = await decided(call, data, entity=token.id, request="regenerate")
+    return await shown(call, outcome, status=HTTPStatus.OK, secret=secret)
+
+
+async def revoke(call: Call) -> Response:
+    """DELETE tokens/{id}."""
+    token = await _found(call)
+    return gone(await decided(call, TokenRevoked(), entity=token.id))
+
+
+_ROLES: Final[dict[str, Role]] = {
+    "account": "admin",
+    "user": "admin",
+    "product": "product",
+    "license": "activation",
+}
+
+
+async def _create(call: Call, role: Role, bearer: str) -> Response:
+    content = await call.content()
+    body = TokenBody() if not content else call.decoded(token_bodies, content)
+    check_type(body.data.type, "tokens", "/data/type")
+    name, expiry_ms = token_terms(body.data.attributes)
+    secret = _secret(call, role)
+    data = TokenCreated(
+        role=role,
+        bearer=bearer,
+        digest=identifiers.token_digest(call.services.pepper, secret),
+        name=name,
+        expiry_ms=expiry_ms,
+    )
+    request = (role, bearer, name, expiry_ms)
+    outcome = await decided(call, data, request=request)
+    return await shown(call, outcome, status=HTTPStatus.CREATED, secret=secret)
+
+
+def _secret(call: Call, role: Role) -> str:
+    """Make a token; the same each time for the same Idempotency-Key."""
+    asked = call.asked
+    return identifiers.new_token(
+        call.services.pepper,
+        role,
+        None if asked.idempotency_key is None else call.services.catalog_commands.command_id(asked),
+    )
+
+
+async def _found(call: Call) -> Token:
+    return await found(call, Token, sees=lambda token: _sees(call.who, token))
+
+
+def _sees(who: Principal, token: Token) -> bool:
+    """Whether a token is theirs to see: the account's people see all, others their bearer's."""
+    if who.role in STAFF:
+        return True
+    return who.token is not None and token.bearer == who.token.bearer and token.role != "admin"
+
+
+ROUTES: Final = (
+    Route(
+        method="POST",
+        path="/tokens",
+        handler=create_admin,
+        success=201,
+        summary="Make an admin token for the account",
+        roles=STAFF,
+        body=TokenBody,
+        writes=True,
+    ),
+    Route(
+        method="POST",
+        path="/products/{id}/tokens",
+        handler=create_for_product,
+        success=201,
+        summary="Make a token for a product's software",
+        roles=STAFF,
+        body=TokenBody,
+        writes=True,
+    ),
+    Route(
+        method="POST",
+        path="/licenses/{id}/tokens",
+        handler=create_for_license,
+        success=201,
+        summary="Make an activation token for a license's holder",
+        roles=SELLERS,
+        body=TokenBody,
+        writes=True,
+    ),
+    Route(
+        method="GET",
+        path="/tokens",
+        handler=list_tokens,
+        success=200,
+        summary="List tokens, newest first, without their secrets",
+        roles=SELLERS,
+    ),
+    Route(
+        method="GET",
+        path="/tokens/{id}",
+        handler=read,
+        success=200,
+        summary="Read a token, without its secret",
+        roles=ANYONE,
+    ),
+    Route(
+        method="PUT",
+        path="/tokens/{id}",
+        handler=regenerate,
+        success=200,
+        summary="Give a token a new secret; the old one ends at once",
+        roles=ANYONE,
+        writes=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/tokens/{id}",
+        handler=revoke,
+        success=204,
+        summary="Revoke a token",
+        roles=ANYONE,
+        writes=True,
+    ),
+)

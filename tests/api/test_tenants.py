@@ -1,0 +1,179 @@
+"""Two vendors in one ledger: neither sees, changes or guesses anything of the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import ROUTES
+from api.routes.accounts import ACCOUNT_ROUTES
+from tests.api.conftest import LocalLedger, Worker
+from tests.vendor import license_body, machine_body, resource_body
+
+NOWHERE = "0b7e5a3c-1111-4222-8333-444455556666"
+
+
+class Tenant:
+    """An account with one of everything, and a client that holds its admin token."""
+
+    def __init__(self, worker: Worker, slug: str) -> None:
+        self._worker = worker
+        self.slug = slug
+        self.prefix = f"/v1/accounts/{slug}"
+        self.ids: dict[str, str] = {}
+        self.key = f"key-of-{slug}"
+        self.fingerprint = f"fingerprint-of-{slug}"
+        self.token = ""
+
+    async def make(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        answer = await self._worker.client.post(self.prefix + path, json=body)
+        assert answer.status_code in {200, 201}, answer.text
+        made: dict[str, Any] = answer.json()["data"]
+        return made
+
+    async def start(self) -> None:
+        body = resource_body("accounts", {"slug": self.slug, "domain": f"{self.slug}.example"})
+        answer = await self._worker.client.post("/v1/accounts", json=body)
+        assert answer.status_code == 201, answer.text
+        self.ids["accounts"] = answer.json()["data"]["id"]
+        product = await self.make("/products", resource_body("products", {"name": "P"}))
+        policy = await self.make(
+            "/policies",
+            resource_body(
+                "policies",
+                {"name": "p", "floating": True, "authenticationStrategy": "MIXED"},
+                product=("products", product["id"]),
+            ),
+        )
+        entitlement = await self.make(
+            "/entitlements", resource_body("entitlements", {"name": "E", "code": "E"})
+        )
+        license_ = await self.make("/licenses", license_body(policy["id"], key=self.key))
+        machine = await self.make("/machines", machine_body(license_["id"], self.fingerprint))
+        token = await self.make("/tokens")
+        self.token = token["attributes"]["token"]
+        made = (product, policy, entitlement, license_, machine, token)
+        self.ids |= {one["type"]: one["id"] for one in made}
+
+    async def ask(
+        self, method: str, path: str, *, of: Tenant | None = None, body: object = None
+    ) -> httpx.Response:
+        """Ask below the account `of` with this tenant's token."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        whole = (of or self).prefix + path
+        return await self._worker.stranger.request(method, whole, headers=headers, json=body)
+
+
+@pytest.fixture
+async def tenants(ledger: LocalLedger) -> tuple[Tenant, Tenant]:
+    worker = await ledger.worker()
+    pair = Tenant(worker, "acme"), Tenant(worker, "globex")
+    for tenant in pair:
+        await tenant.start()
+    return pair
+
+
+def named(path: str, other: Tenant) -> list[str]:
+    """Path of a route with the ids, and the key or fingerprint, of another tenant."""
+    if "{id}" not in path:
+        return []
+    kind = path.split("/")[1]
+    names = [other.ids[kind]]
+    if kind == "licenses":
+        names.append(other.key)
+    if kind == "machines":
+        names.append(other.fingerprint)
+    return [path.replace("{id}", name) for name in names]
+
+
+async def test_no_route_shows_or_changes_what_is_another_s(tenants: tuple[Tenant, Tenant]) -> None:
+    tried = 0
+    for own, other in (tenants, tenants[::-1]):
+        before = await everything(other)
+        for route in ROUTES:
+            for path in named(route.path, other):
+                tried += 1
+                theirs = await own.ask(route.method, path, body=_body(route.path, own))
+                assert theirs.status_code in {404, 422, 400}, (route.method, path, theirs.text)
+                for secret in (other.key, other.fingerprint, *other.ids.values()):
+                    if secret not in path:
+                        assert secret not in theirs.text
+        assert await everything(other) == before
+    assert tried > 50
+
+
+async def test_a_token_is_nobody_s_at_another_account(tenants: tuple[Tenant, Tenant]) -> None:
+    for own, other in (tenants, tenants[::-1]):
+        for route in (*ROUTES, *ACCOUNT_ROUTES):
+            path = route.path.removeprefix("/v1/accounts/{account}")
+            if path == "/v1/accounts":
+                continue
+            kind = path.split("/")[1] if "/" in path else ""
+            path = path.replace("{id}", other.ids.get(kind, NOWHERE))
+            answer = await own.ask(route.method, path, of=other, body={})
+            assert answer.status_code == 401, (route.method, path)
+            assert answer.json()["errors"][0]["code"] == "TOKEN_INVALID"
+
+
+async def test_lists_show_the_own_only(tenants: tuple[Tenant, Tenant]) -> None:
+    for own in tenants:
+        for kind in ("products", "policies", "entitlements", "licenses", "machines", "tokens"):
+            listed = (await own.ask("GET", f"/{kind}")).json()["data"]
+            assert [each["id"] for each in listed] == [own.ids[kind]], kind
+
+
+async def test_one_key_is_another_license_in_each_account(tenants: tuple[Tenant, Tenant]) -> None:
+    for own, other in (tenants, tenants[::-1]):
+        body = {"meta": {"key": other.key}}
+        checked = await own.ask("POST", "/licenses/actions/validate-key", body=body)
+        assert checked.json()["meta"]["code"] == "NOT_FOUND"
+        body = {"meta": {"key": own.key}}
+        checked = await own.ask("POST", "/licenses/actions/validate-key", body=body)
+        assert checked.json()["meta"]["code"] == "VALID"
+
+
+async def test_a_domain_stands_for_its_account(
+    ledger: LocalLedger, tenants: tuple[Tenant, Tenant]
+) -> None:
+    worker = await ledger.worker()
+    for own, other in (tenants, tenants[::-1]):
+        headers = {"Host": f"{own.slug.upper()}.example:8443"}
+        for key, code in ((own.key, "VALID"), (other.key, "NOT_FOUND")):
+            checked = await worker.stranger.post(
+                "/v1/licenses/actions/validate-key", json={"meta": {"key": key}}, headers=headers
+            )
+            assert checked.json()["meta"]["code"] == code
+
+
+async def test_a_license_s_key_is_a_credential_in_its_account_only(
+    ledger: LocalLedger, tenants: tuple[Tenant, Tenant]
+) -> None:
+    worker = await ledger.worker()
+    for own, other in (tenants, tenants[::-1]):
+        headers = {"Authorization": f"License {own.key}"}
+        good = await worker.stranger.get(f"{own.prefix}/me", headers=headers)
+        assert good.json()["data"]["id"] == own.ids["licenses"]
+        bad = await worker.stranger.get(f"{other.prefix}/me", headers=headers)
+        assert bad.json()["errors"][0]["code"] == "LICENSE_INVALID"
+
+
+async def everything(tenant: Tenant) -> list[str]:
+    """What a tenant has, as it is shown; without what changes by itself."""
+    kinds = ("products", "policies", "entitlements", "licenses", "machines", "tokens")
+    return [(await tenant.ask("GET", f"/{kind}")).text for kind in kinds]
+
+
+def _body(path: str, own: Tenant) -> dict[str, Any]:
+    """Body that would do something, were the path the tenant's own."""
+    kind = path.split("/")[1]
+    if path.endswith("/policy"):
+        return {"data": {"type": "policies", "id": own.ids["policies"]}}
+    if path.endswith("/entitlements"):
+        return {"data": [{"type": "entitlements", "id": own.ids["entitlements"]}]}
+    if path.endswith("/tokens"):
+        return resource_body("tokens", {})
+    if "/actions/" in path:
+        return {}
+    return resource_body(kind, {"name": "changed"})
