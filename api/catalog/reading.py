@@ -135,15 +135,24 @@ class Catalog:
 
     async def policies(self) -> list[Policy]:
         """Policies of all accounts. Raises a 503 `Problem`."""
+        accounts = await self._listed(RULES_ID, "account")
         found: list[Policy] = []
-        while True:
-            ids = await self._replicas.newest(
-                CATALOG, lambda keys: keys.entities(RULES_ID, "policy"), len(found), CHUNK
-            )
-            entities = await self.entities(ids)
+        for account in accounts:
+            entities = await self.entities(await self._listed(account, "policy"))
             found += [entity for entity in entities if isinstance(entity, Policy)]
-            if len(ids) < CHUNK:
-                return found
+        return found
+
+    async def _listed(self, account: str, kind: str) -> list[str]:
+        """Ids of all of an account's entities of a kind."""
+        found: list[str] = []
+        while len(found) % CHUNK == 0:
+            ids = await self._replicas.newest(
+                CATALOG, lambda keys: keys.entities(account, kind), len(found), CHUNK
+            )
+            found += ids
+            if not ids:
+                break
+        return found
 
     async def _rank_after(self, account: str, name: str, id_: str) -> int:
         rank = await self._replicas.rank(CATALOG, lambda keys: keys.entities(account, name), id_)
