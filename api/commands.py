@@ -170,17 +170,24 @@ class Commands:
         return Decided(verdict=verdict, license=license_, event=event, product=current.product)
 
     async def order(
-        self, license_: License, data: EventData, asked: Asked, *, version: int | None = None
+        self,
+        license_: License,
+        data: EventData,
+        asked: Asked,
+        *,
+        request: object = None,
+        version: int | None = None,
     ) -> Decided:
         """Order something about a license. Raises a `Problem`.
 
-        `version`: of the policy whose terms `data` carries.
+        `request`: what the client asked, where `data` holds what was looked up for it, and may be
+        another thing when it is repeated. `version`: of the policy whose terms `data` carries.
         """
         deadline = _deadline()
         time_ms = self._clock.write_ms
         refuse_frozen(license_)
-        request = canonical((TYPE_NAMES[type(data)], data))
-        event = await self._event(license_.id, data, request, time_ms, asked)
+        told = canonical((TYPE_NAMES[type(data)], data if request is None else request))
+        event = await self._event(license_.id, data, told, time_ms, asked)
         event = replace(event, policy_version=version)
         verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
         return Decided(verdict=verdict, license=license_.id, event=event)

@@ -61,7 +61,7 @@ async def renew(call: Call) -> Response:
     found = await found_license(call)
     terms = found.license.terms
     basis = "FROM_EXPIRY" if terms is None else terms.renewal_basis
-    return await _ordered(call, found, Renewed(basis=basis))
+    return await _ordered(call, found, Renewed(basis=basis), request="renew")
 
 
 async def check_in(call: Call) -> Response:
@@ -97,7 +97,7 @@ async def transfer(call: Call) -> Response:
         terms=policy.terms,
         expiry=policy.terms.transfer_strategy,
     )
-    return await _ordered(call, found, data, version=policy.version)
+    return await _ordered(call, found, data, request=policy.id, version=policy.version)
 
 
 async def _policy(call: Call, linked: Identifier) -> Policy:
@@ -125,11 +125,18 @@ async def reset_usage(call: Call) -> Response:
 
 
 async def _ordered(
-    call: Call, found: Found, data: EventData, *, version: int | None = None
+    call: Call,
+    found: Found,
+    data: EventData,
+    *,
+    request: object = None,
+    version: int | None = None,
 ) -> Response:
     """Order it, and answer with the license as it stands then."""
     commands = call.services.commands
-    decided = await commands.order(found.license, data, call.asked, version=version)
+    decided = await commands.order(
+        found.license, data, call.asked, request=request, version=version
+    )
     position = granted(call, decided)
     now = await call.services.finder.license(call.account, decided.license)
     if now is None:

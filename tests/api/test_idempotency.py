@@ -9,7 +9,7 @@ import httpx
 
 from ledger.event_log.port import Topic
 from tests.api.conftest import LocalLedger, Worker
-from tests.vendor import license_body, machine_body
+from tests.vendor import license_body, machine_body, resource_body
 
 
 async def post(
@@ -149,3 +149,18 @@ async def test_the_trace_goes_along_and_only_a_well_formed_one(
         assert headers.get("traceparent") == (None if sent is None else sent.encode())
         assert headers["content-type"].startswith(b"application/cloudevents+json")
         assert json.loads(record.value or b"")["type"] == "license.issued"
+
+
+async def test_a_transfer_is_repeated_though_the_policy_changed_meanwhile(worker: Worker) -> None:
+    related = {"product": ("products", worker.catalog.product)}
+    body = resource_body("policies", {"name": "other", "floating": True}, **related)
+    policy = (await worker.client.post("/v1/policies", json=body)).json()["data"]["id"]
+    license_ = (await worker.vendor.issue())["id"]
+    path, headers = f"/v1/licenses/{license_}/policy", {"Idempotency-Key": "moved"}
+    linked = {"data": {"type": "policies", "id": policy}}
+    first = await worker.client.put(path, json=linked, headers=headers)
+    change = resource_body("policies", {"maxMachines": 9})
+    assert (await worker.client.patch(f"/v1/policies/{policy}", json=change)).status_code == 200
+    again = await worker.client.put(path, json=linked, headers=headers)
+    assert (first.status_code, again.status_code) == (200, 200)
+    assert first.headers["ledger-position"] == again.headers["ledger-position"]
