@@ -58,6 +58,19 @@ def entity_resource(entity: AnyEntity, *, secret: str | None = None) -> bytes:
     )
 
 
+def progress_resource(policy: Policy, *, licenses: int, behind: int) -> bytes:
+    """Resource that says how far a policy's terms have come; its id is the policy's."""
+    return _encoder.encode(
+        {
+            "id": policy.id,
+            "type": "policy-progress",
+            "attributes": {"version": policy.version, "licenses": licenses, "behind": behind},
+            "relationships": {"policy": linked("policies", policy.id)},
+            "links": {"self": f"{entity_path(policy)}/progress"},
+        }
+    )
+
+
 def linked(type_: str, id_: str) -> dict[str, object]:
     """Relationship to one other resource."""
     return {"data": {"type": type_, "id": id_}}

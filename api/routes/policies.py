@@ -9,9 +9,12 @@ from starlette.responses import Response
 
 from api.catalog.bodies import PolicyBody, policy_bodies
 from api.catalog.requests import policy_changed, policy_created
+from api.catalog.resources import progress_resource
+from api.exchange import answer
 from api.principals import ANYONE, SELLERS, Principal
 from api.problems import unprocessable
 from api.requests import check_type
+from api.resources import document
 from api.routes.call import Call
 from api.routes.catalog import decided, found, gone, listed, one, shown
 from api.routes.endpoint import Route
@@ -53,6 +56,14 @@ async def list_policies(call: Call) -> Response:
         sees=lambda policy: _sees(who, policy),
         filters={"product": lambda policy, product: policy.product == product.lower()},
     )
+
+
+async def progress(call: Call) -> Response:
+    """GET policies/{id}/progress: how many licenses have the policy's terms of now."""
+    policy = await found_policy(call)
+    counted = await call.services.fan_out.progress(policy)
+    resource = progress_resource(policy, licenses=counted.licenses, behind=counted.behind)
+    return answer(HTTPStatus.OK, document(resource))
 
 
 async def change(call: Call) -> Response:
@@ -121,6 +132,14 @@ ROUTES: Final = (
         success=200,
         summary="Read a policy",
         roles=ANYONE,
+    ),
+    Route(
+        method="GET",
+        path="/policies/{id}/progress",
+        handler=progress,
+        success=200,
+        summary="Show how many of a policy's licenses don't have its present terms yet",
+        roles=SELLERS,
     ),
     Route(
         method="PATCH",

@@ -215,7 +215,7 @@ def test_an_answer_is_no_more_than_it_must_be(system: System) -> None:
 def test_the_examples_of_the_docs_run_as_they_stand(system: System) -> None:
     text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 7
+    assert len(examples) == 8
     done = subprocess.run(
         ["sh", "-euc", "\necho\n".join(examples)],
         env={"PATH": os.environ["PATH"], "URL": system.workers[0].url, "TOKEN": TOKEN},
@@ -226,7 +226,8 @@ def test_the_examples_of_the_docs_run_as_they_stand(system: System) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines() if line]
-    issued, activated, *checks = answers
+    issued, activated, *checks, progress = answers
     assert issued["data"]["attributes"]["name"] == "ACME"
     assert activated["data"]["attributes"]["hostname"] == "build-7"
     assert [check["meta"]["code"] for check in checks] == ["VALID", "VALID"]
+    assert progress["data"]["attributes"]["behind"] == 0
