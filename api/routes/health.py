@@ -1,4 +1,4 @@
-"""Health and metrics: whether the worker lives, whether it can answer checks, what is degraded."""
+"""Ping, health and metrics: whether it lives, whether it can answer checks, what is degraded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.exchange import exchange_of
+from api.exchange import exchange_of, path_text
+from api.problems import not_found
 from api.services import Services
 from api.standing import Standing
 from projector.read_model.keys import CATALOG
@@ -22,7 +23,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def health_router(services: Services) -> APIRouter:
-    """Routes of health and metrics."""
+    """Routes of ping, health and metrics."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/health/live")
@@ -37,6 +38,16 @@ def health_router(services: Services) -> APIRouter:
         is_ready = told["status"] == READY
         status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
         return Response(_encoder.encode(told), status_code=status, media_type=JSON)
+
+    @router.get("/v1/ping")
+    @router.get("/v1/accounts/{account}/ping")
+    async def ping(request: Request) -> Response:
+        exchange_of(request).route = "/v1/ping"
+        if "account" in request.path_params:
+            named = path_text(request, "account")
+            if await services.catalog.account_named(named) is None:
+                raise not_found("account")
+        return Response(b"pong", media_type="text/plain")
 
     @router.get("/metrics")
     async def metrics(request: Request) -> Response:

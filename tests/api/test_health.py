@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api.conftest import LocalLedger, Worker
@@ -36,6 +37,19 @@ async def test_live_and_ready(worker: Worker) -> None:
     assert ready["ledger"] == worker.catalog.ledger
     assert [each["name"] for each in ready["replicas"]] == ["A", "B"]
     assert all(each["inService"] == each["partitions"] == 4 for each in ready["replicas"])
+
+
+@pytest.mark.parametrize("path", ["/v1/ping", "/v1/accounts/demo/ping"])
+async def test_a_ping_needs_no_credential_and_tells_the_version(worker: Worker, path: str) -> None:
+    answer = await worker.stranger.get(path, headers={"Accept": "application/vnd.api+json"})
+    assert (answer.status_code, answer.text) == (200, "pong")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["keygen-version"] == "1.8"
+
+
+async def test_a_ping_of_no_account_is_not_found(worker: Worker) -> None:
+    answer = await worker.stranger.get("/v1/accounts/nobody/ping")
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (404, "NOT_FOUND")
 
 
 async def test_what_is_degraded_is_told(ledger: LocalLedger, worker: Worker) -> None:
