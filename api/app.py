@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, FastAPI
 from starlette.exceptions import HTTPException
@@ -25,8 +25,10 @@ from api.finding import Finder
 from api.gate import Gate
 from api.lists import Lists
 from api.logs import AccessLog
+from api.methods import Methods, other_method
 from api.metrics import Metrics
 from api.noticing import Noticing
+from api.openapi.document import DESCRIPTION, description_router
 from api.problems import Problem, broken, not_found
 from api.replicas import Replicas
 from api.routes import (
@@ -41,10 +43,11 @@ from api.routes import (
     products,
     tokens,
 )
-from api.routes.endpoint import add_routes, schemas
-from api.routes.health import health_router
+from api.routes.endpoint import PREFIXES, Form, add_routes
+from api.routes.health import HEALTH, health_router
 from api.services import Services
 from api.settings import ApiSettings
+from api.throttle import Throttle
 from api.verdicts import Verdicts
 from ledger.event_log.port import EventLog
 from ledger.sealing.key_ring import KeyRing
@@ -62,6 +65,11 @@ ROUTES: Final = (
     *tokens.ROUTES,
     *accounts.ROUTES,
 )
+FORMS: Final = (
+    *(Form(prefix=prefix, route=route) for route in ROUTES for prefix in PREFIXES),
+    *(Form(prefix="", route=route) for route in accounts.ACCOUNT_ROUTES),
+)
+"""All routes, in each form of their URLs."""
 
 
 def build_services(
@@ -114,6 +122,7 @@ def build_services(
             catalog=catalog, replicas=replicas, verdicts=verdicts, pepper=pepper, clock=clock
         ),
         metrics=metrics,
+        throttle=Throttle(settings, metrics),
         writes_max=settings.writes_max,
         writes_closed=writes_closed,
     )
@@ -121,56 +130,25 @@ def build_services(
 
 def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) -> ASGIApp:
     """Application of these parts, behind the gate."""
-    app = FastAPI(
-        title="The license ledger",
-        version="1.8",
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-    )
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
     router = APIRouter()
-    add_routes(router, ROUTES, services)
-    add_routes(router, accounts.ACCOUNT_ROUTES, services, prefixes=("",))
+    add_routes(router, FORMS, services)
     app.include_router(router)
     app.include_router(health_router(services))
+    app.include_router(description_router(FORMS))
+    places = [(form.route.method, form.path) for form in FORMS]
+    methods = Methods([*places, *(("GET", path) for path in (*HEALTH, DESCRIPTION))])
     app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(HTTPException, _unrouted(methods))
     app.add_exception_handler(Exception, _on_exception)
-    _describe(app)
     return Gate(
         app,
+        methods=methods,
         metrics=services.metrics,
+        throttle=services.throttle,
         access_log=access_log,
         requests_max=settings.requests_max,
     )
-
-
-def _describe(app: FastAPI) -> None:
-    """Add the bodies' schemas to the OpenAPI document: they are msgspec's, which FastAPI skips."""
-    document: dict[str, Any] = app.openapi()
-    components = document.setdefault("components", {}).setdefault("schemas", {})
-    components.update(schemas(ROUTES + accounts.ACCOUNT_ROUTES))
-    components["Errors"] = {
-        "type": "object",
-        "required": ["errors"],
-        "properties": {
-            "meta": {"type": "object"},
-            "errors": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["title", "detail", "code"],
-                    "properties": {
-                        "title": {"type": "string"},
-                        "detail": {"type": "string"},
-                        "code": {"type": "string"},
-                        "source": {"type": "object"},
-                        "links": {"type": "object"},
-                    },
-                },
-            },
-        },
-    }
 
 
 async def _on_problem(request: Request, problem: Exception) -> Response:
@@ -178,19 +156,18 @@ async def _on_problem(request: Request, problem: Exception) -> Response:
     return problem_answer(problem, exchange_of(request).request_id)
 
 
-async def _on_http_exception(request: Request, error: Exception) -> Response:
+def _unrouted(methods: Methods) -> Callable[[Request, Exception], Awaitable[Response]]:
     """Answer what no route took: existing clients fail on an error that is no JSON."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for nothing else
-    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        problem = Problem(
-            error.status_code,
-            "METHOD_NOT_ALLOWED",
-            "This route has other methods.",
-            headers=error.headers,
-        )
-    else:
-        problem = not_found("route")
-    return problem_answer(problem, exchange_of(request).request_id)
+
+    async def unrouted(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for nothing else
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            problem = other_method(methods.at(request.scope["path"]))
+        else:
+            problem = not_found("route")
+        return problem_answer(problem, exchange_of(request).request_id)
+
+    return unrouted
 
 
 async def _on_exception(request: Request, _: Exception) -> Response:

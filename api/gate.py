@@ -11,8 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.exchange import SCOPE_KEY, Exchange, matchable_path, problem_answer
 from api.logs import AccessLog, alarm, told
+from api.methods import CROSS_ORIGIN, Methods, options
 from api.metrics import Metrics
 from api.problems import Problem, broken, too_many_requests
+from api.throttle import Throttle
 
 HEADER_BYTES_MAX: Final = 16 * 1024
 _UNSEEN: Final = ("/health/", "/metrics")
@@ -25,10 +27,19 @@ class Gate:
     """Wraps the application. At most `requests_max` requests are in progress at once."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, access_log: AccessLog, requests_max: int
+        self,
+        app: ASGIApp,
+        *,
+        methods: Methods,
+        metrics: Metrics,
+        throttle: Throttle,
+        access_log: AccessLog,
+        requests_max: int,
     ) -> None:
         self._app = app
+        self._methods = methods
         self._metrics = metrics
+        self._throttle = throttle
         self._access_log = access_log
         self._requests_max = requests_max
         self._in_progress = 0
@@ -53,7 +64,7 @@ class Gate:
     ) -> None:
         try:
             self._admit(exchange, scope)
-            await self._app(scope, receive, send)
+            await self._routed(exchange, scope, receive, send)
         except Problem as problem:
             await problem_answer(problem, exchange.request_id)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the last one who can answer
@@ -64,15 +75,31 @@ class Gate:
             if not exchange.status:
                 await problem_answer(broken(), exchange.request_id)(scope, receive, send)
 
+    async def _routed(
+        self, exchange: Exchange, scope: Scope, receive: Receive, send: _Sender
+    ) -> None:
+        """Answer OPTIONS from what there is, HEAD as GET without its body, and the rest."""
+        if exchange.method == "OPTIONS":
+            place = self._methods.at(scope["path"])
+            if place is not None:
+                exchange.route = place.template.replace("/accounts/{account}/", "/", 1)
+            await options(place)(scope, receive, send)
+        elif exchange.method == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
     def _admit(self, exchange: Exchange, scope: Scope) -> None:
         """Raise a `Problem` for what is refused before anybody looks at it."""
         size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size + len(scope["raw_path"]) + len(scope["query_string"]) > HEADER_BYTES_MAX:
             detail = f"Path and headers have at most {HEADER_BYTES_MAX} bytes together."
             raise Problem(431, "HEADERS_TOO_LARGE", detail)
-        if self._in_progress > self._requests_max and not scope["path"].startswith(_UNSEEN):
-            self._metrics.shed.labels("requests").inc()
-            raise too_many_requests("requests")
+        if not scope["path"].startswith(_UNSEEN):
+            if self._in_progress > self._requests_max:
+                self._metrics.shed.labels("requests").inc()
+                raise too_many_requests("requests")
+            self._throttle.count_address(scope)
         scope["path"] = matchable_path(scope["raw_path"])
         exchange.check_headers()
 
@@ -110,4 +137,8 @@ class _Sender:
             headers = MutableHeaders(scope=message)
             headers["X-Request-Id"] = self._exchange.request_id
             headers["Keygen-Version"] = self._exchange.version
+            if self._exchange.header("origin") is not None:
+                message["headers"].extend(CROSS_ORIGIN)
+        elif self._exchange.method == "HEAD":
+            message = {**message, "body": b""}
         await self._send(message)

@@ -26,6 +26,9 @@ class Metrics:
         )
         self.in_progress = self._gauge("requests_in_progress", "Requests in progress")
         self.shed = self._counter("shed", "Requests refused for too many in progress", ("what",))
+        self.throttled = self._counter(
+            "throttled", "Requests refused for too many in a minute, or for guessing", ("what",)
+        )
         self.checks = self._counter("checks", "Checks by code and source", ("code", "source"))
         self.verdicts = self._counter("verdicts", "Verdicts by type and code", ("type", "code"))
         self.undecided = self._counter(

@@ -20,7 +20,7 @@ UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 UNAVAILABLE: Final = HTTPStatus.SERVICE_UNAVAILABLE
 RETRY_AFTER_S: Final = 1
 
-_TITLES: Final[dict[int, str]] = {
+TITLES: Final[dict[int, str]] = {
     400: "Bad request",
     401: "Unauthorized",
     403: "Access denied",
@@ -32,6 +32,7 @@ _TITLES: Final[dict[int, str]] = {
     422: "Unprocessable resource",
     429: "Too many requests",
     431: "Request header fields too large",
+    499: "Client gone",
     500: "Internal server error",
     503: "Service unavailable",
 }
@@ -64,7 +65,7 @@ class Problem(Exception):
         super().__init__(code)
         self.status = int(status)
         self.error = Error(
-            title=_TITLES.get(self.status, "Error"),
+            title=TITLES.get(self.status, "Error"),
             detail=detail,
             code=code,
             source=source,
@@ -106,7 +107,7 @@ def unprocessable(code: str, detail: str, path: str) -> Problem:
 
 def not_found(what: str, source: dict[str, str] | None = None) -> Problem:
     """404: `what` ("license", "machine", "account", "route") is not there."""
-    detail = f"There is no such {what}, or not for this account."
+    detail = f"There is no such {what}, or not for who asks: check what you have named."
     return Problem(HTTPStatus.NOT_FOUND, "NOT_FOUND", detail, source=source)
 
 
@@ -135,6 +136,11 @@ def too_many_requests(what: str) -> Problem:
     """429: as many requests are in progress as this worker takes."""
     detail = f"This worker has as many {what} in progress as it takes. Repeat after a second."
     headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", detail, headers=headers)
+
+
+def over_limit(detail: str, headers: Mapping[str, str]) -> Problem:
+    """429: more than what may be asked in a minute; `headers` tell the limit and when it ends."""
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", detail, headers=headers)
 
 

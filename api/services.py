@@ -18,6 +18,7 @@ from api.lists import Lists
 from api.metrics import Metrics
 from api.noticing import Noticing
 from api.replicas import Replicas
+from api.throttle import Throttle
 from ledger.domain.identifiers import Pepper
 
 
@@ -39,6 +40,7 @@ class Services:
     noticing: Noticing
     fan_out: FanOut
     metrics: Metrics
+    throttle: Throttle
     writes_max: int
     writes_closed: Callable[[], str | None]
 

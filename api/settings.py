@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from api.addresses import Network, networks
 from ledger.connections import is_loopback
 from ledger.environment import given
 from ledger.outside import allows_plaintext, local_folders
@@ -17,6 +18,8 @@ from ledger.settings import Settings, SettingsError, read_settings, whole_number
 DIGEST_BYTES: Final = 32
 REQUESTS_MAX: Final = 2048
 WRITES_MAX: Final = 1024
+TOKEN_PER_MINUTE: Final = 120_000
+FAILURES_PER_MINUTE: Final = 300
 PORT_MAX: Final = 65_535
 _GUESSABLE: Final = (
     *("", "admin", "admin-token", "changeme", "change-me", "default", "demo", "demo-token"),
@@ -32,6 +35,10 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     `own_port`: a port of this worker alone, on loopback. `certificate_file` and `key_file`: PEM;
     with them every socket speaks TLS. `requests_max` and `writes_max`: requests
     in progress at once, above them 429.
+
+    In a minute, for this worker: requests of one principal (`token_per_minute`) and from one
+    address (`address_per_minute`), keys and tokens from one address that there are not
+    (`failures_per_minute`); 0: any number. `proxies`: whose X-Forwarded-For is believed.
     """
 
     ledger: Settings
@@ -44,6 +51,10 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     key_file: str = ""
     requests_max: int = REQUESTS_MAX
     writes_max: int = WRITES_MAX
+    token_per_minute: int = TOKEN_PER_MINUTE
+    address_per_minute: int = 0
+    failures_per_minute: int = FAILURES_PER_MINUTE
+    proxies: tuple[Network, ...] = ()
     access_log: bool = True
 
     def __repr__(self) -> str:
@@ -52,7 +63,10 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
             f"ApiSettings({self.ledger!r}, tokens={len(self.token_digests)}, host={self.host!r}, "
             f"port={self.port}, shared_fd={self.shared_fd}, own_port={self.own_port}, "
             f"tls={bool(self.certificate_file)}, "
-            f"requests_max={self.requests_max}, writes_max={self.writes_max})"
+            f"requests_max={self.requests_max}, writes_max={self.writes_max}, "
+            f"token_per_minute={self.token_per_minute}, "
+            f"address_per_minute={self.address_per_minute}, "
+            f"failures_per_minute={self.failures_per_minute}, proxies={len(self.proxies)})"
         )
 
 
@@ -69,6 +83,10 @@ def read_api_settings(environment: Mapping[str, str]) -> ApiSettings:
         key_file=given(environment, "LEDGER_API_TLS_KEY_FILE"),
         requests_max=_at_least_one(environment, "LEDGER_API_REQUESTS_MAX", REQUESTS_MAX),
         writes_max=_at_least_one(environment, "LEDGER_API_WRITES_MAX", WRITES_MAX),
+        token_per_minute=_per_minute(environment, "TOKEN", TOKEN_PER_MINUTE),
+        address_per_minute=_per_minute(environment, "ADDRESS", 0),
+        failures_per_minute=_per_minute(environment, "FAILURES", FAILURES_PER_MINUTE),
+        proxies=_proxies(environment),
         access_log=environment.get("LEDGER_API_ACCESS_LOG", "1") != "0",
     )
     if settings.shared_fd is None and settings.port is None and settings.own_port is None:
@@ -167,3 +185,17 @@ def _at_least_one(environment: Mapping[str, str], name: str, default: int) -> in
     if number < 1:
         raise SettingsError(f"{name} is a whole number from 1")
     return number
+
+
+def _per_minute(environment: Mapping[str, str], what: str, default: int) -> int:
+    return whole_number(environment, f"LEDGER_API_{what}_PER_MINUTE", default) or 0
+
+
+def _proxies(environment: Mapping[str, str]) -> tuple[Network, ...]:
+    try:
+        return networks(environment.get("LEDGER_API_PROXIES", ""))
+    except ValueError:
+        raise SettingsError(
+            "LEDGER_API_PROXIES is a list of addresses or networks with a comma between them, "
+            "such as 10.1.0.0/16,2001:db8::7"
+        ) from None

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterable
+from http import HTTPStatus
+from typing import Final
 
-import msgspec
 from fastapi import APIRouter
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.credentials import credential_of, forbidden
-from api.exchange import JSON_API, exchange_of, path_text
+from api.credentials import credential_of, forbidden, missing
+from api.exchange import exchange_of, path_text
 from api.principals import Principal, Role
-from api.problems import not_found, too_many_requests
+from api.problems import Problem, not_found, too_many_requests
 from api.routes.call import Call
 from api.services import Services
 
 Handler = Callable[[Call], Awaitable[Response]]
 
 PREFIXES: Final = ("/v1", "/v1/accounts/{account}")
-SCHEMAS: Final = "#/components/schemas/{name}"
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -40,6 +39,18 @@ class Route(Struct, frozen=True, kw_only=True):
     open_to_all: bool = False
     body: type[Struct] | None = None
     writes: bool = False
+
+
+class Form(Struct, frozen=True, kw_only=True):
+    """A route in one form of its URL."""
+
+    prefix: str
+    route: Route
+
+    @property
+    def path(self) -> str:
+        """Template of the whole path."""
+        return self.prefix + self.route.path
 
 
 class Writes:
@@ -61,26 +72,17 @@ class Writes:
             self._in_progress -= 1
 
 
-def add_routes(
-    router: APIRouter,
-    routes: tuple[Route, ...],
-    services: Services,
-    *,
-    prefixes: tuple[str, ...] = PREFIXES,
-) -> None:
-    """Add each route in both forms of its URL."""
+def add_routes(router: APIRouter, forms: Iterable[Form], services: Services) -> None:
+    """Add routes, each in the forms of its URL."""
     writes = Writes(services)
-    for route in routes:
-        for prefix in prefixes:
-            router.add_api_route(
-                prefix + route.path,
-                _endpoint(route, services, writes),
-                methods=[route.method],
-                status_code=route.success,
-                response_class=Response,
-                summary=route.summary,
-                openapi_extra=_described(route),
-            )
+    for form in forms:
+        router.add_api_route(
+            form.path,
+            _endpoint(form.route, services, writes),
+            methods=[form.route.method],
+            status_code=form.route.success,
+            response_class=Response,
+        )
 
 
 def _endpoint(
@@ -100,13 +102,14 @@ def _endpoint(
 
 async def _call(route: Route, request: Request, services: Services) -> Call:
     """Find out whose account it is about and who asks; raises a 4xx `Problem` for who may not."""
-    exchange = exchange_of(request)
     account = await _account(request, services)
-    credential = credential_of(exchange.header("authorization"), request.scope["query_string"])
-    principal = await services.doorkeeper.principal(account, credential)
+    principal = await _principal(request, services, account)
+    if principal is None and not route.open_to_all:
+        services.throttle.count_failure(request.scope)
+        raise missing()
     call = Call(request=request, services=services, account=account, principal=principal)
-    if principal is not None or not route.open_to_all:
-        _admit(route, call.who)
+    if principal is not None:
+        _admit(route, principal)
     return call
 
 
@@ -119,32 +122,29 @@ async def _account(request: Request, services: Services) -> str:
     return found
 
 
+async def _principal(request: Request, services: Services, account: str) -> Principal | None:
+    """Find out who asks; raises a 429 `Problem` for who asks too often, or guesses."""
+    scope, throttle = request.scope, services.throttle
+    try:
+        authorization = exchange_of(request).header("authorization")
+        credential = credential_of(authorization, scope["query_string"])
+        if credential is None or credential.kind == "license":
+            throttle.refuse_guessing(scope)
+        principal = await services.doorkeeper.principal(account, credential)
+    except Problem as problem:
+        if problem.status == HTTPStatus.UNAUTHORIZED:
+            throttle.refuse_guessing(scope)
+            throttle.count_failure(scope)
+        raise
+    if principal is not None:
+        throttle.count_principal(principal)
+    return principal
+
+
 def _admit(route: Route, who: Principal) -> None:
     if who.role not in route.roles:
         raise forbidden(
             "ROLE_NOT_ALLOWED",
             f"This needs a credential of the role {' or '.join(sorted(route.roles))}; "
-            f"yours has the role {who.role}.",
+            f"yours has the role {who.role}. Ask with another one.",
         )
-
-
-def _described(route: Route) -> dict[str, Any]:
-    """Request body and answers for the OpenAPI document."""
-    error = {"schema": {"$ref": SCHEMAS.format(name="Errors")}}
-    described: dict[str, Any] = {
-        "responses": {
-            str(route.success): {"description": "Done"},
-            "default": {"description": "An error", "content": {JSON_API: error}},
-        }
-    }
-    if route.body is not None:
-        reference = {"$ref": SCHEMAS.format(name=route.body.__name__)}
-        described["requestBody"] = {"content": {JSON_API: {"schema": reference}}}
-    return described
-
-
-def schemas(routes: tuple[Route, ...]) -> Mapping[str, Any]:
-    """JSON schemas of the bodies, by name."""
-    bodies = [route.body for route in routes if route.body is not None]
-    _, components = msgspec.json.schema_components(bodies, ref_template=SCHEMAS)
-    return components

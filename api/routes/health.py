@@ -17,6 +17,7 @@ from api.services import Services
 from api.standing import Standing
 from projector.read_model.keys import CATALOG
 
+HEALTH: Final = ("/health/live", "/health/ready", "/metrics")
 JSON: Final = "application/json"
 READY: Final = "ready"
 _encoder: Final = msgspec.json.Encoder()

@@ -32,6 +32,7 @@ from api.requests import (
 from api.resources import document, license_path, license_resource
 from api.routes.call import Call
 from api.routes.endpoint import Route
+from api.throttle import has_token
 from ledger.domain.catalog.entities import Policy
 from projector.views.documents import license_document, read_answer
 
@@ -110,6 +111,8 @@ async def validate_key(call: Call) -> Response:
     who, found = call.principal, check.license
     if who is not None and found is not None and not who.sees_license(found):
         check = check.hidden()
+    if check.license is None and not has_token(who):
+        services.throttle.count_failure(call.request.scope)
     return answer(HTTPStatus.OK, services.checker.answered(check, meta, meta.key))
 
 

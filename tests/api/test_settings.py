@@ -34,11 +34,17 @@ def test_what_is_set_is_read() -> None:
             "LEDGER_API_HOST": "::1",
             "LEDGER_API_WRITES_MAX": "7",
             "LEDGER_API_ACCESS_LOG": "0",
+            "LEDGER_API_TOKEN_PER_MINUTE": "0",
+            "LEDGER_API_ADDRESS_PER_MINUTE": "600",
+            "LEDGER_API_PROXIES": "10.1.0.0/16, 2001:db8::7",
         }
     )
     assert settings.token_digests == (bytes.fromhex(DIGEST), bytes.fromhex(other))
     assert (settings.shared_fd, settings.port, settings.own_port) == (0, 8080, 9001)
     assert (settings.host, settings.writes_max, settings.access_log) == ("::1", 7, False)
+    assert (settings.token_per_minute, settings.address_per_minute) == (0, 600)
+    assert settings.failures_per_minute == 300
+    assert [str(network) for network in settings.proxies] == ["10.1.0.0/16", "2001:db8::7/128"]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +60,11 @@ def test_what_is_set_is_read() -> None:
         ("LEDGER_API_OWN_PORT", "70000"),
         ("LEDGER_API_REQUESTS_MAX", "0"),
         ("LEDGER_API_WRITES_MAX", "-1"),
+        ("LEDGER_API_TOKEN_PER_MINUTE", "-1"),
+        ("LEDGER_API_ADDRESS_PER_MINUTE", "some"),
+        ("LEDGER_API_FAILURES_PER_MINUTE", "1.5"),
+        ("LEDGER_API_PROXIES", "proxy.example"),
+        ("LEDGER_API_PROXIES", "10.0.0.0/8 fd00::/8"),
     ],
 )
 def test_what_is_wrong_is_named_and_not_shown(name: str, value: str) -> None:
