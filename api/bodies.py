@@ -191,7 +191,9 @@ def read_body(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     except msgspec.ValidationError as error:
         raise _misshapen(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise malformed("JSON_INVALID", "The body is not well-formed JSON in UTF-8.") from None
+        raise malformed(
+            "JSON_INVALID", "The body is not well-formed JSON in UTF-8: correct it.", pointer("")
+        ) from None
 
 
 def _misshapen(text: str) -> Problem:
@@ -203,7 +205,9 @@ def _misshapen(text: str) -> Problem:
     if unknown:
         name = unknown[1]
         if not _PLAIN.match(name) or len(name) > _NAME_LENGTH_MAX:
-            return malformed("MEMBER_UNKNOWN", "A member is not known here.", pointer(path))
+            return malformed(
+                "MEMBER_UNKNOWN", "A member is not known here: leave it out.", pointer(path)
+            )
         detail = f"{name} is not known here, or not supported yet: leave it out."
         return malformed("MEMBER_UNKNOWN", detail, pointer(f"{path}/{name}"))
     missing = _MISSING.match(what)
@@ -213,9 +217,9 @@ def _misshapen(text: str) -> Problem:
         )
     expected = _EXPECTED.match(what)
     if expected and expected[2]:
-        detail = f"This must be {expected[1]}, it is {expected[2]}."
+        detail = f"This must be {expected[1]}, it is {expected[2]}: send another value."
     else:
-        detail = "This is not of the type that it must have, or too large."
+        detail = "This is not of the type that it must have, or too large: send another value."
     return malformed("VALUE_INVALID", detail, pointer(path))
 
 

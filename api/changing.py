@@ -167,7 +167,11 @@ def usage(content: bytes, action: Action) -> UsageRecorded:
     if action == "decrement":
         given, other = other, given
     if other is not UNSET:
-        raise malformed("MEMBER_UNKNOWN", f"This action takes {action} only.", pointer("/meta"))
+        raise malformed(
+            "MEMBER_UNKNOWN",
+            f"This action takes {action} only: leave the other out.",
+            pointer("/meta"),
+        )
     by = 1 if isinstance(given, UnsetType) else given
     if not 1 <= by <= SEATS_MAX:
         raise malformed(

@@ -64,7 +64,7 @@ def _of_basic(text: str) -> Credential:
     try:
         decoded = b64decode(text, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
-        detail = "Basic is the base64 of license:KEY or token:TOKEN."
+        detail = "Basic is the base64 of license:KEY or token:TOKEN: send one of these."
         raise unauthorized("TOKEN_INVALID", detail) from None
     return _of_pair(decoded, whole_is_token=True)
 
@@ -83,7 +83,9 @@ def _of_pair(pair: str, *, whole_is_token: bool) -> Credential:
         return _token(value)
     if whole_is_token and not value and name not in {"", "license", "token"}:
         return _token(name)
-    raise unauthorized("TOKEN_INVALID", "A credential is license:KEY or token:TOKEN.")
+    raise unauthorized(
+        "TOKEN_INVALID", "A credential is license:KEY or token:TOKEN: send one of these."
+    )
 
 
 def _token(text: str) -> Credential:

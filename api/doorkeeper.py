@@ -21,6 +21,7 @@ from ledger.domain.catalog.entities import Token
 from ledger.domain.identifiers import Pepper, token_digest
 from ledger.domain.license import License
 
+_UNKNOWN: Final = "The token is not known here: make a new one."
 _ACTOR_LENGTH: Final = 16
 _LICENSE_FORMS: Final = frozenset({"LICENSE", "MIXED"})
 _TOKEN_FORMS: Final = frozenset({"TOKEN", "MIXED"})
@@ -68,7 +69,7 @@ class Doorkeeper:
     async def _token(self, account: str, text: str) -> Principal:
         token = await self._catalog.token(token_digest(self._pepper, text))
         if token is None or token.account != account:
-            raise unauthorized("TOKEN_INVALID", "The token is not known here.")
+            raise unauthorized("TOKEN_INVALID", _UNKNOWN)
         if token.expiry_ms is not None and self._clock.check_ms >= token.expiry_ms:
             raise unauthorized("TOKEN_EXPIRED", "The token has expired: make a new one.")
         actor = f"token:{token.id}"
@@ -83,7 +84,7 @@ class Doorkeeper:
     async def _activation(self, token: Token, actor: str) -> Principal:
         found = await self._finder.license(token.account, token.bearer)
         if found is None:
-            raise unauthorized("TOKEN_INVALID", "The token is not known here.")
+            raise unauthorized("TOKEN_INVALID", _UNKNOWN)
         if _strategy(found.license) not in _TOKEN_FORMS:
             raise forbidden(
                 "TOKEN_NOT_ALLOWED", "The license's policy takes no tokens: send the license key."
@@ -95,10 +96,14 @@ class Doorkeeper:
     async def _license(self, account: str, key: str) -> Principal:
         found = await self._finder.license_by_key(account, key)
         if found is None:
-            raise unauthorized("LICENSE_INVALID", "There is no license with this key here.")
+            raise unauthorized(
+                "LICENSE_INVALID", "There is no license with this key here: use another key."
+            )
         license_ = found.license
         if license_.suspended:
-            raise forbidden("LICENSE_SUSPENDED", "The license is suspended.")
+            raise forbidden(
+                "LICENSE_SUSPENDED", "The license is suspended: ask its vendor to reinstate it."
+            )
         if license_.expired(self._clock.check_ms) and _ends_access(license_):
             raise forbidden("LICENSE_EXPIRED", "The license has expired: renew it.")
         if _strategy(license_) not in _LICENSE_FORMS:

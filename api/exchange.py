@@ -130,7 +130,7 @@ async def read_content(request: Request) -> bytes:
     too_large = Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "BODY_TOO_LARGE",
-        f"A body has at most {BODY_BYTES_MAX} bytes.",
+        f"A body has at most {BODY_BYTES_MAX} bytes: send less at once.",
     )
     declared = exchange_of(request).header("content-length") or ""
     if declared.isdigit() and (
@@ -145,10 +145,16 @@ async def read_content(request: Request) -> bytes:
                 if len(body) > BODY_BYTES_MAX:
                     raise too_large
     except ClientDisconnect:
-        raise Problem(CLIENT_GONE, "CLIENT_GONE", "The client went away.") from None
+        raise Problem(
+            CLIENT_GONE,
+            "CLIENT_GONE",
+            "The client went away before its request was read: send it again.",
+        ) from None
     except TimeoutError:
         raise Problem(
-            HTTPStatus.REQUEST_TIMEOUT, "BODY_TIMEOUT", "The body did not arrive in time."
+            HTTPStatus.REQUEST_TIMEOUT,
+            "BODY_TIMEOUT",
+            "The body did not arrive in time: send it again.",
         ) from None
     if body:
         _check_media_type(exchange_of(request))
@@ -160,7 +166,7 @@ def _check_media_type(exchange: Exchange) -> None:
     if given is not None and given.partition(";")[0].strip().lower() not in _MEDIA_TYPES:
         raise malformed(
             "MIME_TYPE_INVALID",
-            f"A body is {JSON_API} or application/json.",
+            f"A body is {JSON_API} or application/json: send one of these.",
             {"header": "Content-Type"},
         )
 

@@ -17,6 +17,7 @@ from api.problems import Problem, malformed
 SIZE_MAX: Final = 100
 NUMBER_MAX: Final = 100
 SIZE: Final = 10
+_DIGITS_MAX: Final = 10
 METADATA: Final = "metadata["
 _AUTHENTICATION: Final = frozenset({"auth", "token"})
 
@@ -119,22 +120,26 @@ def _known(values: Mapping[str, str], filters: frozenset[str]) -> None:
 
 
 def _page(values: Mapping[str, str], limit: int) -> Page:
-    size = _number(values, "page[size]", SIZE_MAX)
+    size, number = (
+        _number(values, "page[size]", SIZE_MAX),
+        _number(values, "page[number]", NUMBER_MAX),
+    )
+    most = _number(values, "limit", SIZE_MAX)
     if "page[cursor]" in values:
         return Page(size=size or SIZE, cursor=values["page[cursor]"].lower())
-    number = _number(values, "page[number]", NUMBER_MAX)
     if number is not None or size is not None:
         return Page(size=size or SIZE, number=number or 1)
-    return Page(size=_number(values, "limit", SIZE_MAX) or limit)
+    return Page(size=most or limit)
 
 
 def _number(values: Mapping[str, str], name: str, most: int) -> int | None:
     text = values.get(name)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= most:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < _DIGITS_MAX else 0
+    if not 1 <= number <= most:
         raise _out_of_range(name, most)
-    return int(text)
+    return number
 
 
 def _out_of_range(name: str, most: int) -> Problem:

@@ -14,8 +14,16 @@ from ledger.domain.verdicts import Verdict
 FROZEN_RETRY_S: Final = 60
 _LICENSE: Final = "/data/relationships/license"
 _ORDERS: Final = {
-    verdicts.ALREADY_SUSPENDED: ("ALREADY_SUSPENDED", "The license is suspended.", "suspended"),
-    verdicts.NOT_SUSPENDED: ("NOT_SUSPENDED", "The license is not suspended.", "suspended"),
+    verdicts.ALREADY_SUSPENDED: (
+        "ALREADY_SUSPENDED",
+        "The license is suspended already: reinstate it to end that.",
+        "suspended",
+    ),
+    verdicts.NOT_SUSPENDED: (
+        "NOT_SUSPENDED",
+        "The license is not suspended: nothing has to be done.",
+        "suspended",
+    ),
     verdicts.NO_DURATION: (
         "DURATION_MISSING",
         "The license's policy has no duration that a renewal could add: set an expiry instead.",
@@ -107,9 +115,9 @@ def activation_refusal(verdict: Verdict, account: str) -> Problem:
             "/data",
         )
     if code == verdicts.SUSPENDED:
-        return _denied("LICENSE_SUSPENDED", "The license is suspended.")
+        return _denied("LICENSE_SUSPENDED", "The license is suspended: reinstate it first.")
     if code == verdicts.EXPIRED:
-        return _denied("LICENSE_EXPIRED", "The license has expired.")
+        return _denied("LICENSE_EXPIRED", "The license has expired: renew it first.")
     return (
         not_found("license", pointer(_LICENSE)) if code == verdicts.NOT_FOUND else _other(verdict)
     )
@@ -138,7 +146,8 @@ def _taken(verdict: Verdict, account: str) -> Problem:
     return Problem(
         HTTPStatus.UNPROCESSABLE_ENTITY,
         "FINGERPRINT_TAKEN",
-        f"This fingerprint is activated on the license already, as machine {machine}.",
+        f"This fingerprint is activated on the license already, as machine {machine}. "
+        "Use that one, or deactivate it first.",
         source=pointer("/data/attributes/fingerprint"),
         links={"related": machine_path(account, machine)},
     )
@@ -151,4 +160,9 @@ def _denied(code: str, detail: str) -> Problem:
 def _other(verdict: Verdict) -> Problem:
     """Error of a refusal that has no name in the contract."""
     code = verdict.code.upper().replace("-", "_")
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, code, f"The ledger refused this: {code}.")
+    return Problem(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        code,
+        f"The ledger refused this: {code}. Read how the license stands.",
+        source=pointer("/data"),
+    )

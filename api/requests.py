@@ -146,7 +146,7 @@ def check_key_size(key: str) -> None:
 def check_secret(text: str, path: str, what: str) -> None:
     """Hold the limits of a key or a fingerprint; raises a 422 `Problem`."""
     if not text:
-        raise unprocessable("VALUE_BLANK", f"The {what} is empty.", path)
+        raise unprocessable("VALUE_BLANK", f"The {what} is empty: send one.", path)
     if len(text.encode()) > SECRET_BYTES_MAX:
         raise unprocessable(
             "VALUE_TOO_LONG", f"A {what} has at most {SECRET_BYTES_MAX} bytes in UTF-8.", path
@@ -184,7 +184,7 @@ def check_type(given: str, plural: str, path: str) -> None:
     """Compare the type that a body says; raises a 400 `Problem`."""
     singular = "policy" if plural == "policies" else plural[:-1]
     if given not in {plural, singular}:
-        raise malformed("TYPE_INVALID", f"The type here is {plural}.", pointer(path))
+        raise malformed("TYPE_INVALID", f"The type here is {plural}: send that.", pointer(path))
 
 
 def refuse_unsupported(

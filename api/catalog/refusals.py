@@ -32,7 +32,11 @@ def catalog_refusal(verdict: CatalogVerdict) -> Problem:
         )
     if code == verdicts.INVALID:
         return unprocessable(
-            "VALUE_INVALID", "What would come of it is nothing that it may be.", _ATTRIBUTES
+            "VALUE_INVALID",
+            "The attributes don't fit each other: send them anew, together.",
+            _ATTRIBUTES,
         )
     name = code.upper().replace("-", "_")
-    return unprocessable(name, f"The catalog refused this: {name}.", "/data")
+    return unprocessable(
+        name, f"The catalog refused this: {name}. Read what is there now.", "/data"
+    )

@@ -99,7 +99,7 @@ def policy_created(given: PolicyAttributes, *, product: str) -> events.PolicyCre
     if wanted.get("require_check_in") and "check_in_interval" not in wanted:
         raise unprocessable(
             "VALUE_BLANK",
-            "A policy that requires check-ins needs their interval: day, week, month or year.",
+            "A policy that requires check-ins needs their interval: send day, week, month or year.",
             f"{_ATTRIBUTES}/checkInInterval",
         )
     return events.PolicyCreated(
@@ -196,7 +196,7 @@ def _unfit(text: str) -> Problem:
     attribute = _camel(_ATTRIBUTE_OF.get(field, field))
     return unprocessable(
         "VALUE_INVALID",
-        f"{attribute or 'A value'} has not a value that it may have.",
+        f"{attribute or 'A value'} has not a value that it may have: send another one.",
         f"{_ATTRIBUTES}/{attribute}" if attribute else _ATTRIBUTES,
     )
 

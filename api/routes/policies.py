@@ -93,7 +93,9 @@ async def _body(call: Call) -> PolicyBody:
 async def _product(call: Call, body: PolicyBody) -> str:
     linked = body.data.relationships.product
     if linked is None:
-        raise unprocessable("VALUE_BLANK", "A policy needs its product.", _PRODUCT)
+        raise unprocessable(
+            "VALUE_BLANK", "A policy needs its product: send the product's id.", _PRODUCT
+        )
     check_type(linked.data.type, "products", f"{_PRODUCT}/data/type")
     id_ = linked.data.id.lower()
     entity = None

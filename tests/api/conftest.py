@@ -15,6 +15,7 @@ from redis import Redis
 from api.app import build_app, build_services
 from api.catalog.reading import Catalog
 from api.logs import AccessLog
+from api.problems import Problem
 from api.replicas import Replicas
 from api.services import Services
 from api.settings import ApiSettings, read_api_settings
@@ -24,6 +25,7 @@ from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import Record, Topic
 from ledger.event_log.seeding import seed_catalog
 from tests.api.following import Follower
+from tests.api.telling import complaint
 from tests.servers import RedisServer
 from tests.vendor import Vendor
 
@@ -124,6 +126,23 @@ class LocalLedger:
 
 
 PEPPER = "ab" * 32
+
+
+@pytest.fixture(autouse=True)
+def _errors_tell_all(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever a test is about: each error that it has caused says what is wrong and what to do."""
+    complaints: list[str] = []
+    rendered = Problem.document
+
+    def document(problem: Problem, request_id: str) -> bytes:
+        found = complaint(problem)
+        if found is not None:
+            complaints.append(found)
+        return rendered(problem, request_id)
+
+    monkeypatch.setattr(Problem, "document", document)
+    yield
+    assert not complaints, complaints
 
 
 @pytest.fixture(scope="session")
