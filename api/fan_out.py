@@ -6,6 +6,9 @@ resumed by looking, a second change overtakes the first, and a license that was 
 with older terms is found by the next look. Every worker does it, each on licenses picked at
 random; the command's id is a function of license, policy and version, so that what two of them
 do is one change.
+
+Live traffic comes first: a worker has few changes in progress at once, rests as long as each batch
+took, and lets go of it for a while when the ledger refuses a change or has many writes waiting.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import msgspec
 from api.catalog.reading import Catalog
 from api.clock import Clock
 from api.logs import say
-from api.problems import Problem
+from api.problems import UNAVAILABLE, Problem
 from api.redis_link import Link
 from api.replicas import Replicas
 from api.verdicts import Verdicts
@@ -30,18 +33,25 @@ from ledger.domain import identifiers
 from ledger.domain.catalog.entities import Policy
 from ledger.domain.events import Event, TermsChanged
 from ledger.domain.identifiers import Pepper
+from ledger.domain.license import License
 from projector.read_model.keys import CATALOG, Keys
+from projector.views.documents import read_license
 
 ACTOR: Final = "policy-fan-out"
 EVERY_S: Final = 5.0
 LOOK_S: Final = 0.2
-BATCH: Final = 256
-AT_ONCE: Final = 32
+BATCH: Final = 64
+AT_ONCE: Final = 16
+REST_MAX_S: Final = 1.0
+WAITING_MAX: Final = 256
+"""Writes that wait for their verdict, above which the fan-out makes none of its own."""
 PATIENCE_S: Final = 30.0
+"""How long a license that can't follow, or a policy whose terms can't be written, is left alone."""
 DECIDED_S: Final = 5.0
+POLICIES_AT_ONCE: Final = 64
+WINDOWS_MAX: Final = 256
 
 _log: Final = logging.getLogger(__name__)
-_encoder: Final = msgspec.json.Encoder(order="sorted")
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,34 +79,29 @@ class FanOut:
         self._verdicts = verdicts
         self._pepper = pepper
         self._clock = clock
-        # Licenses that did not follow, and until when they are left alone: frozen ones.
-        self._stuck: dict[tuple[str, int], float] = {}
+        # Ids that are left alone at a version, and until when.
+        self._left_alone: dict[tuple[str, int], float] = {}
+        self._underway: dict[str, int] = {}
 
     async def run(self) -> None:
         """Look after each change of the catalog, and every few seconds besides."""
-        seen, looked = 0, float("-inf")
+        seen, looked = -1, float("-inf")
         while True:
-            position = max(each.position[CATALOG] for each in self._replicas.standings)
-            if position != seen or time.monotonic() - looked > EVERY_S:
-                seen, looked = position, time.monotonic()
-                try:
-                    for policy in await self._catalog.policies():
-                        await self.apply(policy)
-                except Problem as problem:
-                    say(_log, logging.INFO, "fan-out waits", code=problem.code)
-                except Exception:  # noqa: BLE001 - whatever it is, the next look begins anew
-                    _log.exception("a fan-out failed, it goes on with the next look")
+            overdue = time.monotonic() - looked > EVERY_S
+            if overdue or seen not in {-1, self._position}:
+                seen = self._position
+                # After trouble only time brings it back, however often the catalog moves.
+                seen = seen if await self._look() else -1
+                looked = time.monotonic()
             await asyncio.sleep(LOOK_S * (0.5 + random.random()))  # noqa: S311 - so that not all look at once
 
     async def progress(self, policy: Policy) -> Progress:
         """Count the policy's licenses, and those that are behind. Raises a 503 `Problem`."""
 
         async def counted(names: Sequence[Keys], link: Link) -> Progress:
-            below = f"({policy.version}"
-            indexes = [keys.licenses_by_version(policy.id) for keys in names]
             replies = await link.ask(
-                [("ZCARD", index) for index in indexes]
-                + [("ZCOUNT", index, "-inf", below) for index in indexes]
+                [("ZCARD", keys.licenses_by_version(policy.id)) for keys in names]
+                + [_behind(policy, keys) for keys in names]
             )
             return Progress(
                 version=policy.version,
@@ -106,77 +111,197 @@ class FanOut:
 
         return await self._replicas.from_one(counted)
 
-    async def apply(self, policy: Policy) -> None:
-        """Bring the policy's terms to all that are behind, until none is. Raises a `Problem`."""
-        told = False
-        while policy.version:
-            behind = await self._behind(policy)
-            if not behind:
-                break
-            if not told:
-                say(_log, logging.INFO, "fan-out", policy=policy.id, version=policy.version)
-                told = True
-            at_once = asyncio.Semaphore(AT_ONCE)
-            changes = (self._change(policy, each, at_once) for each in behind)
-            for failed in await asyncio.gather(*changes, return_exceptions=True):
-                if failed is not None:
-                    raise failed
-            policy = await self._catalog.entity(Policy, policy.id, account=policy.account) or policy
-        if told:
-            say(_log, logging.INFO, "fan-out done", policy=policy.id, version=policy.version)
+    @property
+    def _position(self) -> int:
+        """How far the catalog is, as it was last seen."""
+        return max(standing.position[CATALOG] for standing in self._replicas.standings)
 
-    async def _behind(self, policy: Policy) -> list[str]:
-        """Some licenses below the policy's version, picked at random."""
+    async def _look(self) -> bool:
+        """Bring terms to all that are behind; whether nothing was in the way."""
+        try:
+            while ids := await self._policies_behind():
+                if not await self._bring(ids):
+                    break
+        except Problem as problem:
+            say(_log, logging.INFO, "fan-out waits", code=problem.code)
+            return False
+        except Exception:  # noqa: BLE001 - whatever it is, a later look begins anew
+            _log.exception("a fan-out failed, it goes on with a later look")
+            return False
+        return True
+
+    async def _policies_behind(self) -> list[str]:
+        """Ids of the policies that have licenses below their version, in no order."""
+        now = time.monotonic()
+        self._left_alone = {each: until for each, until in self._left_alone.items() if until > now}
+        changed = [each for each in await self._catalog.policies() if each.version]
+        found: list[Policy] = []
+        for first in range(0, len(changed), POLICIES_AT_ONCE):
+            found += await self._having_behind(changed[first : first + POLICIES_AT_ONCE])
+        self._tell(found)
+        random.shuffle(found)
+        return [each.id for each in found if (each.id, each.version) not in self._left_alone]
+
+    async def _having_behind(self, policies: Sequence[Policy]) -> list[Policy]:
+        async def read(names: Sequence[Keys], link: Link) -> list[Policy]:
+            each, commands = len(names), [_behind(one, keys) for one in policies for keys in names]
+            counts = await link.ask(commands)
+            return [
+                policy
+                for at, policy in enumerate(policies)
+                if any(counts[at * each : (at + 1) * each])
+            ]
+
+        return await self._replicas.from_one(read)
+
+    def _tell(self, behind: Sequence[Policy]) -> None:
+        now = {policy.id: policy.version for policy in behind}
+        for id_, version in now.items():
+            if self._underway.get(id_) != version:
+                say(_log, logging.INFO, "fan-out", policy=id_, version=version)
+        for id_ in self._underway.keys() - now.keys():
+            say(_log, logging.INFO, "fan-out done", policy=id_, version=self._underway[id_])
+        self._underway = now
+
+    async def _bring(self, ids: Sequence[str]) -> bool:
+        """Give the policies a batch each in turn, until none gets on; whether any did.
+
+        It ends when the catalog moves, too: another policy may have begun to be behind.
+        """
+        position, any_moved = self._position, False
+        while ids and position == self._position:
+            policies = await self._catalog.entities(ids)
+            ids = [
+                policy.id
+                for policy in policies
+                if isinstance(policy, Policy) and await self._batch(policy)
+            ]
+            any_moved = any_moved or bool(ids)
+        return any_moved
+
+    async def _batch(self, policy: Policy) -> bool:
+        """Bring the policy's terms to some licenses; whether it may go on. Raises a `Problem`."""
+        if self._replicas.passing.waiting >= WAITING_MAX:
+            await asyncio.sleep(REST_MAX_S)
+            return True
+        started, waiting = time.monotonic(), await self._licenses(policy)
+
+        async def some() -> int:
+            moved = 0
+            try:
+                while waiting:
+                    moved += await self._change(policy, waiting.pop())
+            except BaseException:
+                # Nobody begins another one after trouble.
+                waiting.clear()
+                raise
+            return moved
+
+        outcomes = await asyncio.gather(*(some() for _ in range(AT_ONCE)), return_exceptions=True)
+        await asyncio.sleep(min(time.monotonic() - started, REST_MAX_S))
+        moved = False
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                self._refused(policy, outcome)
+            else:
+                moved = moved or outcome > 0
+        return moved
+
+    def _refused(self, policy: Policy, error: BaseException) -> None:
+        """Leave a policy alone whose terms can't be written; raises what else there is."""
+        if not isinstance(error, Problem) or error.status >= UNAVAILABLE:
+            raise error
+        if (policy.id, policy.version) not in self._left_alone:
+            say(_log, logging.WARNING, "fan-out refused", policy=policy.id, code=error.code)
+        self._leave_alone(policy.id, policy.version)
+
+    def _leave_alone(self, id_: str, version: int) -> None:
+        self._left_alone[id_, version] = time.monotonic() + PATIENCE_S
+
+    async def _licenses(self, policy: Policy) -> list[str]:
+        """Some licenses below the policy's version, picked at random, but those left alone."""
 
         async def read(names: Sequence[Keys], link: Link) -> list[str]:
-            below = f"({policy.version}"
-            indexes = [keys.licenses_by_version(policy.id) for keys in names]
-            counts = await link.ask([("ZCOUNT", index, "-inf", below) for index in indexes])
-            each = max(1, BATCH // max(1, sum(count > 0 for count in counts)))
-            replies = await link.ask(
-                [
-                    ("ZRANGEBYSCORE", index, "-inf", below, "LIMIT", _start(count, each), each)
-                    for index, count in zip(indexes, counts, strict=True)
-                    if count
-                ]
+            counts: list[int] = await link.ask([_behind(policy, keys) for keys in names])
+            lagging = [(keys, count) for keys, count in zip(names, counts, strict=True) if count]
+            if not lagging:
+                return []
+            each = max(1, BATCH // len(lagging))
+            start = random.random()  # noqa: S311 - to be elsewhere than others
+            for step in range(min(WINDOWS_MAX, -(-max(counts) // each))):
+                commands = []
+                for keys, count in lagging:
+                    windows = -(-count // each)
+                    at = (int(start * windows) + step) % windows
+                    commands.append(_window(policy, keys, at * each, each))
+                replies = await link.ask(commands)
+                found = {member.decode() for members in replies for member in members}
+                if left := [id_ for id_ in found if (id_, policy.version) not in self._left_alone]:
+                    return left
+            return []
+
+        return await self._replicas.from_one(read)
+
+    async def _change(self, policy: Policy, license_: str) -> bool:
+        """Give a license the policy's terms; whether it got them. Raises a `Problem`."""
+        name = f"{policy.id}:{policy.version}"
+        while True:
+            reading = await self._replicas.read(
+                self._replicas.partition_of(license_), lambda keys: (keys.license(license_),)
             )
-            return [member.decode() for members in replies for member in members]
-
-        now = time.monotonic()
-        self._stuck = {name: until for name, until in self._stuck.items() if until > now}
-        found = await self._replicas.from_one(read)
-        return [id_ for id_ in found if (id_, policy.version) not in self._stuck]
-
-    async def _change(self, policy: Policy, license_: str, at_once: asyncio.Semaphore) -> None:
-        """Give a license the policy's terms; it is left alone for a while where it can't be."""
-        async with at_once:
-            event = await self._event(policy, license_)
+            [document] = reading.values
+            if document is None or not self._can_follow(policy, read_license(document)):
+                return False
             deadline = asyncio.get_running_loop().time() + DECIDED_S
+            event = await self._event(policy, license_, name)
             try:
-                await self._verdicts.decide(event, None, deadline)
+                verdict = await self._verdicts.decide(event, None, deadline)
             except Problem as problem:
                 if problem.code not in {"LICENSE_FROZEN", "VERDICT_FORGOTTEN"}:
                     raise
-            self._stuck[license_, policy.version] = time.monotonic() + PATIENCE_S
+                self._leave_alone(license_, policy.version)
+                return False
+            if verdict.offset >= reading.position:
+                return verdict.granted
+            # An older verdict than what was read: the license had these terms once, and was then
+            # issued anew or moved back with older ones. That is a change of its own.
+            name = f"{policy.id}:{policy.version}:{verdict.offset}"
 
-    async def _event(self, policy: Policy, license_: str) -> Event:
+    def _can_follow(self, policy: Policy, license_: License) -> bool:
+        """Whether a license is behind; a frozen one is, but nothing may be written of it."""
+        if license_.status != "live" or license_.policy != policy.id:
+            return False
+        if license_.policy_version >= policy.version:
+            return False
+        if license_.frozen_at is not None:
+            self._leave_alone(license_.id, policy.version)
+            return False
+        return True
+
+    async def _event(self, policy: Policy, license_: str, name: str) -> Event:
         rules = await self._catalog.rules()
-        change = f"{policy.id}:{policy.version}"
         data = TermsChanged(terms=policy.terms)
         if rules > 1:
             data = TermsChanged(terms=policy.terms, policy=policy.id)
         return Event(
-            id=identifiers.command_id(self._pepper, policy.account, ACTOR, license_, change),
+            id=identifiers.command_id(self._pepper, policy.account, ACTOR, license_, name),
             source=ACTOR,
             license=license_,
             time_ms=self._clock.write_ms,
             actor=ACTOR,
-            content_digest=identifiers.content_digest(self._pepper, change.encode()),
+            content_digest=identifiers.content_digest(self._pepper, name.encode()),
             data=data,
             rules=rules,
             policy_version=policy.version,
         )
 
 
-def _start(count: int, wanted: int) -> int:
-    return random.randrange(max(1, count - wanted + 1))  # noqa: S311 - to be elsewhere than others
+def _behind(policy: Policy, keys: Keys) -> tuple[str, ...]:
+    """Command that counts a partition's licenses below the policy's version."""
+    return "ZCOUNT", keys.licenses_by_version(policy.id), "-inf", f"({policy.version}"
+
+
+def _window(policy: Policy, keys: Keys, start: int, count: int) -> tuple[object, ...]:
+    """Command that reads some of these."""
+    index, below = keys.licenses_by_version(policy.id), f"({policy.version}"
+    return "ZRANGEBYSCORE", index, "-inf", below, "LIMIT", start, count

@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
-from tests.api.conftest import Worker
+import pytest
+
+from api import fan_out
+from api.ending import end
+from ledger.domain.events import TermsChanged, Transferred
+from ledger.domain.identifiers import partition_of
+from ledger.domain.terms import Terms
+from ledger.event_log.codec import encode
+from ledger.event_log.port import Topic
+from tests.api.conftest import LocalLedger, Worker
+from tests.api.fanning import (
+    all_have_it,
+    behind_the_api,
+    change,
+    changes,
+    event_of,
+    fanning_out,
+    history,
+    issue,
+    limit_of,
+    progress_of,
+)
+from tests.api.ordering import append, until
 from tests.api.test_catalog import NOWHERE, a_policy, created
-from tests.vendor import license_body, resource_body
+from tests.vendor import resource_body
 
 
-async def issue(worker: Worker, policy: str, **attributes: object) -> dict[str, Any]:
-    return await created_license(worker, license_body(policy, **attributes))
-
-
-async def created_license(worker: Worker, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await worker.client.post("/v1/licenses", json=body)
-    assert answer.status_code == 201, answer.text
-    license_: dict[str, Any] = answer.json()["data"]
-    return license_
-
-
-async def change(worker: Worker, policy: str, **attributes: object) -> int:
-    """Change a policy; its version from now on."""
-    body = resource_body("policies", attributes)
-    answer = await worker.client.patch(f"/v1/policies/{policy}", json=body)
-    assert answer.status_code == 200, answer.text
-    version: int = answer.json()["data"]["attributes"]["version"]
-    return version
-
-
-async def progress_of(worker: Worker, policy: str) -> dict[str, int]:
-    answer = await worker.client.get(f"/v1/policies/{policy}/progress")
-    assert answer.status_code == 200, answer.text
-    data = answer.json()["data"]
-    assert (data["type"], data["id"]) == ("policy-progress", policy)
-    attributes: dict[str, int] = data["attributes"]
-    return attributes
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks are made often, so that no test waits for the next one."""
+    monkeypatch.setattr(fan_out, "EVERY_S", 0.1)
+    monkeypatch.setattr(fan_out, "LOOK_S", 0.02)
 
 
 async def test_progress_counts_the_licenses_and_those_behind(worker: Worker) -> None:
@@ -73,3 +74,241 @@ async def test_progress_is_seen_by_who_sees_the_policy(worker: Worker) -> None:
 
 def _token_of(product: str) -> tuple[str, dict[str, Any]]:
     return f"/v1/products/{product}/tokens", resource_body("tokens", {})
+
+
+async def test_a_change_reaches_all(ledger: LocalLedger, worker: Worker) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    issued = await asyncio.gather(*(issue(worker, policy) for _ in range(150)))
+    async with fanning_out(worker):
+        version = await change(worker, policy, maxMachines=7)
+        await all_have_it(worker, policy)
+    for license_ in issued:
+        assert await limit_of(worker, license_) == 7
+    ids = [license_["id"] for license_ in issued]
+    assert await changes(ledger, ids) == dict.fromkeys(((id_, version) for id_ in ids), 1)
+
+
+async def test_two_workers_make_one_change_of_each_license(ledger: LocalLedger) -> None:
+    workers = [await ledger.worker(), await ledger.worker()]
+    policy = (await a_policy(workers[0]))["id"]
+    issued = await asyncio.gather(*(issue(workers[0], policy) for _ in range(100)))
+    version = await change(workers[0], policy, maxMachines=4)
+    async with fanning_out(*workers):
+        await all_have_it(workers[0], policy)
+    ids = [license_["id"] for license_ in issued]
+    assert await changes(ledger, ids) == dict.fromkeys(((id_, version) for id_ in ids), 1)
+
+
+async def test_a_second_change_overtakes_the_first(ledger: LocalLedger) -> None:
+    workers = [await ledger.worker(), await ledger.worker()]
+    policy = (await a_policy(workers[0], maxMachines=1))["id"]
+    issued = await asyncio.gather(*(issue(workers[0], policy) for _ in range(150)))
+    async with fanning_out(*workers):
+        first = await change(workers[0], policy, maxMachines=2)
+        second = await change(workers[1], policy, maxMachines=3)
+        await all_have_it(workers[0], policy)
+    counted = await changes(ledger, [license_["id"] for license_ in issued])
+    for license_ in issued:
+        assert await limit_of(workers[0], license_) == 3
+        assert counted[license_["id"], second] == 1
+        assert counted[license_["id"], first] <= 1
+
+
+async def test_a_license_issued_meanwhile_with_old_terms_is_found(
+    ledger: LocalLedger, worker: Worker
+) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await change(worker, policy, maxMachines=5)
+    late = behind_the_api(worker, policy, "a late one", Terms(max_machines=1))
+    async with fanning_out(worker):
+        await append(ledger, worker, late.license, encode(late))
+        await all_have_it(worker, policy)
+    assert await limit_of(worker, {"id": late.license}) == 5
+
+
+async def test_one_issued_anew_with_old_terms_follows_again(
+    ledger: LocalLedger, worker: Worker
+) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await change(worker, policy, maxMachines=5)
+    async with fanning_out(worker):
+        for times in (1, 2, 3):
+            again = behind_the_api(worker, policy, "one and the same", Terms(max_machines=1))
+            await append(ledger, worker, again.license, encode(again))
+            await all_have_it(worker, policy)
+            assert await limit_of(worker, {"id": again.license}) == 5
+            assert sum((await changes(ledger, [again.license])).values()) == times
+            revoked = await worker.client.delete(f"/v1/licenses/{again.license}/actions/revoke")
+            assert revoked.status_code == 204
+
+
+async def test_own_terms_win(worker: Worker) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    own, other = await issue(worker, policy, maxMachines=9), await issue(worker, policy)
+    async with fanning_out(worker):
+        await change(worker, policy, maxMachines=5)
+        await all_have_it(worker, policy)
+    assert await limit_of(worker, own) == 9
+    assert await limit_of(worker, other) == 5
+
+
+async def test_a_frozen_license_is_passed_over_and_nothing_is_written_of_it(
+    ledger: LocalLedger, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fan_out, "BATCH", 2)
+    monkeypatch.setattr(fan_out, "PATIENCE_S", 0.3)
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    issued = [await issue(worker, policy) for _ in range(40)]
+    frozen, others = issued[:15], issued[15:]
+    for license_ in frozen:
+        await append(ledger, worker, license_["id"], b"poison")
+    await change(worker, policy, maxMachines=5)
+    async with fanning_out(worker):
+        await all_have_it(worker, policy, behind=len(frozen))
+        ends = await ledger.ends()
+        await asyncio.sleep(1)  # patience has run out more than once
+        assert await ledger.ends() == ends
+    for license_ in others:
+        assert await limit_of(worker, license_) == 5
+    for license_ in frozen:
+        assert await limit_of(worker, license_) == 1
+
+
+async def test_a_transferred_license_isn_t_touched_by_its_old_policy(
+    ledger: LocalLedger, worker: Worker
+) -> None:
+    old, new = [(await a_policy(worker, maxMachines=number))["id"] for number in (1, 2)]
+    moved, stays = await issue(worker, old), await issue(worker, old)
+    body = {"data": {"type": "policies", "id": new}}
+    transferred = await worker.client.put(f"/v1/licenses/{moved['id']}/policy", json=body)
+    assert transferred.status_code == 200, transferred.text
+    async with fanning_out(worker):
+        await change(worker, old, maxMachines=5)
+        await all_have_it(worker, old)
+    assert await limit_of(worker, moved) == 2
+    assert await limit_of(worker, stays) == 5
+    assert await changes(ledger, [moved["id"]]) == {}
+
+
+async def test_a_change_that_comes_too_late_is_stale(ledger: LocalLedger, worker: Worker) -> None:
+    old, new = [(await a_policy(worker, maxMachines=number))["id"] for number in (1, 2)]
+    moved = await issue(worker, old)
+    await change(worker, old, maxMachines=5)
+    for follower in ledger.followers:
+        follower.still = True
+    await asyncio.sleep(0.1)  # what they had begun they have done
+    partition = partition_of(moved["id"], worker.replicas.partitions)
+    transfer = Transferred(policy=new, product=worker.catalog.product, terms=Terms(max_machines=2))
+    event = event_of(worker, moved["id"], transfer, 0)
+    await ledger.log.append(
+        Topic.LICENSE_EVENTS, partition, key=moved["id"].encode(), value=encode(event)
+    )
+    before = (await ledger.ends())[partition]
+    async with fanning_out(worker):
+        await until(lambda: _grew(ledger, partition, before), what="the change in the log")
+        for follower in ledger.followers:
+            follower.still = False
+        await all_have_it(worker, old)
+    *_, (last, verdict, _) = await history(ledger, moved["id"])
+    assert isinstance(last.data, TermsChanged)
+    assert verdict.code == "stale-terms"
+    assert await limit_of(worker, moved) == 2
+
+
+async def _grew(ledger: LocalLedger, partition: int, before: int) -> bool:
+    return (await ledger.ends())[partition] > before
+
+
+async def test_terms_that_the_rules_don_t_have_hold_up_no_other_policy(
+    ledger: LocalLedger, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def first_rules() -> int:
+        return 1
+
+    monkeypatch.setattr(worker.catalog, "rules", first_rules)
+    policies = [(await a_policy(worker, maxMachines=1))["id"] for _ in range(3)]
+    issued = [await issue(worker, policy) for policy in policies]
+    for policy in policies[:2]:
+        await change(worker, policy, maxMachines=5, maxUses=3)
+    await change(worker, policies[2], maxMachines=5)
+    async with fanning_out(worker):
+        await all_have_it(worker, policies[2])
+        ends = await ledger.ends()
+        await asyncio.sleep(0.5)
+        assert await ledger.ends() == ends
+        assert (await progress_of(worker, policies[0]))["behind"] == 1
+    assert [await limit_of(worker, license_) for license_ in issued] == [1, 1, 5]
+
+
+async def test_it_waits_out_a_log_that_takes_nothing(ledger: LocalLedger, worker: Worker) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    issued = [await issue(worker, policy) for _ in range(5)]
+    await change(worker, policy, maxMachines=5)
+    ledger.log.unreachable = True
+    async with fanning_out(worker):
+        await asyncio.sleep(0.5)
+        assert (await progress_of(worker, policy))["behind"] == len(issued)
+        ledger.log.unreachable = False
+        await all_have_it(worker, policy)
+
+
+async def test_it_outlives_lost_acknowledgements(ledger: LocalLedger, worker: Worker) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    issued = [await issue(worker, policy) for _ in range(20)]
+    version = await change(worker, policy, maxMachines=5)
+    ledger.log.lose_acknowledgements = 3
+    async with fanning_out(worker):
+        await all_have_it(worker, policy)
+    ids = [license_["id"] for license_ in issued]
+    assert await changes(ledger, ids) == dict.fromkeys(((id_, version) for id_ in ids), 1)
+
+
+async def test_it_goes_on_after_whatever_went_wrong(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await issue(worker, policy)
+    await change(worker, policy, maxMachines=5)
+    catalog, failures = worker.catalog, [RuntimeError("one"), KeyError("two")]
+    policies = catalog.policies
+
+    async def failing() -> object:
+        if failures:
+            raise failures.pop()
+        return await policies()
+
+    monkeypatch.setattr(catalog, "policies", failing)
+    async with fanning_out(worker):
+        await all_have_it(worker, policy)
+    assert failures == []
+
+
+async def test_it_writes_nothing_while_many_writes_wait(
+    ledger: LocalLedger, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fan_out, "REST_MAX_S", 0.05)
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await issue(worker, policy)
+    await change(worker, policy, maxMachines=5)
+    crowd = [
+        asyncio.create_task(worker.replicas.passing.passed(0, 10**9, 60))
+        for _ in range(fan_out.WAITING_MAX)
+    ]
+    await asyncio.sleep(0)
+    ends = await ledger.ends()
+    async with fanning_out(worker):
+        await asyncio.sleep(0.5)
+        assert await ledger.ends() == ends
+        await end(crowd)
+        await all_have_it(worker, policy)
+
+
+async def test_a_policy_that_is_gone_is_let_go(worker: Worker) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await change(worker, policy, maxMachines=5)
+    assert (await worker.client.delete(f"/v1/policies/{policy}")).status_code == 204
+    other = (await a_policy(worker, maxMachines=1))["id"]
+    await issue(worker, other)
+    async with fanning_out(worker):
+        await change(worker, other, maxMachines=5)
+        await all_have_it(worker, other)
