@@ -12,6 +12,8 @@ import logging
 import time
 from typing import Final
 
+from msgspec import Struct
+
 from api.catalog.reading import Catalog
 from api.checking import Check
 from api.clock import Clock
@@ -35,6 +37,14 @@ _RULES: Final = 2
 _log: Final = logging.getLogger(__name__)
 
 
+class _Noted(Struct, frozen=True, kw_only=True):
+    """A check that is worth an event, and what that is of."""
+
+    license: License
+    what: str
+    data: Validated
+
+
 class Noticing:
     """Takes checks in with `note`; `run` writes of them until cancelled."""
 
@@ -52,55 +62,69 @@ class Noticing:
         self._pepper = pepper
         self._clock = clock
         self._metrics = metrics
-        self._waiting: asyncio.Queue[tuple[License, Validated]] = asyncio.Queue(WAITING_MAX)
-        self._noticed: dict[str, float] = {}
+        self._waiting: asyncio.Queue[_Noted] = asyncio.Queue(WAITING_MAX)
+        self._noticed: dict[tuple[str, str], float] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many checks wait to be written of."""
+        return self._waiting.qsize()
 
     def note(self, check: Check) -> None:
         """Take a check in, where it is worth an event."""
         license_ = check.license
-        if license_ is None or license_.frozen_at is not None or not _worth(license_, check):
+        if license_ is None or license_.frozen_at is not None:
             return
-        now = time.monotonic()
-        if now - self._noticed.get(license_.id, float("-inf")) < AGAIN_S or self._waiting.full():
+        what = _worth(license_, check)
+        if what is None:
+            return
+        now, noticed = time.monotonic(), (license_.id, what)
+        if now - self._noticed.get(noticed, float("-inf")) < AGAIN_S:
+            return
+        if self._waiting.full():
+            self._metrics.unnoticed.labels("TOO_MANY").inc()
             return
         if len(self._noticed) >= REMEMBERED_MAX:
             self._noticed.clear()
-        self._noticed[license_.id] = now
+        self._noticed[noticed] = now
         validated = Validated(valid=check.answer.valid, code=check.answer.code)
-        self._waiting.put_nowait((license_, validated))
+        self._waiting.put_nowait(_Noted(license=license_, what=what, data=validated))
 
     async def run(self) -> None:
         """Write events, one after the other, at a bounded rate; whatever is away."""
         while True:
-            license_, data = await self._waiting.get()
+            noted = await self._waiting.get()
             try:
-                await self._write(license_, data)
+                await self._write(noted)
             except Problem as problem:
                 self._metrics.unnoticed.labels(problem.code).inc()
             except Exception:  # noqa: BLE001 - whatever it is, checks go on
                 _log.exception("a check could not be noticed")
             await asyncio.sleep(1 / A_SECOND)
 
-    async def _write(self, license_: License, data: Validated) -> None:
+    async def _write(self, noted: _Noted) -> None:
         rules = await self._catalog.rules()
         if rules < _RULES:
             return
-        now_ms = self._clock.write_ms
-        what = f"{data.code}:{now_ms // DAY_MS}"
+        id_, account = noted.license.id, noted.license.account
         event = Event(
-            id=identifiers.command_id(self._pepper, license_.account, ACTOR, license_.id, what),
+            id=identifiers.command_id(self._pepper, account, ACTOR, id_, noted.what),
             source=ACTOR,
-            license=license_.id,
-            time_ms=now_ms,
+            license=id_,
+            time_ms=self._clock.write_ms,
             actor=ACTOR,
-            content_digest=identifiers.content_digest(self._pepper, what.encode()),
-            data=data,
+            content_digest=identifiers.content_digest(self._pepper, noted.what.encode()),
+            data=noted.data,
             rules=rules,
         )
         await self._verdicts.append(event)
 
 
-def _worth(license_: License, check: Check) -> bool:
+def _worth(license_: License, check: Check) -> str | None:
+    """What an event of the check would be of; None where it is not worth one.
+
+    Whoever notices the same in the license's same incarnation calls it the same.
+    """
     terms = license_.terms
     if (
         check.answer.valid
@@ -108,6 +132,8 @@ def _worth(license_: License, check: Check) -> bool:
         and terms.expiration_basis == "FROM_FIRST_VALIDATION"
         and license_.started_ms is None
     ):
-        return True
+        return f"{license_.epoch}:begin:{license_.policy}:{license_.policy_version}"
     last_ms = license_.last_validated_ms
-    return last_ms is None or check.now_ms - last_ms >= DAY_MS
+    if last_ms is not None and check.now_ms - last_ms < DAY_MS:
+        return None
+    return f"{license_.epoch}:{check.now_ms // DAY_MS}"
