@@ -28,7 +28,10 @@ from projector.read_model.keys import Keys
 from projector.views.documents import read_answer
 
 LICENSE_FILTERS: Final = ("product", "policy", "status", "metadata")
-MACHINE_FILTERS: Final = ("license", "key", "fingerprint", "product", "policy", "metadata")
+MACHINE_FILTERS: Final = (
+    *("license", "key", "fingerprint", "platform"),
+    *("product", "policy", "metadata"),
+)
 POLICIES_MAX: Final = 100
 """Policies of a product whose indexes are merged; above that the account's is read through."""
 
@@ -142,6 +145,7 @@ async def _machines(
             and of.product == filters.get("product", of.product).lower()
             and of.policy == filters.get("policy", of.policy).lower()
             and (digest is None or machine.fingerprint_digest == digest)
+            and ("platform" not in filters or machine.platform == filters["platform"])
             and _has(machine.metadata, asked.metadata)
         )
 

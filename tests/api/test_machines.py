@@ -213,3 +213,27 @@ async def test_machines_of_a_revoked_incarnation_are_gone(
         assert (await worker.client.delete(f"/v1/machines/{named}")).status_code == 404
     assert (await worker.vendor.activate(license_["id"], "old")).status_code == 201
     assert (await worker.client.delete("/v1/machines/old")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, ["c", "b", "a"]),
+        ({"platform": "linux"}, ["c", "a"]),
+        ({"platform": "linux", "page[number]": "2", "page[size]": "1"}, ["a"]),
+        ({"platform": "linux", "fingerprint": "a"}, ["a"]),
+        ({"platform": "linux", "fingerprint": "b"}, []),
+        ({"platform": "lin"}, []),
+        ({"metadata[floor]": "2"}, ["b"]),
+    ],
+)
+async def test_machines_are_listed_by_what_is_known_of_them(
+    worker: Worker, query: dict[str, str], found: list[str]
+) -> None:
+    license_ = (await worker.vendor.issue(maxMachines=3))["id"]
+    for fingerprint, platform, floor in (("a", "linux", 1), ("b", "mac", 2), ("c", "linux", 3)):
+        await worker.vendor.activate(
+            license_, fingerprint, platform=platform, metadata={"floor": floor}
+        )
+    answer = await worker.client.get("/v1/machines", params={"license": license_, **query})
+    assert [each["attributes"]["fingerprint"] for each in answer.json()["data"]] == found
