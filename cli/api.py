@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from cli.local.folder import data_folder, read_environment, read_token
 from cli.trouble import Missing
@@ -56,9 +56,9 @@ class Api:
         """Say where, never with what token."""
         return f"Api({without_path(self.url)!r})"
 
-    def get(self, *path: str) -> dict[str, Any]:
+    def get(self, *path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Document of `/v1/` and the segments of `path`. Raises `ApiRefused`, `ApiAway`."""
-        return self._ask("GET", path, None, {})
+        return self._ask("GET", path, None, {}, query)
 
     def write(
         self,
@@ -80,8 +80,10 @@ class Api:
         path: tuple[str, ...],
         body: Mapping[str, Any] | None,
         headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         url = "/".join((self.url, "v1", *(quote(segment, safe="") for segment in path)))
+        url += f"?{urlencode(query)}" if query else ""
         who = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         for left in reversed(range(TRIES)):
             try:

@@ -10,7 +10,23 @@ import typer
 from typer.core import TyperGroup
 
 from cli import trouble
-from cli.commands import check, doctor, forget, init, show, state, tail, up
+from cli.commands import (
+    check,
+    doctor,
+    entitlement,
+    forget,
+    init,
+    license,  # noqa: A004 - named as the command is
+    machine,
+    policy,
+    product,
+    rules,
+    show,
+    state,
+    tail,
+    token,
+    up,
+)
 from cli.commands import importing as import_commands
 
 
@@ -51,7 +67,14 @@ app.command("doctor")(doctor.doctor)
 app.command("check")(check.check)
 app.command("show")(show.show)
 app.command("tail")(tail.tail)
+app.add_typer(license.app, name="license")
+app.add_typer(machine.app, name="machine")
+app.add_typer(policy.app, name="policy")
+app.add_typer(product.app, name="product")
+app.add_typer(entitlement.app, name="entitlement")
+app.add_typer(token.app, name="token")
 app.add_typer(import_commands.app, name="import")
+app.add_typer(rules.app, name="rules")
 app.command("forget")(forget.forget)
 app.command("init")(init.init)
 

@@ -26,6 +26,10 @@ Yes = Annotated[
     bool, typer.Option("--yes", help="Do it; without this it only says what would be done.")
 ]
 
+Sure = Annotated[
+    bool, typer.Option("--yes", help="Do it without a question; needed where no terminal is.")
+]
+
 Url = Annotated[
     str | None,
     typer.Option(

@@ -7,6 +7,7 @@ more than a check; 130 interrupted.
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 OK: Final = 0
@@ -28,6 +29,21 @@ def sure(what: str, *, yes: bool) -> None:
     """Let nothing that can't be undone happen without `--yes`; `what` says what would happen."""
     if not yes:
         raise Missing(f"{what}. Add --yes to do it")
+
+
+def confirmed(what: str, *, yes: bool) -> None:
+    """Ask, on a terminal, whether `what` is to be done; elsewhere only `--yes` lets it be done."""
+    if yes:
+        return
+    if not _on_terminal():
+        raise Missing(f"{what}. Add --yes to do it")
+    print(f"{what}. Do it? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Failed("nothing was done")
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def plain(error: BaseException) -> BaseException:

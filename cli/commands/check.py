@@ -36,12 +36,11 @@ def check(
     environment = connection.environment(data, "LEDGER_API_URL")
     ca_file = environment.get("LEDGER_API_CA_FILE")
     document = ask(environment["LEDGER_API_URL"], key_of(key), fingerprint, ca_file=ca_file)
-    meta = document["meta"]
     if as_json:
         output.print_json(document)
     else:
-        _print(meta, document.get("data"))
-    raise typer.Exit(trouble.OK if meta["valid"] else trouble.FAILED)
+        print_check(document)
+    raise typer.Exit(trouble.OK if document["meta"]["valid"] else trouble.FAILED)
 
 
 def key_of(argument: str) -> str:
@@ -64,7 +63,9 @@ def ask(
     return document
 
 
-def _print(meta: dict[str, Any], license_: dict[str, Any] | None) -> None:
+def print_check(document: dict[str, Any]) -> None:
+    """Print the answer to a check."""
+    meta, license_ = document["meta"], document.get("data")
     console = output.console()
     console.print(str(meta["code"]), style="bold green" if meta["valid"] else "bold red")
     console.print(str(meta.get("detail", "")), markup=False)

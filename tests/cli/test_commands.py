@@ -20,13 +20,14 @@ from cli.main import app
 
 runner = CliRunner()
 COMMANDS = ("up", "status", "stop", "doctor", "check", "show", "tail", "import", "forget", "init")
+GROUPS = ("license", "machine", "policy", "product", "entitlement", "token")
 KEY = "LIC-SECRET-KEY"
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No LEDGER_* of whoever runs the tests, and no data folder."""
-    for name in ("LEDGER_KAFKA", "LEDGER_API_URL", "LEDGER_PORTS"):
+    for name in ("LEDGER_KAFKA", "LEDGER_API_URL", "LEDGER_URL", "LEDGER_TOKEN", "LEDGER_PORTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LEDGER_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "200")
@@ -103,6 +104,10 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
         ["forget", KEY, "--yes"],
         ["init"],
         ["stop"],
+        ["license", "show", KEY],
+        *([group, "list"] for group in GROUPS),
+        ["rules"],
+        ["rules", "activate", "2"],
     ],
 )
 def test_with_no_ledger_there_it_says_how_to_start_one(

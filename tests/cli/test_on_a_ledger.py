@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from tests.local import LEDGER
 from tests.servers import ROOT
-from tests.system import PEPPER, System, running
+from tests.system import PEPPER, TOKEN, System, running
 
 SAMPLE = str(ROOT / "examples" / "activity.csv")
 runner = CliRunner()
@@ -24,7 +24,7 @@ runner = CliRunner()
 
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with running(tmp_path_factory.mktemp("ledger"), workers=0) as system:
+    with running(tmp_path_factory.mktemp("ledger"), workers=1) as system:
         yield system
 
 
@@ -296,10 +296,15 @@ def test_the_examples_of_the_docs_run_as_they_stand(
 ) -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 8
     done = subprocess.run(
         ["sh", "-euxc", "".join(examples)],
-        env={"PATH": f"{Path(LEDGER).parent}{os.pathsep}{os.environ['PATH']}", **ledger.env},
+        env={
+            "PATH": f"{Path(LEDGER).parent}{os.pathsep}{os.environ['PATH']}",
+            "LEDGER_URL": ledger.workers[0].url,
+            "LEDGER_TOKEN": TOKEN,
+            **ledger.env,
+        },
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -308,4 +313,5 @@ def test_the_examples_of_the_docs_run_as_they_stand(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "_ledger_completion" in (tmp_path / "ledger-completion.bash").read_text()
+    assert (tmp_path / "kiosk-token").read_text().startswith("activation-")
     assert json.loads((tmp_path / "findings.json").read_text())["level"] != "fail"

@@ -1,0 +1,103 @@
+"""`ledger rules`: which rules version is active, who knows which, and the step to a later one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+import typer
+
+from cli import connection, output, trouble
+from cli.local.folder import DEFAULT
+from cli.options import Data, Json, Sure
+from cli.rules import Replica, active, check, look
+from cli.rules import activate as order
+from ledger.domain.events import RULES_VERSION
+from ledger.settings import Settings
+
+app: Final = typer.Typer(
+    invoke_without_command=True,
+    help="""Show which rules version is active, and which each running projector knows.
+
+    A later one is activated once all of them have announced it: `ledger rules activate 2`.
+    """,
+)
+
+
+@app.callback()
+def rules(context: typer.Context, *, data: Data = DEFAULT, as_json: Json = False) -> None:
+    """Show which rules version is active, and which each running projector knows."""
+    if context.invoked_subcommand is not None:
+        given = [context.get_parameter_source(name) for name in ("data", "as_json")]
+        if any(source is not None and source.name == "COMMANDLINE" for source in given):
+            raise trouble.Missing("options come after the command: ledger rules activate N …")
+        return
+    replicas = asyncio.run(look(connection.settings(data)))
+    if as_json:
+        output.print_json(_document(replicas))
+    else:
+        _print(replicas)
+    raise typer.Exit(trouble.FAILED if active(replicas) is None else trouble.OK)
+
+
+@app.command()
+def activate(
+    version: Annotated[int, typer.Argument(metavar="N", min=1, help="The version.")],
+    *,
+    yes: Sure = False,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Have writers use rules N from now on, for good.
+
+    It is refused while a running projector of any replica hasn't announced that it knows them.
+    """
+    settings = connection.settings(data)
+    check(version, asyncio.run(look(settings)))
+    trouble.confirmed(f"this activates rules {version}, for good", yes=yes)
+    offset = asyncio.run(_activate(settings, version))
+    if as_json:
+        output.print_json({"active": version, "offset": offset})
+    else:
+        said = f"Rules {version} are active: every replica has folded it (catalog, offset {offset})"
+        output.console().print(said)
+
+
+async def _activate(settings: Settings, version: int) -> int:
+    async with connection.connected(settings) as connected:
+        # While a person was asked, an older projector may have come.
+        check(version, await look(settings))
+        return (await order(connected, version)).offset
+
+
+def _document(replicas: Sequence[Replica]) -> dict[str, Any]:
+    return {
+        "active": active(replicas),
+        "known": RULES_VERSION,
+        "replicas": [
+            {"replica": one.letter, "active": one.active, "projectors": dict(one.projectors)}
+            for one in replicas
+        ],
+    }
+
+
+def _print(replicas: Sequence[Replica]) -> None:
+    now = active(replicas)
+    facts = {
+        "active": "unknown: no replica answers" if now is None else f"rules {now}",
+        "this software": f"knows rules up to {RULES_VERSION}",
+    }
+    for one in replicas:
+        facts[f"replica {one.letter}"] = _said(one)
+        for slot, knows in one.projectors.items():
+            said = "runs, and has announced nothing"
+            facts[slot] = said if knows is None else f"runs, knows rules up to {knows}"
+    output.print_facts(facts)
+
+
+def _said(replica: Replica) -> str:
+    if replica.active is None:
+        return "doesn't answer"
+    projectors = "" if replica.projectors else "; no projector runs"
+    return f"has rules {replica.active}{projectors}"
