@@ -78,6 +78,7 @@ def list_(  # noqa: PLR0913 - an option each
     ] = None,
     product: Annotated[str | None, typer.Option("--product", help="Those of this product.")] = None,
     policy: Annotated[str | None, typer.Option("--policy", help="Those of this policy.")] = None,
+    platform: Annotated[str | None, typer.Option("--platform", help="Those that run this.")] = None,
     metadata: WithMetadata = None,
     limit: Limit = LIMIT,
     everything: All = False,
@@ -88,6 +89,7 @@ def list_(  # noqa: PLR0913 - an option each
         "fingerprint": fingerprint,
         "product": product,
         "policy": policy,
+        "platform": platform,
     }
     asking.show_list(
         "machines",

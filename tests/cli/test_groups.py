@@ -140,7 +140,7 @@ def test_check_in_transfer_and_validation(policy: str) -> None:
 
 def test_machines(policy: str) -> None:
     license_ = made("license", "create", "--policy", policy, "--key", "MACHINES-1")["id"]
-    known = ("--hostname", "build-7", "--cores", "8")
+    known = ("--hostname", "build-7", "--cores", "8", "--platform", "linux")
     by_key = ("machine", "activate", "--license", "MACHINES-1", "--fingerprint", "fp-1")
     machine = made(*by_key, *known)
     assert machine["relationships"]["license"]["data"]["id"] == license_
@@ -151,7 +151,7 @@ def test_machines(policy: str) -> None:
     assert made("machine", "change", "fp-1", "--name", "Bob")["attributes"]["name"] == "Bob"
     valid = invoke("license", "validate", license_, "-f", "fp-1")
     assert valid.exit_code == 0, valid.output
-    for filters in (("--license", "MACHINES-1"), ("-f", "fp-1", "--policy", policy)):
+    for filters in (("--license", "MACHINES-1"), ("-f", "fp-1", "--platform", "linux")):
         assert [one["id"] for one in asked("machine", "list", *filters)["data"]] == [machine["id"]]
     assert asked("machine", "list", "--license", license_, "-f", "fp-2")["data"] == []
     assert invoke("machine", "deactivate", "fp-1").exit_code == 2
