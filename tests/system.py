@@ -22,6 +22,7 @@ from redis import Redis
 
 from cli.importing.pipeline import patiently
 from cli.local.ports import free_ports
+from ledger.domain.identifiers import slug_id
 from ledger.event_log.genesis import Genesis, initialize
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic
@@ -97,6 +98,16 @@ class System:
     def settings(self) -> Settings:
         """The settings that all of its processes run with."""
         return read_settings(self.env)
+
+    @property
+    def account(self) -> str:
+        """Id of the account that the settings name."""
+        return slug_id(self.ledger, "account", self.settings.catalog.account)
+
+    @property
+    def product(self) -> str:
+        """Id of the product that the settings name."""
+        return slug_id(self.ledger, "product", self.settings.catalog.product)
 
     @property
     def servers(self) -> list[Server]:
