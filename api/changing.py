@@ -11,8 +11,15 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from api.bodies import Body, Identifier, read_body
-from api.problems import malformed, pointer, unprocessable
-from api.requests import count, metadata_text, name_text, refuse_unsupported, time_ms
+from api.problems import malformed, pointer
+from api.requests import (
+    count,
+    metadata_text,
+    name_text,
+    nothing_changed,
+    refuse_unsupported,
+    time_ms,
+)
 from ledger.domain.events import Changed, UsageRecorded
 from ledger.domain.terms import SEATS_MAX
 
@@ -139,7 +146,7 @@ def license_changed(given: LicenseChangeAttributes) -> Changed:
         metadata=_metadata(given.metadata),
     )
     if changed == Changed():
-        raise _nothing()
+        raise nothing_changed()
     return changed
 
 
@@ -156,7 +163,7 @@ def machine_change(given: MachineChangeAttributes, machine: str) -> MachineChang
         metadata=_metadata(given.metadata),
     )
     if request == MachineChangeRequest(machine=machine):
-        raise _nothing()
+        raise nothing_changed()
     return request
 
 
@@ -180,12 +187,6 @@ def usage(content: bytes, action: Action) -> UsageRecorded:
             pointer(f"/meta/{action}"),
         )
     return UsageRecorded(action=action, by=by)
-
-
-def _nothing() -> Exception:
-    return unprocessable(
-        "NOTHING_CHANGED", "The change names no attribute: send at least one.", _ATTRIBUTES
-    )
 
 
 def _name(text: Text, name: str) -> Text:

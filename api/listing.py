@@ -93,6 +93,8 @@ def listing(query: bytes, filters: Iterable[str], *, limit: int = SIZE) -> Listi
     given = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     kept = tuple((name, value) for name, value in given if name not in _AUTHENTICATION)
     values = dict(kept)
+    if len(values) < len(kept):
+        raise _repeated([name for name, _ in kept])
     _known(values, frozenset(filters))
     return Listing(
         page=_page(values, limit),
@@ -102,6 +104,15 @@ def listing(query: bytes, filters: Iterable[str], *, limit: int = SIZE) -> Listi
             if name != "limit" and not name.startswith("page[")
         },
         query=kept,
+    )
+
+
+def _repeated(names: list[str]) -> Problem:
+    name = next(name for name in names if names.count(name) > 1)
+    return malformed(
+        "PARAMETER_REPEATED",
+        "This parameter is there twice: send it once.",
+        {"parameter": name[:64]},
     )
 
 

@@ -180,6 +180,13 @@ def no_such_policy(path: str = _POLICY) -> Problem:
     )
 
 
+def nothing_changed() -> Problem:
+    """422: a change that names nothing."""
+    return unprocessable(
+        "NOTHING_CHANGED", "The change names no attribute: send at least one.", _ATTRIBUTES
+    )
+
+
 def check_type(given: str, plural: str, path: str) -> None:
     """Compare the type that a body says; raises a 400 `Problem`."""
     singular = "policy" if plural == "policies" else plural[:-1]

@@ -15,7 +15,7 @@ from api.catalog.bodies import (
     TokenAttributes,
 )
 from api.problems import Problem, unprocessable
-from api.requests import metadata_text, name_text, refuse_unsupported, time_ms
+from api.requests import metadata_text, name_text, nothing_changed, refuse_unsupported, time_ms
 from ledger.domain.catalog import events
 from ledger.domain.terms import Terms
 
@@ -72,7 +72,7 @@ def account_created(given: AccountAttributes) -> events.AccountCreated:
 
 def account_changed(given: AccountAttributes) -> events.AccountChanged:
     """Check a changed account."""
-    return _data(
+    return _change(
         events.AccountChanged, slug=given.slug, name=_name(given.name), domain=_lower(given.domain)
     )
 
@@ -86,7 +86,7 @@ def product_created(given: ProductAttributes) -> events.ProductCreated:
 
 def product_changed(given: ProductAttributes) -> events.ProductChanged:
     """Check a changed product."""
-    return _data(events.ProductChanged, **_product(given))
+    return _change(events.ProductChanged, **_product(given))
 
 
 def policy_created(given: PolicyAttributes, *, product: str) -> events.PolicyCreated:
@@ -115,7 +115,7 @@ def policy_changed(given: PolicyAttributes) -> events.PolicyChanged:
     refuse_unsupported(given, _ATTRIBUTES, _FIRST_UNSUPPORTED, _USUAL)
     terms = {_TERMS[name]: value for name, value in _terms(given).items()}
     _converted(Terms, {"max_machines": None, **_without_nulls(terms)})
-    return _data(
+    return _change(
         events.PolicyChanged,
         name=_name(given.name),
         terms=terms or UNSET,
@@ -141,7 +141,7 @@ def entitlement_changed(given: EntitlementAttributes, *, code: str) -> events.En
             "The code of an entitlement never changes, since licenses carry it: make another one.",
             f"{_ATTRIBUTES}/code",
         )
-    return _data(
+    return _change(
         events.EntitlementChanged, name=_name(given.name), metadata=_metadata(given.metadata)
     )
 
@@ -180,6 +180,13 @@ def _data(kind: type[T], **values: object) -> T:
     """Data of an event, of the values that were given. Raises a 422 `Problem`."""
     given = {name: value for name, value in values.items() if value is not UNSET}
     return _converted(kind, given)
+
+
+def _change(kind: type[T], **values: object) -> T:
+    """Data of a change, which names something. Raises a 422 `Problem`."""
+    if all(value is UNSET for value in values.values()):
+        raise nothing_changed()
+    return _data(kind, **values)
 
 
 def _converted(kind: type[T], values: dict[str, object]) -> T:

@@ -91,7 +91,7 @@ def _filter(name: str) -> Parameter:
             "style": "deepObject",
             "explode": True,
             "description": "Only with this value of metadata: `metadata[name]=value`.",
-            "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+            "schema": {"type": "object"},
         }
     return _query(name, {"type": "string"}, f"Only with this {name}.")
 

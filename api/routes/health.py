@@ -17,7 +17,10 @@ from api.services import Services
 from api.standing import Standing
 from projector.read_model.keys import CATALOG
 
-HEALTH: Final = ("/health/live", "/health/ready", "/metrics")
+HEALTH: Final = (
+    *("/health/live", "/health/ready", "/metrics"),
+    *("/v1/ping", "/v1/accounts/{account}/ping"),
+)
 JSON: Final = "application/json"
 READY: Final = "ready"
 _encoder: Final = msgspec.json.Encoder()

@@ -165,6 +165,24 @@ async def test_an_entitlement_s_code_is_fixed(worker: Worker) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["products", "policies", "entitlements"])
+async def test_a_change_names_something(worker: Worker, kind: str) -> None:
+    if kind == "policies":
+        entity = await a_policy(worker)
+    else:
+        body = resource_body(kind, {"name": "Export", "code": "EXPORT"})
+        entity = await created(worker.client, f"/v1/{kind}", body)
+    path = f"/v1/{kind}/{entity['id']}"
+    refused = await worker.client.patch(path, json=resource_body(kind, {}))
+    assert error_of(refused) == (422, "NOTHING_CHANGED", "/data/attributes")
+
+
+async def test_an_account_s_change_names_something(worker: Worker) -> None:
+    body = resource_body("accounts", {})
+    refused = await worker.client.patch(f"/v1/accounts/{worker.catalog.account}", json=body)
+    assert error_of(refused) == (422, "NOTHING_CHANGED", "/data/attributes")
+
+
 async def test_what_is_made_at_one_worker_is_known_at_the_other(ledger: LocalLedger) -> None:
     one, other = await ledger.worker(), await ledger.worker()
     for number in range(20):

@@ -59,6 +59,13 @@ def test_a_filter_that_is_not_offered_is_named() -> None:
         assert "status" in caught.value.error.detail
 
 
+def test_a_parameter_that_is_there_twice_is_named() -> None:
+    with pytest.raises(Problem) as caught:
+        listing(b"status=ACTIVE&product=x&status=EXPIRED", ("status", "product"))
+    assert (caught.value.status, caught.value.code) == (400, "PARAMETER_REPEATED")
+    assert caught.value.error.source == {"parameter": "status"}
+
+
 def test_filters_and_credentials_are_kept_apart() -> None:
     asked = listing(
         b"status=ACTIVE&metadata%5Bplan%5D=%22gold%22&token=secret&limit=5", ("status", "metadata")
