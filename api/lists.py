@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from projector.views.documents import read_license, read_machine
 
 T = TypeVar("T")
 
+AT_ONCE: Final = 4
+"""Pages that a worker makes at once; others wait for their turn."""
 BATCH_MAX: Final = 200
 EXAMINED_MAX: Final = 20_000
 """Entries that one request looks at for those that its filters want."""
@@ -78,6 +81,9 @@ class Lists:
 
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
+        self.turn: Final = asyncio.Semaphore(AT_ONCE)
+        """To be held while a page is made: many at once would delay every reply of the replicas
+        past its limit, and then those of checks too."""
 
     async def licenses(
         self, account: str, index: Index, page: Page, wanted: Wanted[License] | None = None

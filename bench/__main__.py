@@ -17,6 +17,7 @@ from rich.table import Table
 from bench.activations import activation_100k_vs_1, activation_p50_vs_append, activation_vs_hello
 from bench.checks import check_vs_hello
 from bench.figures import Row, machine, skipped
+from bench.lists import list_first_100k, list_hundredth_vs_first_100k
 from bench.live_fold import live_fold_vs_drain
 from bench.load import has_wrk
 from bench.system import Bench, bench
@@ -29,6 +30,8 @@ OVER_HTTP: dict[str, Callable[[Bench], Row]] = {
     "activation_p50_vs_append": activation_p50_vs_append,
     "activation_vs_hello": activation_vs_hello,
     "activation_100k_vs_1": activation_100k_vs_1,
+    "list_first_100k": list_first_100k,
+    "list_hundredth_vs_first_100k": list_hundredth_vs_first_100k,
 }
 ALONE: dict[str, Callable[[], Row]] = {"live_fold_vs_drain": live_fold_vs_drain}
 

@@ -46,8 +46,9 @@ def load(
     connections: int = 64,
     seconds: int = 3,
 ) -> Load:
-    """POST `bodies` in turn; raises `LoadError` where an answer has another status.
+    """POST `bodies` in turn, or GET where there are none.
 
+    Raises `LoadError` where an answer has another status.
     "@N@" in a body becomes a number that no other request of any run has.
     """
     with NamedTemporaryFile("w", suffix=".jsonl") as file:

@@ -18,7 +18,7 @@ from api.newest import Index
 from api.principals import ANYONE
 from api.resources import license_path, license_resource, status
 from api.routes.call import Call
-from api.routes.endpoint import Route
+from api.routes.endpoint import Handler, Route
 from api.routes.licenses import found_license
 from api.routes.machines import machines_shown
 from ledger.domain.catalog.entities import Policy
@@ -73,6 +73,16 @@ async def list_machines_of(call: Call) -> Response:
     found = await _machines(call, asked, license_.id)
     path = f"{license_path(call.account, license_.id)}/machines"
     return await _machines_answered(call, path, asked, found)
+
+
+def _in_turn(handler: Handler) -> Handler:
+    """Have a few pages made at once, and the others wait."""
+
+    async def turned(call: Call) -> Response:
+        async with call.services.lists.turn:
+            return await handler(call)
+
+    return turned
 
 
 async def _licenses(call: Call, asked: Listing, test: Test | None) -> Found[tuple[License, bytes]]:
@@ -231,7 +241,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/licenses",
-        handler=list_licenses,
+        handler=_in_turn(list_licenses),
         success=200,
         summary="List licenses, newest first",
         roles=ANYONE,
@@ -239,7 +249,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/machines",
-        handler=list_machines,
+        handler=_in_turn(list_machines),
         success=200,
         summary="List machines, newest first",
         roles=ANYONE,
@@ -247,7 +257,7 @@ ROUTES: Final = (
     Route(
         method="GET",
         path="/licenses/{id}/machines",
-        handler=list_machines_of,
+        handler=_in_turn(list_machines_of),
         success=200,
         summary="List a license's machines, newest first",
         roles=ANYONE,

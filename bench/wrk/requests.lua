@@ -1,5 +1,5 @@
--- Sends POST requests and counts answers by status.
--- Arguments: PATH TOKEN FILE. Each line of FILE is a body; "@N@" in it becomes a running number
+-- Sends requests and counts answers by status: POST with bodies, GET where there are none.
+-- Arguments: PATH TOKEN FILE RUN. Each line of FILE is a body; "@N@" in it becomes a running number
 -- that no other run has ("@N@" starts with the run's own start second).
 local path, headers, bodies, count, run
 
@@ -12,6 +12,7 @@ function init(args)
 end
 
 function request()
+  if #bodies == 0 then return wrk.format("GET", path, headers) end
   count = count + 1
   local body = bodies[count % #bodies + 1]:gsub("@N@", run .. "-" .. count)
   return wrk.format("POST", path, headers, body)

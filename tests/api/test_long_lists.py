@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import httpx
+import pytest
 
+from api.lists import AT_ONCE
 from ledger.domain.identifiers import partition_of
 from ledger.domain.terms import Terms
 from ledger.event_log.codec import encode
@@ -43,6 +46,30 @@ async def test_large_pages_by_number_and_by_cursor_are_the_same(
         walked += [each["id"] for each in document["data"]]
         path = document["links"]["next"]
     assert numbered == walked == ids
+
+
+async def test_a_crowd_of_lists_takes_turns_and_all_are_answered(
+    ledger: LocalLedger, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = await _filled(ledger, worker)
+    lists = worker.services.lists
+    licenses, at_once, most = lists.licenses, 0, 0
+
+    async def counted(*arguments: Any, **named: Any) -> object:  # noqa: ANN401 - passed on as they are
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        try:
+            return await licenses(*arguments, **named)
+        finally:
+            at_once -= 1
+
+    monkeypatch.setattr(lists, "licenses", counted)
+    path = f"/v1/licenses?page[number]=2&page[size]={WINDOW}"
+    documents = await asyncio.gather(*(_document(worker.client, path) for _ in range(40)))
+    for document in documents:
+        assert [each["id"] for each in document["data"]] == ids[WINDOW : 2 * WINDOW]
+    assert most == AT_ONCE
 
 
 async def _filled(ledger: LocalLedger, worker: Worker) -> list[str]:
