@@ -105,7 +105,9 @@ class Checker:
         named = machines.pop() if scope.machine is not UNSET else None
         return checks.check(found, machines, scope, now_ms, named), found, now_ms
 
-    def answered(self, check: Check, asked: ValidateMeta | ValidateKeyMeta, key: str) -> bytes:
+    def answered(
+        self, check: Check, asked: ValidateMeta | ValidateKeyMeta | None, key: str
+    ) -> bytes:
         """Document of a check's answer; `key` is shown as the license's."""
         reading, found = check.reading, check.license
         said = Said(

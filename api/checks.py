@@ -30,7 +30,10 @@ ABSENT: Final = frozenset(
 
 
 class Scope(Struct, frozen=True, kw_only=True):
-    """What the caller wants the license to be for; UNSET was not asked for."""
+    """What the caller wants the license to be for; UNSET was not asked for.
+
+    `quick`: nothing was, and the policy may not require it either.
+    """
 
     product: str | UnsetType = UNSET
     policy: str | UnsetType = UNSET
@@ -38,6 +41,7 @@ class Scope(Struct, frozen=True, kw_only=True):
     fingerprints: list[str] | UnsetType = UNSET
     machine: str | UnsetType = UNSET
     entitlements: list[str] | UnsetType = UNSET
+    quick: bool = False
 
     @property
     def wanted(self) -> list[str] | None:
@@ -130,7 +134,10 @@ def check(
         return _EXPIRED
     if terms.require_check_in and _is_overdue(license_, now_ms):
         return _OVERDUE
-    refusal = _outside(license_, machines, scope, terms, named)
+    if scope.quick:
+        refusal = _too_many(license_, terms) if terms.strict else None
+    else:
+        refusal = _outside(license_, machines, scope, terms, named)
     if refusal is not None:
         return refusal
     if not expired:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from api.checks import holds
@@ -84,13 +84,16 @@ class Finder:
         """Whether any live license has the policy. Raises a 503 `Problem`."""
         return await self._replicas.count(lambda keys: keys.licenses_of_policy(policy)) > 0
 
-    async def machine(self, account: str, named: str) -> Held | None:
-        """Machine of this id or fingerprint and its license; of several the oldest."""
+    async def machine(
+        self, account: str, named: str, *, sees: Callable[[License], bool]
+    ) -> Held | None:
+        """Machine of this id or fingerprint and its license; the oldest of those that they see."""
         if is_id(named.lower()):
             held = await self._held(account, named.lower())
-            if held is not None:
+            if held is not None and sees(held[0]):
                 return held
-        return min(await self.machines_with(account, named), key=_age, default=None)
+        found = await self.machines_with(account, named)
+        return min((held for held in found if sees(held[0])), key=_age, default=None)
 
     async def machines_with(self, account: str, fingerprint: str) -> list[Held]:
         """Machines with this fingerprint, each with its license."""

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from ledger.domain.catalog.entities import Token
 from ledger.domain.license import License
+from ledger.domain.terms import is_protected
 
 Role = Literal["root", "admin", "product", "license"]
 """root: a token of the settings, for every account. The others are one account's: its own people,
@@ -30,6 +31,13 @@ class Principal(Struct, frozen=True, kw_only=True):
     product: str | None = None
     license: License | None = None
     token: Token | None = None
+
+    @property
+    def may_move_machines(self) -> bool:
+        """Whether they may activate and deactivate: of a protected license only its vendor may."""
+        if self.license is None or self.license.terms is None:
+            return True
+        return not is_protected(self.license.terms, self.license.own)
 
     def sees_product(self, product: str) -> bool:
         """Whether this product is theirs to see."""

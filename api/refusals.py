@@ -128,6 +128,10 @@ def order_refusal(verdict: Verdict) -> Problem:
     code = verdict.code
     if code == verdicts.NOT_FOUND:
         return not_found("license")
+    if code == verdicts.SUSPENDED:
+        return _denied("LICENSE_SUSPENDED", "The license is suspended: reinstate it.", "/data")
+    if code == verdicts.EXPIRED:
+        return _denied("LICENSE_EXPIRED", "The license has expired: renew it.", "/data")
     if code in _ORDERS:
         name, detail, attribute = _ORDERS[code]
         return unprocessable(name, detail, f"/data/attributes/{attribute}")
@@ -153,8 +157,8 @@ def _taken(verdict: Verdict, account: str) -> Problem:
     )
 
 
-def _denied(code: str, detail: str) -> Problem:
-    return Problem(HTTPStatus.FORBIDDEN, code, detail, source=pointer(_LICENSE))
+def _denied(code: str, detail: str, path: str = _LICENSE) -> Problem:
+    return Problem(HTTPStatus.FORBIDDEN, code, detail, source=pointer(path))
 
 
 def _other(verdict: Verdict) -> Problem:

@@ -79,23 +79,23 @@ def check_document(
     answer: Answer,
     resource: bytes | None,
     *,
-    asked: ValidateMeta | ValidateKeyMeta,
+    asked: ValidateMeta | ValidateKeyMeta | None,
     now_ms: int,
     said: Said,
 ) -> bytes:
     """Document of a check: what was found, with what was asked for, and who said so."""
+    echoed = {} if asked is None else {"scope": asked.scope, "nonce": asked.nonce}
     meta: dict[str, object] = {
         "ts": rfc3339(now_ms),
         "valid": answer.valid,
         "detail": answer.detail,
         "code": answer.code,
-        "scope": asked.scope,
-        "nonce": asked.nonce,
+        **echoed,
         "position": said.position,
         "ageMs": said.age_ms,
         "source": said.source,
     }
-    if asked.nonce is UNSET:
+    if meta.get("nonce") is UNSET:
         del meta["nonce"]
     if said.frozen:
         meta["frozen"] = True

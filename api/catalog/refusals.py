@@ -14,6 +14,20 @@ _TAKEN: Final = {
     verdicts.DOMAIN_TAKEN: ("DOMAIN_TAKEN", "domain"),
     verdicts.CODE_TAKEN: ("CODE_TAKEN", "code"),
 }
+_ENTITLEMENTS: Final = {
+    verdicts.ENTITLEMENT_TAKEN: (
+        "ENTITLEMENT_TAKEN",
+        "The policy has one of these entitlements already: attach the others only.",
+    ),
+    verdicts.NO_ENTITLEMENT: (
+        "ENTITLEMENT_NOT_ATTACHED",
+        "One of these entitlements is not attached to the policy: detach the others only.",
+    ),
+    verdicts.ENTITLEMENTS_EXCEEDED: (
+        "ENTITLEMENTS_EXCEEDED",
+        "The policy would have more entitlements than it may: detach some first.",
+    ),
+}
 
 
 def catalog_refusal(verdict: CatalogVerdict) -> Problem:
@@ -36,6 +50,9 @@ def catalog_refusal(verdict: CatalogVerdict) -> Problem:
             "The attributes don't fit each other: send them anew, together.",
             _ATTRIBUTES,
         )
+    if code in _ENTITLEMENTS:
+        name, detail = _ENTITLEMENTS[code]
+        return unprocessable(name, detail, "/data")
     name = code.upper().replace("-", "_")
     return unprocessable(
         name, f"The catalog refused this: {name}. Read what is there now.", "/data"

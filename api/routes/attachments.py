@@ -1,17 +1,17 @@
-"""Entitlements of a license: its own, and those that it has from its policy."""
+"""Entitlements of a license, its own and its policy's; and those of a policy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID, uuid5
 
 import msgspec
 from starlette.responses import Response
 
 from api.catalog.bodies import Identifiers, identifiers_bodies
-from api.catalog.resources import entity_resource, linked, list_document
+from api.catalog.resources import entity_path, entity_resource, linked, list_document
 from api.exchange import answer
 from api.listing import listing
 from api.principals import ANYONE, SELLERS
@@ -19,10 +19,13 @@ from api.problems import Problem, malformed, pointer, unprocessable
 from api.requests import check_type
 from api.resources import license_path
 from api.routes.call import Call
+from api.routes.catalog import decided, gone
 from api.routes.endpoint import Route
 from api.routes.licenses import found_license
 from api.routes.orders import POSITION, granted
+from api.routes.policies import found_policy
 from ledger.domain.catalog.entities import Entitlement
+from ledger.domain.catalog.events import PolicyEntitlementsAttached, PolicyEntitlementsDetached
 from ledger.domain.clocks import rfc3339
 from ledger.domain.events import EntitlementsAttached, EntitlementsDetached
 from ledger.domain.identifiers import is_id
@@ -43,32 +46,69 @@ async def attach(call: Call) -> Response:
     license_ = (await found_license(call)).license
     codes = await codes_named(call)
     data = EntitlementsAttached(entitlements=codes)
-    decided = await call.services.commands.order(license_, data, call.asked)
-    position = granted(call, decided)
-    moment = rfc3339(decided.verdict.time_ms)
-    attached = [
-        {
-            "id": str(uuid5(UUID(license_.id), id_)),
-            "type": "license-entitlements",
-            "attributes": {"created": moment, "updated": moment},
-            "relationships": {
-                "account": linked("accounts", call.account),
-                "license": linked("licenses", license_.id),
-                "entitlement": linked("entitlements", id_),
-            },
-        }
-        for id_ in codes
-    ]
-    return answer(HTTPStatus.OK, _encoder.encode({"data": attached}), {POSITION: position})
+    outcome = await call.services.commands.order(license_, data, call.asked)
+    position = granted(call, outcome)
+    moment = rfc3339(outcome.verdict.time_ms)
+    return _attached(call, "license", license_.id, codes, moment=moment, position=position)
 
 
 async def detach(call: Call) -> Response:
     """DELETE licenses/{id}/entitlements."""
     license_ = (await found_license(call)).license
     data = EntitlementsDetached(entitlements=await ids_named(call))
-    decided = await call.services.commands.order(license_, data, call.asked)
-    position = granted(call, decided)
+    outcome = await call.services.commands.order(license_, data, call.asked)
+    position = granted(call, outcome)
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={POSITION: position})
+
+
+async def list_of_policy(call: Call) -> Response:
+    """GET policies/{id}/entitlements."""
+    policy = await found_policy(call)
+    path = f"{entity_path(policy)}/entitlements"
+    return await listed(call, sorted(policy.terms.entitlements), path)
+
+
+async def attach_to_policy(call: Call) -> Response:
+    """POST policies/{id}/entitlements: also for the licenses that have the policy, soon."""
+    policy = await found_policy(call)
+    codes = await codes_named(call)
+    data = PolicyEntitlementsAttached(entitlements=codes)
+    outcome = await decided(call, data, entity=policy.id)
+    moment, position = rfc3339(outcome.verdict.time_ms), outcome.position
+    return _attached(call, "policy", policy.id, codes, moment=moment, position=position)
+
+
+async def detach_from_policy(call: Call) -> Response:
+    """DELETE policies/{id}/entitlements: also for the licenses that have the policy, soon."""
+    policy = await found_policy(call)
+    data = PolicyEntitlementsDetached(entitlements=await ids_named(call))
+    return gone(await decided(call, data, entity=policy.id))
+
+
+def _attached(
+    call: Call,
+    to: Literal["license", "policy"],
+    holder: str,
+    ids: Iterable[str],
+    *,
+    moment: str,
+    position: str,
+) -> Response:
+    """Answer with what was attached to a license or a policy."""
+    attached = [
+        {
+            "id": str(uuid5(UUID(holder), id_)),
+            "type": f"{to}-entitlements",
+            "attributes": {"created": moment, "updated": moment},
+            "relationships": {
+                "account": linked("accounts", call.account),
+                to: linked("licenses" if to == "license" else "policies", holder),
+                "entitlement": linked("entitlements", id_),
+            },
+        }
+        for id_ in ids
+    ]
+    return answer(HTTPStatus.OK, _encoder.encode({"data": attached}), {POSITION: position})
 
 
 async def listed(call: Call, ids: Sequence[str], path: str) -> Response:
@@ -149,6 +189,34 @@ ROUTES: Final = (
         handler=detach,
         success=204,
         summary="Detach entitlements from a license",
+        roles=SELLERS,
+        body=Identifiers,
+        writes=True,
+    ),
+    Route(
+        method="GET",
+        path="/policies/{id}/entitlements",
+        handler=list_of_policy,
+        success=200,
+        summary="List a policy's entitlements",
+        roles=ANYONE,
+    ),
+    Route(
+        method="POST",
+        path="/policies/{id}/entitlements",
+        handler=attach_to_policy,
+        success=200,
+        summary="Attach entitlements to a policy, and so to the licenses that have it",
+        roles=SELLERS,
+        body=Identifiers,
+        writes=True,
+    ),
+    Route(
+        method="DELETE",
+        path="/policies/{id}/entitlements",
+        handler=detach_from_policy,
+        success=204,
+        summary="Detach entitlements from a policy, and so from the licenses that have it",
         roles=SELLERS,
         body=Identifiers,
         writes=True,

@@ -17,6 +17,7 @@ from api.bodies import (
     validate_bodies,
     validate_key_bodies,
 )
+from api.checks import Scope
 from api.exchange import answer
 from api.finding import Found
 from api.principals import ANYONE, SELLERS
@@ -118,11 +119,21 @@ async def validate_key(call: Call) -> Response:
 
 async def validate(call: Call) -> Response:
     """POST licenses/{id or key}/actions/validate."""
-    services, content = call.services, await call.content()
+    content = await call.content()
     meta = read_body(validate_bodies, content).meta if content else ValidateMeta()
     check_scope(meta.scope)
+    return await _validated(call, meta.scope.scope(), meta)
+
+
+async def validate_quickly(call: Call) -> Response:
+    """GET licenses/{id or key}/actions/validate: for no scope, whatever the policy requires."""
+    return await _validated(call, Scope(quick=True), None)
+
+
+async def _validated(call: Call, scope: Scope, meta: ValidateMeta | None) -> Response:
+    services = call.services
     for license_ in services.finder.license_ids(call.account, call.named()):
-        check = await services.checker.check(call.account, license_, meta.scope.scope())
+        check = await services.checker.check(call.account, license_, scope)
         if check.license is not None and call.who.sees_license(check.license):
             services.noticing.note(check)
             key = await services.data_keys.key_of(check.license, check.now_ms)
@@ -159,6 +170,14 @@ ROUTES: Final = (
         summary="Check a license by its id or key",
         roles=ANYONE,
         body=Validate,
+    ),
+    Route(
+        method="GET",
+        path="/licenses/{id}/actions/validate",
+        handler=validate_quickly,
+        success=200,
+        summary="Check a license by its id or key, for no scope",
+        roles=ANYONE,
     ),
     Route(
         method="GET",

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from api.bodies import NewMachine, machine_bodies
 from api.changing import MachineChange, machine_change, machine_change_bodies
+from api.credentials import forbidden
 from api.exchange import answer
 from api.finding import Held
 from api.principals import ANYONE
@@ -25,6 +26,7 @@ async def activate(call: Call) -> Response:
     """POST machines."""
     services, asked = call.services, call.asked
     wanted = machine_request(await call.body(machine_bodies))
+    _refuse_protected(call)
     decided = await services.commands.activate(wanted, asked)
     verdict = decided.verdict
     position = services.position(decided.license, verdict.offset)
@@ -44,10 +46,21 @@ async def activate(call: Call) -> Response:
 
 async def found_machine(call: Call) -> Held:
     """License and machine that the path names; raises a 404 `Problem` where they see no such."""
-    held = await call.services.finder.machine(call.account, call.named())
-    if held is None or not call.who.sees_license(held[0]):
+    held = await call.services.finder.machine(
+        call.account, call.named(), sees=call.who.sees_license
+    )
+    if held is None:
         raise not_found("machine")
     return held
+
+
+def _refuse_protected(call: Call) -> None:
+    if not call.who.may_move_machines:
+        raise forbidden(
+            "LICENSE_PROTECTED",
+            "The license is protected: its vendor activates and deactivates its machines. Ask with "
+            "a token of the product or the account.",
+        )
 
 
 async def machines_shown(call: Call, held: Sequence[Held]) -> list[bytes]:
@@ -102,7 +115,7 @@ async def change(call: Call) -> Response:
     position = services.position(decided.license, decided.verdict.offset)
     if not decided.verdict.granted:
         raise deactivation_refusal(decided.verdict).at(position)
-    held = await services.finder.machine(call.account, machine.id)
+    held = await services.finder.machine(call.account, machine.id, sees=call.who.sees_license)
     if held is None:
         # It was done, and somebody has deactivated the machine since.
         raise not_found("machine")
@@ -113,6 +126,7 @@ async def change(call: Call) -> Response:
 async def deactivate(call: Call) -> Response:
     """DELETE machines/{id or fingerprint}."""
     license_, machine = await found_machine(call)
+    _refuse_protected(call)
     decided = await call.services.commands.deactivate(license_, machine, call.asked)
     position = call.services.position(decided.license, decided.verdict.offset)
     if not decided.verdict.granted:

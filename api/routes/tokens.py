@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
 from api.catalog.bodies import TokenBody, token_bodies
 from api.catalog.requests import token_terms
 from api.principals import ANYONE, SELLERS, STAFF, Principal
+from api.problems import not_found
 from api.requests import check_type
 from api.routes.call import Call
 from api.routes.catalog import decided, found, gone, listed, one, shown
@@ -22,6 +24,7 @@ from api.routes.products import found_product
 from ledger.domain import identifiers
 from ledger.domain.catalog.entities import Role, Token
 from ledger.domain.catalog.events import TokenCreated, TokenRegenerated, TokenRevoked
+from ledger.domain.identifiers import is_id
 
 
 async def create_admin(call: Call) -> Response:
@@ -45,12 +48,14 @@ async def read(call: Call) -> Response:
 
 
 async def list_tokens(call: Call) -> Response:
-    """GET tokens."""
+    """GET tokens: a product sees those of one license where it names the license."""
     who = call.who
+    named = dict(parse_qsl(call.request.scope["query_string"].decode("latin-1"))).get("bearer[id]")
+    bearer = named.lower() if named is not None and await _sells_to(call, named) else None
     return await listed(
         call,
         Token,
-        sees=lambda token: _sees(who, token),
+        sees=lambda token: _sees(who, token) or token.bearer == bearer,
         filters={
             "bearer[id]": lambda token, id_: token.bearer == id_.lower(),
             "bearer[type]": lambda token, type_: token.role == _ROLES.get(type_.rstrip("s")),
@@ -110,14 +115,30 @@ def _secret(call: Call, role: Role) -> str:
 
 
 async def _found(call: Call) -> Token:
-    return await found(call, Token, sees=lambda token: _sees(call.who, token))
+    token = await found(call, Token, sees=lambda _: True)
+    if not _sees(call.who, token) and not await _sells_to(call, token.bearer):
+        raise not_found("token")
+    return token
 
 
 def _sees(who: Principal, token: Token) -> bool:
     """Whether a token is theirs to see: the account's people see all, others their bearer's."""
     if who.role in STAFF:
         return True
-    return who.token is not None and token.bearer == who.token.bearer and token.role != "admin"
+    bearer = who.product if who.license is None else who.license.id
+    return token.bearer == bearer
+
+
+async def _sells_to(call: Call, bearer: str) -> bool:
+    """Whether a token's bearer is a license of the product that asks."""
+    if call.who.role != "product" or not is_id(bearer.lower()):
+        return False
+    held = await call.services.finder.license(call.account, bearer.lower())
+    return (
+        held is not None
+        and held.license.id == bearer.lower()
+        and call.who.sees_license(held.license)
+    )
 
 
 ROUTES: Final = (

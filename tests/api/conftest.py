@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -158,8 +158,8 @@ def redis_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisS
             server.kill()
 
 
-@pytest.fixture
-async def ledger(redis_pair: list[RedisServer]) -> AsyncIterator[LocalLedger]:
+@asynccontextmanager
+async def new_ledger(redis_pair: list[RedisServer]) -> AsyncIterator[LocalLedger]:
     """A new ledger: an empty log with genesis, two empty replicas that follow it."""
     for server in redis_pair:
         server.thaw()
@@ -182,6 +182,12 @@ async def ledger(redis_pair: list[RedisServer]) -> AsyncIterator[LocalLedger]:
         for server in redis_pair:
             server.thaw()
         await started.stop()
+
+
+@pytest.fixture
+async def ledger(redis_pair: list[RedisServer]) -> AsyncIterator[LocalLedger]:
+    async with new_ledger(redis_pair) as started:
+        yield started
 
 
 _NOBODY = Genesis(ledger="0" * 36, partition=0, partitions=PARTITIONS, pepper_check="0" * 32)
