@@ -41,20 +41,24 @@ _ORDERS: Final = {
     ),
     verdicts.ENTITLEMENT_TAKEN: (
         "ENTITLEMENT_TAKEN",
-        "The license has one of these entitlements itself already.",
+        "The license has one of these entitlements itself already: send the others only.",
         "entitlements",
     ),
     verdicts.NO_ENTITLEMENT: (
         "ENTITLEMENT_NOT_ATTACHED",
-        "One of these entitlements is not attached to the license itself.",
+        "One of these entitlements is not attached to the license itself: send the others only.",
         "entitlements",
     ),
     verdicts.ENTITLEMENTS_EXCEEDED: (
         "ENTITLEMENTS_EXCEEDED",
-        "The license would have more entitlements of its own than it may.",
+        "The license would have too many entitlements of its own: send fewer, or detach some.",
         "entitlements",
     ),
-    verdicts.USES_NEGATIVE: ("USES_INVALID", "The license hasn't as many uses as that.", "uses"),
+    verdicts.USES_NEGATIVE: (
+        "USES_INVALID",
+        "The license hasn't as many uses as that: send a smaller number.",
+        "uses",
+    ),
 }
 
 

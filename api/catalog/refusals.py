@@ -17,15 +17,15 @@ _TAKEN: Final = {
 _ENTITLEMENTS: Final = {
     verdicts.ENTITLEMENT_TAKEN: (
         "ENTITLEMENT_TAKEN",
-        "The policy has one of these entitlements already: attach the others only.",
+        "The policy has one of these entitlements already: send the others only.",
     ),
     verdicts.NO_ENTITLEMENT: (
         "ENTITLEMENT_NOT_ATTACHED",
-        "One of these entitlements is not attached to the policy: detach the others only.",
+        "One of these entitlements is not attached to the policy: send the others only.",
     ),
     verdicts.ENTITLEMENTS_EXCEEDED: (
         "ENTITLEMENTS_EXCEEDED",
-        "The policy would have more entitlements than it may: detach some first.",
+        "The policy would have more entitlements than it may: send fewer, or detach some first.",
     ),
 }
 
