@@ -37,6 +37,8 @@ OUTCOMES: dict[str, Any] = {
     "policy.list": [True, True],
     "entitlement.update": ["EXPORT", "Export as PDF"],
     "entitlement.list": True,
+    "policy.entitlements": "EXPORT",
+    "policy.entitlements.detached": 0,
     "license.create": ["ACME", "ACTIVE", 2, 4711],
     "license.relationships": True,
     "license.create.again": "Unknown KEY_TAKEN",

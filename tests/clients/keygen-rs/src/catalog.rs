@@ -35,7 +35,7 @@ pub async fn stock() -> Result<Shelf, Error> {
         ..Default::default()
     })
     .await?;
-    let entitlement = an_entitlement().await?;
+    let entitlement = an_entitlement(&policy).await?;
     Ok(Shelf {
         product,
         policy,
@@ -132,7 +132,7 @@ async fn a_policy(product: &Product) -> Result<Policy, Error> {
     Ok(changed)
 }
 
-async fn an_entitlement() -> Result<Entitlement, Error> {
+async fn an_entitlement(policy: &Policy) -> Result<Entitlement, Error> {
     let made = Entitlement::create(CreateEntitlementRequest {
         name: Some("Export".to_string()),
         code: "EXPORT".to_string(),
@@ -150,6 +150,13 @@ async fn an_entitlement() -> Result<Entitlement, Error> {
     tell("entitlement.update", json!([changed.code, changed.name]));
     let listed = Entitlement::list(None).await?;
     tell("entitlement.list", json!(listed[0].id == made.id));
+    let ids = [made.id.clone()];
+    policy.attach_entitlements(&ids).await?;
+    let attached = policy.entitlements(None).await?;
+    tell("policy.entitlements", json!(attached[0].code));
+    policy.detach_entitlements(&ids).await?;
+    let left = policy.entitlements(None).await?;
+    tell("policy.entitlements.detached", json!(left.len()));
     Ok(changed)
 }
 
