@@ -120,7 +120,8 @@ def errors() -> dict[str, Any]:
         Problem(
             HTTPStatus.FORBIDDEN,
             "ROLE_NOT_ALLOWED",
-            "This needs a credential of the role admin or root; yours has the role product.",
+            "This needs a credential of the role admin or root; yours has the role product. "
+            "Ask with another one.",
             source={"header": "Authorization"},
         ),
         not_found("license"),
