@@ -15,7 +15,7 @@ _SPECIAL: Final = {
     ("GET", "/me"): "Me",
     ("POST", "/licenses/actions/validate-key"): "CheckDocument",
     ("POST", "/licenses/{id}/actions/validate"): "CheckDocument",
-    ("GET", "/licenses/{id}/actions/validate"): "CheckDocument",
+    ("GET", "/licenses/{id}/actions/validate"): "QuickCheckDocument",
     ("POST", "/licenses/{id}/entitlements"): "LicenseEntitlements",
     ("GET", "/policies/{id}/progress"): "ProgressDocument",
     ("POST", "/policies/{id}/entitlements"): "PolicyEntitlements",

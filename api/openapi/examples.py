@@ -97,7 +97,8 @@ def answers() -> dict[str, Any]:
     )
     many = {f"{name}List": list_document([each], links) for name, each in resources.items()}
     more = {
-        "CheckDocument": _check(resources["License"]),
+        "CheckDocument": _check(resources["License"], _ASKED),
+        "QuickCheckDocument": _check(resources["License"], None),
         "Me": document_with(resources["Account"], [resources["Token"]]),
         "LicenseEntitlements": _attached("license", linked("licenses", _LICENSE)),
         "PolicyEntitlements": _attached("policy", linked("policies", _POLICY)),
@@ -190,8 +191,10 @@ def _machine() -> bytes:
     )
 
 
-def _check(license_: bytes) -> bytes:
-    asked = ValidateKeyMeta(key=_KEY, nonce=12, scope=ScopeBody(fingerprint=_FINGERPRINT))
+_ASKED: Final = ValidateKeyMeta(key=_KEY, nonce=12, scope=ScopeBody(fingerprint=_FINGERPRINT))
+
+
+def _check(license_: bytes, asked: ValidateKeyMeta | None) -> bytes:
     said = Said(position=f"{_ACCOUNT}:3.41", age_ms=18, source="REPLICA_A")
     return check_document(checks.VALID, license_, asked=asked, now_ms=_NOW_MS, said=said)
 

@@ -29,7 +29,8 @@ def schemas() -> Schema:
     """All schemas of answers, by name."""
     _, parts = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
     one, many = _documents(), _lists()
-    return {**parts, **_resources(), **one, **many, "CheckDocument": _check(), "Me": _me()}
+    checks = {"CheckDocument": _check("CheckMeta"), "QuickCheckDocument": _check("QuickCheckMeta")}
+    return {**parts, **_resources(), **one, **many, **checks, "Me": _me()}
 
 
 def ref(name: str) -> Schema:
@@ -158,9 +159,9 @@ def _array(items: Schema) -> Schema:
     return {"type": "array", "items": items}
 
 
-def _check() -> Schema:
+def _check(meta: str) -> Schema:
     license_ = {"oneOf": [ref("License"), {"type": "null"}]}
-    return closed({"meta": ref("CheckMeta"), "data": license_})
+    return closed({"meta": ref(meta), "data": license_})
 
 
 def _me() -> Schema:
@@ -180,6 +181,7 @@ _SHAPES: Final[tuple[type[Struct], ...]] = (
     shapes.ShownToken,
     shapes.ShownAttachment,
     shapes.CheckMeta,
+    shapes.QuickCheckMeta,
     shapes.Links,
     shapes.Errors,
 )

@@ -211,8 +211,8 @@ class CheckScope(Shape, frozen=True, kw_only=True):
     entitlements: list[str] | UnsetType = UNSET
 
 
-class CheckMeta(Shape, frozen=True, kw_only=True):
-    """What a check has found, and from which state of the ledger.
+class QuickCheckMeta(Shape, frozen=True, kw_only=True):
+    """What a check for no scope has found, and from which state of the ledger.
 
     `position`: ledger, partition and offset of the last event known. `frozen`: the license stands
     as it was before a record that could not be folded.
@@ -222,12 +222,17 @@ class CheckMeta(Shape, frozen=True, kw_only=True):
     valid: bool
     detail: str
     code: str
-    scope: CheckScope
-    nonce: int | UnsetType = UNSET
     position: str
     age_ms: int
     source: str
     frozen: Literal[True] | UnsetType = UNSET
+
+
+class CheckMeta(QuickCheckMeta, frozen=True, kw_only=True):
+    """The same of a check for a scope, which comes back with what was asked."""
+
+    scope: CheckScope
+    nonce: int | UnsetType = UNSET
 
 
 class PageCount(Shape, frozen=True, kw_only=True):
