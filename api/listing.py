@@ -6,7 +6,7 @@ Three forms, as existing clients send them: `limit`; `page[number]` and `page[si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
@@ -42,6 +42,17 @@ class Page(Struct, frozen=True, kw_only=True):
     def after(self) -> str | None:
         """Id of the entry that the page comes after; None for a first page."""
         return self.cursor or None
+
+    def begins_in(self, ids: Sequence[str]) -> int:
+        """Place in a whole list's `ids` where the page begins.
+
+        Raises a 400 `Problem` for a cursor that isn't among them.
+        """
+        if self.after is None:
+            return self.start
+        if self.after not in ids:
+            raise no_such_cursor()
+        return ids.index(self.after) + 1
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -104,6 +115,15 @@ def listing(query: bytes, filters: Iterable[str], *, limit: int = SIZE) -> Listi
             if name != "limit" and not name.startswith("page[")
         },
         query=kept,
+    )
+
+
+def no_such_cursor() -> Problem:
+    """Return the problem of a page that is to come after what is not in the list."""
+    return malformed(
+        "CURSOR_INVALID",
+        "No entry has this id: start again with an empty page[cursor].",
+        {"parameter": "page[cursor]"},
     )
 
 

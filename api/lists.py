@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from api.checks import holds
-from api.listing import Page
+from api.listing import Page, no_such_cursor
 from api.newest import Ask, Index, Place, newest
 from api.problems import malformed
 from api.redis_link import Link
@@ -150,7 +150,7 @@ class Lists:
             if page.after is not None:
                 below = await locate(one, page.after) if is_id(page.after) else None
                 if below is None:
-                    raise _no_such_cursor()
+                    raise no_such_cursor()
             return await _Reading(one, page, partial(load, one), wanted).read(indexes, below)
 
         return await self._replicas.from_one(read)
@@ -240,11 +240,3 @@ def _machine(
     if license_ is None or license_.account != account or not holds(license_, machine):
         return None
     return license_, machine
-
-
-def _no_such_cursor() -> Exception:
-    return malformed(
-        "CURSOR_INVALID",
-        "No entry has this id: start again with an empty page[cursor].",
-        {"parameter": "page[cursor]"},
-    )

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from api.problems import Problem, malformed, replica_behind, unavailable
+from api.listing import no_such_cursor
+from api.problems import Problem, replica_behind, unavailable
 from api.replicas import Replicas
 from api.standing import highest_seen
 from ledger.domain.catalog.entities import (
@@ -157,11 +158,7 @@ class Catalog:
     async def _rank_after(self, account: str, name: str, id_: str) -> int:
         rank = await self._replicas.rank(CATALOG, lambda keys: keys.entities(account, name), id_)
         if rank is None:
-            raise malformed(
-                "CURSOR_INVALID",
-                "No entry has this id: start again with an empty page[cursor].",
-                {"parameter": "page[cursor]"},
-            )
+            raise no_such_cursor()
         return rank + 1
 
     async def token(self, digest: str) -> Token | None:

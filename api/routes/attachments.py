@@ -114,8 +114,7 @@ def _attached(
 async def listed(call: Call, ids: Sequence[str], path: str) -> Response:
     """Answer with a page of these entitlements; one that was deleted is not shown any more."""
     asked = listing(call.request.scope["query_string"], ())
-    after = asked.page.after
-    start = asked.page.start if after is None else ids.index(after) + 1 if after in ids else 0
+    start = asked.page.begins_in(ids)
     page = ids[start : start + asked.page.size]
     entities = await call.services.catalog.entities(page)
     links = asked.links(

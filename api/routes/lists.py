@@ -173,8 +173,7 @@ async def _machines(
 
 
 def _of_license(license_: str, partition: int, keys: Keys) -> list[str]:
-    own = keys.prefix == Keys(partition, keys.generation).prefix
-    return [keys.machines_of_license(license_)] if own else []
+    return [keys.machines_of_license(license_)] if keys.partition == partition else []
 
 
 def _of_account(account: str, keys: Keys) -> list[str]:
@@ -187,8 +186,7 @@ def _page_of(
     """Page of machines that are few: those of one fingerprint."""
     newest = sorted(held, key=lambda entry: (entry[1].activated_ms, entry[1].id), reverse=True)
     ids = [machine.id for _, machine in newest]
-    after = asked.page.after
-    start = asked.page.start if after is None else ids.index(after) + 1 if after in ids else 0
+    start = asked.page.begins_in(ids)
     entries = newest[start : start + asked.page.size]
     last_id = entries[-1][1].id if entries else None
     return Found(entries=entries, more=len(newest) > start + len(entries), last_id=last_id)

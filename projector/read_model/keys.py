@@ -51,11 +51,11 @@ def data_keys_position(partition: int) -> str:
 class Keys:
     """Key names of one partition in one generation."""
 
-    __slots__ = ("generation", "head", "prefix")
+    __slots__ = ("head", "partition", "prefix")
 
     def __init__(self, partition: int, generation: str = FIRST_GENERATION) -> None:
         self.prefix = f"{tag(partition)}:{generation}:"
-        self.generation = generation
+        self.partition = partition
         self.head = self.prefix + "head"
 
     def entity(self, id_: str) -> str:
