@@ -41,6 +41,15 @@ SETTLED_S: Final = 1.0
 CHUNK: Final = 200
 
 
+def catalog_behind() -> Problem:
+    """Return the problem of a "no" that can't be said while the catalog can't be read."""
+    return unavailable(
+        "What was asked for is not known here, and whether it is new can't be told at the "
+        "moment: the catalog can't be read to its end. Repeat after a second.",
+        code="CATALOG_BEHIND",
+    )
+
+
 class Catalog:
     """Entities by id, and by what is unique.
 
@@ -69,17 +78,17 @@ class Catalog:
             return None if found is None else found.id
         return await self._claimed(slug_claim(text))
 
-    async def account_of_host(self, host: str) -> str:
+    async def account_of_host(self, host: str) -> str | None:
         """Id of the account whose domain this is, else the default one's.
 
-        No check waits for this: where the catalog can't be read it is the default one.
+        None where the catalog can't be read: then it can't be told, and nobody waits for it.
         """
         if not self._replicas.can_check(CATALOG):
-            return self.account
+            return None
         try:
             value = await self._value(lambda keys: keys.claim(domain_claim(host)))
         except Problem:
-            return self.account
+            return None
         return self.account if value is None else value.decode()
 
     async def entity(self, kind: type[T], id_: str, *, account: str) -> T | None:
@@ -178,11 +187,7 @@ class Catalog:
             end = (await self._log.ends(Topic.CATALOG_EVENTS))[0]
             await self._replicas.passing.passed(CATALOG, end - 1, SETTLED_S)
         except (LogError, TimeoutError):
-            raise unavailable(
-                "What was asked for is not known here, and whether it is new can't be told at the "
-                "moment: the catalog can't be read to its end. Repeat after a second.",
-                code="CATALOG_BEHIND",
-            ) from None
+            raise catalog_behind() from None
 
     async def _entity(self, id_: str) -> AnyEntity | None:
         document = await self._value(lambda keys: keys.entity(id_))

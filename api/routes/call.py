@@ -20,11 +20,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A request. `account`: the id of whose it is. `principal`: who asks; None: nobody known."""
+    """A request. `account`: the id of whose it is. `principal`: who asks; None: nobody known.
+
+    `surely`: whether it is this account's; else it may be another one's, so it has no "no".
+    """
 
     request: Request
     services: Services
     account: str
+    surely: bool
     principal: Principal | None
 
     @property

@@ -11,6 +11,7 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from api.catalog.reading import catalog_behind
 from api.credentials import credential_of, forbidden, missing
 from api.exchange import exchange_of, path_text
 from api.principals import Principal, Role
@@ -21,6 +22,8 @@ from api.services import Services
 Handler = Callable[[Call], Awaitable[Response]]
 
 PREFIXES: Final = ("/v1", "/v1/accounts/{account}")
+_UNKNOWN: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND})
+"""What is said of who or what an account doesn't know: so never while it may be the wrong one."""
 
 
 class Route(Struct, frozen=True, kw_only=True):
@@ -92,28 +95,47 @@ def _endpoint(
 
     async def endpoint(request: Request) -> Response:
         exchange_of(request).route = template
-        call = await _call(route, request, services)
-        if route.writes:
-            return await writes.bounded(route.handler, call)
-        return await route.handler(call)
+        account = await _account(request, services)
+        try:
+            call = await _call(route, request, services, account)
+            if route.writes:
+                return await writes.bounded(route.handler, call)
+            return await route.handler(call)
+        except Problem as problem:
+            if account is None and problem.status in _UNKNOWN:
+                raise catalog_behind() from None
+            raise
 
     return endpoint
 
 
-async def _call(route: Route, request: Request, services: Services) -> Call:
-    """Find out whose account it is about and who asks; raises a 4xx `Problem` for who may not."""
-    account = await _account(request, services)
+async def _call(route: Route, request: Request, services: Services, account: str | None) -> Call:
+    """Find out who asks; raises a 4xx `Problem` for who may not.
+
+    `account` None: it can't be told, so what the default one has is answered, and no more.
+    """
+    surely, account = account is not None, account or services.catalog.account
     principal = await _principal(request, services, account)
     if principal is None and not route.open_to_all:
         services.throttle.count_failure(request.scope)
         raise missing()
-    call = Call(request=request, services=services, account=account, principal=principal)
+    call = Call(
+        request=request,
+        services=services,
+        account=account,
+        surely=surely,
+        principal=principal,
+    )
     if principal is not None:
         _admit(route, principal)
     return call
 
 
-async def _account(request: Request, services: Services) -> str:
+async def _account(request: Request, services: Services) -> str | None:
+    """Account that the request is about; None where that can't be told at the moment.
+
+    Raises a 404 or 503 `Problem`.
+    """
     if "account" not in request.path_params:
         return await services.catalog.account_of_host(exchange_of(request).host)
     found = await services.catalog.account_named(path_text(request, "account"))

@@ -17,6 +17,7 @@ from api.bodies import (
     validate_bodies,
     validate_key_bodies,
 )
+from api.catalog.reading import catalog_behind
 from api.checks import Scope
 from api.exchange import answer
 from api.finding import Found
@@ -112,6 +113,8 @@ async def validate_key(call: Call) -> Response:
     who, found = call.principal, check.license
     if who is not None and found is not None and not who.sees_license(found):
         check = check.hidden()
+    if check.license is None and not call.surely:
+        raise catalog_behind()
     if check.license is None and not has_token(who):
         services.throttle.count_failure(call.request.scope)
     return answer(HTTPStatus.OK, services.checker.answered(check, meta, meta.key))

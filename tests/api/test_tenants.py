@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis import Redis
 
 from api.app import ROUTES
 from api.routes.accounts import ACCOUNT_ROUTES
@@ -145,6 +146,41 @@ async def test_a_domain_stands_for_its_account(
                 "/v1/licenses/actions/validate-key", json={"meta": {"key": key}}, headers=headers
             )
             assert checked.json()["meta"]["code"] == code
+
+
+async def test_whose_a_request_is_is_not_guessed_while_the_catalog_can_t_be_read(
+    ledger: LocalLedger, tenants: tuple[Tenant, Tenant]
+) -> None:
+    tenant = tenants[0]
+    vendor = (await ledger.worker()).vendor
+    own = await vendor.issue(key="a-key-of-the-default-account")
+    await lose_the_catalog(ledger)
+    worker = await ledger.worker()
+    host = {"Host": f"{tenant.slug}.example"}
+    check = "/v1/licenses/actions/validate-key"
+    key = {"meta": {"key": tenant.key}}
+    root = worker.client
+    answers = [
+        await worker.stranger.post(check, json=key, headers=host),
+        await worker.stranger.get(
+            "/v1/me", headers={**host, "Authorization": f"License {tenant.key}"}
+        ),
+        await root.get(f"/v1/licenses/{tenant.ids['licenses']}", headers=host),
+    ]
+    for answer in answers:
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["errors"][0]["code"] == "CATALOG_BEHIND"
+    known = await worker.stranger.post(check, json={"meta": {"key": own["attributes"]["key"]}})
+    assert known.json()["meta"]["code"] == "VALID"
+
+
+async def lose_the_catalog(ledger: LocalLedger) -> None:
+    """Have both replicas hold nothing of the catalog, and nobody fold it again."""
+    for follower in ledger.followers:
+        await follower.stop()
+    for server in ledger.servers:
+        with Redis(port=server.port, socket_timeout=5) as client:
+            client.delete(*client.keys("{catalog}:*"))
 
 
 async def test_a_license_s_key_is_a_credential_in_its_account_only(
