@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,7 +43,7 @@ from api.routes import (
     products,
     tokens,
 )
-from api.routes.endpoint import PREFIXES, Form, add_routes
+from api.routes.endpoint import PREFIXES, Form, routes
 from api.routes.health import HEALTH, health_router
 from api.services import Services
 from api.settings import ApiSettings
@@ -130,10 +130,12 @@ def build_services(
 
 def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) -> ASGIApp:
     """Application of these parts, behind the gate."""
-    app = FastAPI(openapi_url=None, redirect_slashes=False)
-    router = APIRouter()
-    add_routes(router, FORMS, services)
-    app.include_router(router)
+    app = FastAPI(
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        routes=list(routes(FORMS, services)),
+    )
     app.include_router(health_router(services))
     app.include_router(description_router(FORMS))
     places = [(form.route.method, form.path) for form in FORMS]

@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter
 from msgspec import Struct
+from starlette import routing
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from api.catalog.reading import catalog_behind
 from api.credentials import credential_of, forbidden, missing
@@ -75,38 +76,51 @@ class Writes:
             self._in_progress -= 1
 
 
-def add_routes(router: APIRouter, forms: Iterable[Form], services: Services) -> None:
-    """Add routes, each in the forms of its URL."""
+def routes(forms: Iterable[Form], services: Services) -> list[routing.Route]:
+    """Routes, each in the forms of its URL."""
     writes = Writes(services)
-    for form in forms:
-        router.add_api_route(
+    return [
+        routing.Route(
             form.path,
-            _endpoint(form.route, services, writes),
+            _Endpoint(form.route, services, writes),
             methods=[form.route.method],
-            status_code=form.route.success,
-            response_class=Response,
         )
+        for form in forms
+    ]
 
 
-def _endpoint(
-    route: Route, services: Services, writes: Writes
-) -> Callable[[Request], Awaitable[Response]]:
-    template = route.path if route.path.startswith("/v1") else f"/v1{route.path}"
+class _Endpoint:
+    """A route as an application of its own.
 
-    async def endpoint(request: Request) -> Response:
-        exchange_of(request).route = template
-        account = await _account(request, services)
+    Not as a function: FastAPI would look for its dependencies at each request, and Starlette for
+    who handles its errors, which the application does for all.
+    """
+
+    def __init__(self, route: Route, services: Services, writes: Writes) -> None:
+        self._route = route
+        self._services = services
+        self._writes = writes
+        self._template = route.path if route.path.startswith("/v1") else f"/v1{route.path}"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive, send)
+        exchange_of(request).route = self._template
+        account = await _account(request, self._services)
         try:
-            call = await _call(route, request, services, account)
-            if route.writes:
-                return await writes.bounded(route.handler, call)
-            return await route.handler(call)
+            response = await self._answer(request, account)
         except Problem as problem:
             if account is None and problem.status in _UNKNOWN:
                 raise catalog_behind() from None
             raise
+        await response(scope, receive, send)
 
-    return endpoint
+    async def _answer(self, request: Request, account: str | None) -> Response:
+        route = self._route
+        call = await _call(route, request, self._services, account)
+        if route.writes:
+            return await self._writes.bounded(route.handler, call)
+        return await route.handler(call)
 
 
 async def _call(route: Route, request: Request, services: Services, account: str | None) -> Call:
