@@ -10,10 +10,11 @@ import binascii
 import secrets
 from base64 import b64decode, urlsafe_b64encode
 from typing import Final
-from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from ledger.domain.identifiers import id_bytes
 
 KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
@@ -99,7 +100,7 @@ def is_dk(text: str) -> bool:
 
 def bound_to(account: str, license_: str) -> bytes:
     """Associated data that ties a ciphertext to its account and license."""
-    return UUID(account).bytes + UUID(license_).bytes
+    return id_bytes(account) + id_bytes(license_)
 
 
 def decrypt(cipher: AESGCM, blob: bytes, associated: bytes) -> bytes:
