@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from api.ending import end
+from projector.read_model.connection import connection_class
 from projector.read_model.redis import reason
 
 TIMEOUT_S: Final = 0.15
@@ -40,6 +41,7 @@ class Link:
     def __init__(self, url: str) -> None:
         self._pool = BlockingConnectionPool.from_url(
             url,
+            connection_class=connection_class(url),
             max_connections=CONNECTIONS_MAX,
             timeout=POOL_TIMEOUT_S,
             socket_timeout=TIMEOUT_S,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -172,7 +173,7 @@ class Replicas:
         """
         highest = highest_seen(self.standings, partition)
         best: Reading | None = None
-        for standing in in_order(self.standings, partition)[:TRIES]:
+        for standing in islice(in_order(self.standings, partition), TRIES):
             if best is not None and not standing.reachable:
                 break
             serving = standing.in_service(partition)
@@ -242,7 +243,7 @@ class Replicas:
 
     async def _asked(self, partition: int, command: Callable[[Keys], tuple[Any, ...]]) -> Any:  # noqa: ANN401 - a reply of Redis
         """Ask the replica that is best for a partition, else the next, for one command's reply."""
-        for standing in in_order(self.standings, partition)[:TRIES]:
+        for standing in islice(in_order(self.standings, partition), TRIES):
             if not standing.has_level(partition):
                 continue
             keys = Keys(partition, standing.generation[partition])

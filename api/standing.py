@@ -10,7 +10,7 @@ age is measured on one clock, never across hosts.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from projector.read_model.keys import CATALOG, FIRST_GENERATION
@@ -153,12 +153,18 @@ class Standing:
         return self._highest[partition]
 
 
-def in_order(standings: Sequence[Standing], partition: int) -> list[Standing]:
+def in_order(standings: Sequence[Standing], partition: int) -> Iterator[Standing]:
     """Replicas in the order in which a check of the partition tries them.
 
     First those in service and level, A before B; then those in service; then what was level once,
     the furthest first; last what did not answer lately.
     """
+    rest = standings
+    first = standings[0]
+    if first.in_service(partition) and first.age_ms(partition) <= AGE_SLACK_MS:
+        # It is level, however young another one is; nearly always nobody asks for the rest.
+        yield first
+        rest = standings[1:]
     serving = [standing for standing in standings if standing.in_service(partition)]
     youngest_ms = min((standing.age_ms(partition) for standing in serving), default=0)
 
@@ -170,9 +176,12 @@ def in_order(standings: Sequence[Standing], partition: int) -> list[Standing]:
             return (2, -standing.position[partition])
         return (3, 0)
 
-    return sorted(standings, key=rank)
+    yield from sorted(rest, key=rank)
 
 
 def highest_seen(standings: Sequence[Standing], partition: int) -> int:
     """Highest position of the partition that this worker has seen anywhere."""
-    return max(standing.highest(partition) for standing in standings)
+    highest = 0
+    for standing in standings:
+        highest = max(highest, standing.highest(partition))
+    return highest

@@ -5,6 +5,7 @@ All keys of a partition share its hash tag, so a replica can be one Redis or a R
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 FIRST_GENERATION: Final = "1"
@@ -18,11 +19,13 @@ FROZEN: Final = "frozen"
 """In place of a license: the frozen licenses, score is the offset of the record that froze them."""
 
 
+@cache
 def tag(partition: int) -> str:
     """Hash tag that all keys of a partition share."""
     return "{catalog}" if partition == CATALOG else f"{{p{partition:02d}}}"
 
 
+@cache
 def serving(partition: int) -> str:
     """Pointer to the generation that serves."""
     return f"{tag(partition)}:serving"

@@ -13,8 +13,7 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from hiredis import pack_command
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -30,6 +29,7 @@ from redis.exceptions import (
 
 from ledger.connections import tls_trouble
 from projector.read_model import keys
+from projector.read_model.connection import connection_class
 from projector.read_model.keys import Keys
 from projector.read_model.packing import packed
 from projector.read_model.port import (
@@ -65,23 +65,6 @@ _TROUBLE_WORDS: Final = {
 """Errors that the client has no class for, and those that Redis 6.2 wraps into a script's."""
 
 
-class _Packing:
-    """Packs commands in C; the client's own way costs more than the fold of what it packs."""
-
-    def pack_command(self, *args: Any) -> list[bytes]:  # noqa: ANN401 - as the client has it
-        """Bytes of a command."""
-        words = args[0].encode().split() if isinstance(args[0], str) else [args[0]]
-        return [pack_command((*words, *args[1:]))]
-
-
-class _Connection(_Packing, Connection):
-    pass
-
-
-class _TlsConnection(_Packing, SSLConnection):
-    pass
-
-
 class _Script:
     """A Lua script, known to the server by its digest."""
 
@@ -105,8 +88,7 @@ class RedisReadModel:
     ) -> None:
         self._pool = BlockingConnectionPool.from_url(
             url,
-            # The pool takes this one whatever the URL says.
-            connection_class=_TlsConnection if url.startswith("rediss:") else _Connection,
+            connection_class=connection_class(url),
             max_connections=CONNECTIONS_MAX,
             timeout=call_timeout_s,
             socket_timeout=call_timeout_s,
