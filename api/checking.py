@@ -84,7 +84,7 @@ class Checker:
         answer, found, now_ms = known[-1] if known else self._judged(account, reading.values, scope)
         if reading.behind and answer.rests_on_absence:
             raise replica_behind()
-        self._metrics.checks.labels(answer.code, reading.source).inc()
+        self._metrics.checked(answer.code, reading.source)
         return Check(
             answer=answer,
             now_ms=now_ms,

@@ -6,7 +6,6 @@ import logging
 import time
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.exchange import SCOPE_KEY, Exchange, matchable_path, problem_answer
@@ -19,6 +18,7 @@ from api.throttle import Throttle
 HEADER_BYTES_MAX: Final = 16 * 1024
 _UNSEEN: Final = ("/health/", "/metrics")
 """Answered however many requests are in progress, and not logged: they are asked all day."""
+_METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 _log: Final = logging.getLogger(__name__)
 
@@ -91,8 +91,10 @@ class Gate:
 
     def _admit(self, exchange: Exchange, scope: Scope) -> None:
         """Raise a `Problem` for what is refused before anybody looks at it."""
-        size = sum(len(name) + len(value) for name, value in scope["headers"])
-        if size + len(scope["raw_path"]) + len(scope["query_string"]) > HEADER_BYTES_MAX:
+        size = len(scope["raw_path"]) + len(scope["query_string"])
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+        if size > HEADER_BYTES_MAX:
             detail = f"Path and headers have at most {HEADER_BYTES_MAX} bytes together."
             raise Problem(431, "HEADERS_TOO_LARGE", detail)
         if not scope["path"].startswith(_UNSEEN):
@@ -106,9 +108,8 @@ class Gate:
     def _tell(self, exchange: Exchange, path: str, seconds: float) -> None:
         if path.startswith(_UNSEEN):
             return
-        metrics, route, method = self._metrics, exchange.route, _method(exchange.method)
-        metrics.requests.labels(route, method, exchange.status).inc()
-        metrics.seconds.labels(route, method).observe(seconds)
+        route, method = exchange.route, _method(exchange.method)
+        self._metrics.answered(route, method, exchange.status, seconds)
         self._access_log.line(
             route=route,
             method=method,
@@ -120,8 +121,7 @@ class Gate:
 
 def _method(method: str) -> str:
     """Method for logs and labels: what is none is no label either."""
-    known = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
-    return method if method in known else "OTHER"
+    return method if method in _METHODS else "OTHER"
 
 
 class _Sender:
@@ -134,11 +134,11 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._exchange.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._exchange.request_id
-            headers["Keygen-Version"] = self._exchange.version
+            headers = message["headers"]
+            headers.append((b"x-request-id", self._exchange.request_id.encode()))
+            headers.append((b"keygen-version", self._exchange.version.encode()))
             if self._exchange.header("origin") is not None:
-                message["headers"].extend(CROSS_ORIGIN)
+                headers.extend(CROSS_ORIGIN)
         elif self._exchange.method == "HEAD":
             message = {**message, "body": b""}
         await self._send(message)
