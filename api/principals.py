@@ -1,4 +1,4 @@
-"""Who asks, and what each role may see. Pure; docs/api.md has the table, a test a cell."""
+"""Who asks, and what each role may see. Pure; docs/api/roles.md has the table, a test a cell."""
 
 from __future__ import annotations
 

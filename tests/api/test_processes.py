@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +19,7 @@ import pytest
 from cli.local.ports import free_ports
 from tests.api.ordering import until
 from tests.servers import ROOT
-from tests.system import TOKEN, System, running
+from tests.system import System, running
 from tests.vendor import Vendor, machine_body, settled
 
 BY_KEY = "/v1/licenses/actions/validate-key"
@@ -209,25 +207,3 @@ def test_an_answer_is_no_more_than_it_must_be(system: System) -> None:
         "x-request-id",
         "keygen-version",
     }
-
-
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl isn't installed")
-def test_the_examples_of_the_docs_run_as_they_stand(system: System) -> None:
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 8
-    done = subprocess.run(
-        ["sh", "-euc", "\necho\n".join(examples)],
-        env={"PATH": os.environ["PATH"], "URL": system.workers[0].url, "TOKEN": TOKEN},
-        capture_output=True,
-        text=True,
-        timeout=EXIT_S,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line]
-    issued, activated, *checks, progress = answers
-    assert issued["data"]["attributes"]["name"] == "ACME"
-    assert activated["data"]["attributes"]["hostname"] == "build-7"
-    assert [check["meta"]["code"] for check in checks] == ["VALID", "VALID"]
-    assert progress["data"]["attributes"]["behind"] == 0

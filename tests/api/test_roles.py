@@ -1,4 +1,4 @@
-"""Who may do what: each cell of the table in docs/api.md is asked for, by who it is about."""
+"""Who may do what: each cell of the table in docs/api/roles.md is asked for, by who it is about."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Cell(NamedTuple):
 
 
 def _cells() -> list[Cell]:
-    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "api" / "roles.md").read_text(encoding="utf-8")
     return [
         Cell(role, method, path, says)
         for method, path, cells in _ROW.findall(text)
