@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -50,6 +50,16 @@ _LOST_MAX: Final = 12
 _LOST_WITHIN_S: Final = 30.0
 
 _log: Final = logging.getLogger(__name__)
+
+
+def _assignor_of(topics: Sequence[str]) -> type[RangePartitionAssignor]:
+    """The range assignor, under a name of its own for so many topics.
+
+    Kafka hands a static member that comes back soon its assignment as it was, whatever it reads
+    now, unless the group then agrees on an assignor of another name (KIP-345). Without that, a
+    projector that was upgraded to read a further topic would never be given it.
+    """
+    return type("_Range", (RangePartitionAssignor,), {"name": f"range-{len(topics)}"})
 
 
 class AssignmentSwingsError(Exception):
@@ -163,7 +173,7 @@ class Membership:
             group_instance_id=self._member,
             enable_auto_commit=False,
             auto_offset_reset="none",
-            partition_assignment_strategy=[RangePartitionAssignor],
+            partition_assignment_strategy=[_assignor_of(self._topics), RangePartitionAssignor],
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             # The store may be away for hours; the heartbeat tells whether this process lives.

@@ -7,6 +7,8 @@ import re
 from random import Random
 
 import redis.asyncio
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from ledger.domain.catalog.events import CatalogEvent
 from projector.read_model.keys import CATALOG, Keys
@@ -64,6 +66,31 @@ async def test_it_goes_with_the_first_partitions_and_is_lost_and_regained(
         await _append(replica, events[300:])
     await replica.assert_catalog_equals_an_independent_fold()
     await replica.assert_equals_an_independent_fold()
+
+
+async def test_a_projector_from_before_the_catalog_is_replaced_by_one_that_reads_it(
+    replica: Replica,
+) -> None:
+    """Kafka keeps a static member's assignment while its session lasts: here it must not."""
+    member = f"{replica.topics.prefix}projector-A"
+    older = AIOKafkaConsumer(
+        bootstrap_servers=replica.kafka.bootstrap,
+        group_id=member,
+        group_instance_id=f"{member}-0",
+        partition_assignment_strategy=[RangePartitionAssignor],
+        session_timeout_ms=60_000,
+    )
+    older.subscribe([replica.events, replica.data_keys])
+    await older.start()
+
+    async def assigned() -> bool:
+        return len(older.assignment()) == 2 * PARTITIONS
+
+    await eventually(assigned, what="all that the older one reads")
+    await older.stop()
+    await replica.start()
+    await _append(replica, list(catalog_events(8, 20)))
+    await replica.assert_catalog_equals_an_independent_fold()
 
 
 async def test_poison_in_the_catalog_stops_nothing_else(replica: Replica) -> None:
