@@ -109,6 +109,8 @@ def _degraded(standing: Standing) -> str | None:
         return f"replica {standing.name}: does not answer"
     if not _serves_all(standing):
         return f"replica {standing.name}: not level in every partition"
+    if not standing.in_service(CATALOG):
+        return f"replica {standing.name}: not level in the catalog"
     return None
 
 

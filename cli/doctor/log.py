@@ -22,6 +22,7 @@ from ledger.event_log.port import (
 )
 from ledger.event_log.topics import differing
 from ledger.settings import Settings
+from projector.read_model.keys import CATALOG
 
 DAY_MS: Final = 24 * 3600 * 1000
 _RECORDS_MIN: Final = 1_000
@@ -32,7 +33,8 @@ _INIT: Final = "`ledger init` makes the topics and their genesis"
 class Log(Struct, frozen=True, kw_only=True):
     """What was found of the log. `records_a_day` None: it is too young to say.
 
-    `ends`: of license-events, empty where they can't be told; `records` all of them.
+    `ends`: of license-events by partition, and of the catalog; empty where they can't be told.
+    `records`: all of license-events.
     """
 
     findings: list[Finding]
@@ -64,9 +66,9 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
         ok("broker", f"{settings.kafka.bootstrap} answers"),
         await _topics(settings, counts),
     ]
-    ends = counts[Topic.LICENSE_EVENTS]
+    records = sum(counts[Topic.LICENSE_EVENTS].values())
+    ends = counts[Topic.LICENSE_EVENTS] | {CATALOG: counts[Topic.CATALOG_EVENTS].get(0, 0)}
     findings.append(await _genesis(settings, log))
-    records = sum(ends.values())
     return Log(
         findings=findings, ends=ends, records=records, records_a_day=await growth(log, records)
     )

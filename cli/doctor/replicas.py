@@ -16,7 +16,7 @@ from cli.doctor.machine import size
 from cli.replica import Replicas
 from ledger.domain.clocks import CLOCKS_APART_ALARM_MS, CLOCKS_APART_REFUSE_MS
 from ledger.settings import Settings
-from projector.read_model.keys import Keys
+from projector.read_model.keys import CATALOG, Keys
 from projector.views.documents import Head, read_head
 
 SLOTS: Final = 16
@@ -29,6 +29,8 @@ _RUNBOOK: Final = "docs/operations/projector.md"
 
 class Looked(Struct, frozen=True, kw_only=True):
     """What was found of a replica. `heads` empty: it doesn't answer, and `findings` say so.
+
+    `heads`: of the license partitions in their order, then the catalog's.
 
     `now_ms`: its clock; `apart_ms`: how far that is ahead of this host's.
     """
@@ -93,7 +95,8 @@ async def _replica(letter: str, client: Redis, settings: Settings) -> Looked:
 async def _read(
     client: Redis, letter: str, settings: Settings
 ) -> tuple[list[Head], Sequence[bytes | str | None]]:
-    names = [Keys(partition).head for partition in range(settings.partitions)]
+    # The catalog's comes last: its number is -1.
+    names = [Keys(place).head for place in (*range(settings.partitions), CATALOG)]
     heads = [
         read_head(one) if isinstance(one, bytes) else Head() for one in await client.mget(names)
     ]
@@ -142,7 +145,8 @@ def level(letter: str, heads: Sequence[Head], now_ms: int, ends: Mapping[int, in
     step = f"does its projector run? `ledger status`, and {_RUNBOOK} (not-level)"
     oldest = min((head.level_at_ms for head in heads), default=0)
     if not oldest:
-        return fail(name, f"never was level in every partition{lag}", step)
+        where = "the catalog" if all(head.level_at_ms for head in heads[:-1]) else "every partition"
+        return fail(name, f"never was level in {where}{lag}", step)
     age_ms = max(now_ms - oldest, 0)
     said = f"{age_ms / 1000:.1f} s old{lag}"
     return warn(name, said, step) if age_ms > _AGE_WARN_MS else ok(name, said)

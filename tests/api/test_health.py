@@ -6,9 +6,12 @@ import json
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
+from projector.read_model.keys import CATALOG, Keys
 from tests.api.conftest import LocalLedger, Worker
 from tests.api.ordering import until
+from tests.servers import RedisServer
 
 
 async def figures(worker: Worker) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -59,6 +62,22 @@ async def test_what_is_degraded_is_told(ledger: LocalLedger, worker: Worker) -> 
     told = (await worker.stranger.get("/health/ready")).json()
     assert told["checks"] is True
     assert told["degraded"] == ["replica A: not level in every partition"]
+
+
+async def test_a_replica_without_the_catalog_is_told(
+    redis_pair: list[RedisServer], ledger: LocalLedger, worker: Worker
+) -> None:
+    ledger.followers[0].still = True
+    with Redis(port=redis_pair[0].port, socket_timeout=5) as client:
+        client.delete(Keys(CATALOG).head)
+
+    async def told() -> bool:
+        ready = (await worker.stranger.get("/health/ready")).json()
+        return bool(
+            ready["checks"] and ready["degraded"] == ["replica A: not level in the catalog"]
+        )
+
+    await until(told, what="what the replica lacks")
 
 
 async def test_requests_checks_and_verdicts_are_counted_under_templates(worker: Worker) -> None:

@@ -19,6 +19,7 @@ from cli.doctor import machine, processes, replicas
 from cli.doctor.finding import Finding, Level
 from cli.doctor.listeners import who_listens
 from cli.local.folder import data_folder
+from projector.read_model.keys import CATALOG
 from projector.views.documents import Head
 
 GOOD: dict[str, Any] = {
@@ -63,7 +64,8 @@ def test_a_redis_that_may_not_be_asked_is_a_warning() -> None:
     [
         ((99_000, 99_500), {0: 5, 1: 5}, Level.OK, "1.0 s old"),
         ((80_000, 99_500), {0: 9, 1: 6}, Level.WARN, "20.0 s old, 5 records behind"),
-        ((0, 99_500), {}, Level.FAIL, "never was level"),
+        ((0, 99_500), {}, Level.FAIL, "never was level in every partition"),
+        ((99_500, 0), {CATALOG: 9}, Level.FAIL, "never was level in the catalog, 4 records behind"),
     ],
 )
 def test_level_is_the_oldest_partitions(
