@@ -118,7 +118,7 @@ class _Welcome:
             "health": f"{url}/health/ready",
             "metrics": f"{url}/metrics",
             "demo token": f"{folders.read_token(self._folder)}  (as Authorization: Bearer …)",
-            "policy": f"{policy}  (of every license here)",
+            "policy": f"{policy}  (the first one: of the sample)",
             **({"CA": ledger["LEDGER_API_CA_FILE"]} if "LEDGER_API_CA_FILE" in ledger else {}),
             "data, logs": str(self._folder.root),
         }
