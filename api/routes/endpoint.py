@@ -77,7 +77,10 @@ class Writes:
 
 
 def routes(forms: Iterable[Form], services: Services) -> list[routing.Route]:
-    """Routes, each in the forms of its URL."""
+    """Routes, each in the forms of its URL, in the order in which the router tries them.
+
+    First those of one path each, as checks' and activations': no other route has such a path.
+    """
     writes = Writes(services)
     return [
         routing.Route(
@@ -85,7 +88,7 @@ def routes(forms: Iterable[Form], services: Services) -> list[routing.Route]:
             _Endpoint(form.route, services, writes),
             methods=[form.route.method],
         )
-        for form in forms
+        for form in sorted(forms, key=lambda form: "{" in form.path)
     ]
 
 
