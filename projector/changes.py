@@ -47,7 +47,14 @@ class Changes(Writes):
 
     def listed(self, before: License | None, after: License) -> None:
         """Move a license in the indexes of its account and policy where it stands elsewhere now."""
-        if before is not None and _stands_alike(before, after):
+        if (
+            before is not None
+            and before.status == after.status
+            and before.policy_version == after.policy_version
+            and before.policy == after.policy
+            and before.epoch == after.epoch
+        ):
+            # As after most events: no index has to change.
             return
         was, now = _places(self._keys, before), _places(self._keys, after)
         for index in was.keys() - now.keys():
@@ -75,16 +82,6 @@ class Changes(Writes):
             strings[keys.license(id_)] = license_document(license_)
         for id_, machine in self._machines.items():
             strings[keys.machine(id_)] = None if machine is None else machine_document(machine)
-
-
-def _stands_alike(one: License, other: License) -> bool:
-    """Whether no index has to change; most events change none."""
-    return (
-        one.status == other.status
-        and one.policy_version == other.policy_version
-        and one.policy == other.policy
-        and one.epoch == other.epoch
-    )
 
 
 def _places(keys: Keys, license_: License | None) -> dict[str, int]:

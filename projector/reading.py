@@ -91,11 +91,16 @@ class Reader:
             if license_ is None or license_ is GENESIS:
                 reading.entries.append((record, license_, None))
                 continue
+            event: Event | None
             try:
-                event = _decoded(record)
+                event = decode(key, record.value)
             except UnknownRulesError as error:
                 reading.unknown_rules = error
                 break
+            except TROUBLE:
+                raise
+            except Exception:  # noqa: BLE001 - whatever it is, it is that record's
+                event = _decoded_again(record)
             reading.entries.append((record, license_, event))
             reading.name(license_, event)
         return reading
@@ -113,17 +118,8 @@ class Reader:
         return text
 
 
-def _decoded(record: LogRecord) -> Event | None:
-    """Event of a record, None where it twice doesn't decode."""
-    try:
-        return decode(record.key, record.value)
-    except (*TROUBLE, UnknownRulesError):
-        raise
-    except Exception:  # noqa: BLE001 - whatever it is, it is that record's
-        return _decoded_again(record)
-
-
 def _decoded_again(record: LogRecord) -> Event | None:
+    """Event of a record that didn't decode, None where it doesn't once more."""
     try:
         return decode(record.key, record.value)
     except (*TROUBLE, UnknownRulesError):

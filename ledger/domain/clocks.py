@@ -74,4 +74,15 @@ def from_rfc3339(text: str) -> int:
     return round((moment - _EPOCH).total_seconds() * 1000)
 
 
+def from_log_time(text: str) -> int:
+    """Milliseconds since 1970 of a time as `rfc3339` writes it; `ValueError` for no day of any."""
+    return _minute_ms(text[:16]) + int(text[17:19]) * 1000 + int(text[20:23])
+
+
+@lru_cache(maxsize=16_384)
+def _minute_ms(text: str) -> int:
+    """Times share their minutes, and reading a date is dear."""
+    return from_rfc3339(f"{text}Z")
+
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

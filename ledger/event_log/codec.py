@@ -15,7 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from ledger.domain import events, rules1
-from ledger.domain.clocks import from_rfc3339, rfc3339
+from ledger.domain.clocks import from_log_time, rfc3339
 from ledger.domain.events import Event
 from ledger.domain.terms import OwnTerms, Terms
 from ledger.event_log.soundness import check_sound
@@ -158,25 +158,27 @@ def _event(envelope: _Envelope) -> Event:
     if decoder is None:
         msg = "the event's type is none of its rules version"
         raise UndecodableError(msg)
-    occurred = envelope.occurredat
+    version, sequence = envelope.policyversion, envelope.sequence
+    digest, occurred = envelope.sourcedigest, envelope.occurredat
     try:
         read = decoder.decode(envelope.data)
         data = read.now() if isinstance(read, _EARLIER) else read
         check_metadata(data)
-        check_sound(data, envelope.subject, _or_none(envelope.policyversion))
+        policy_version = None if version is UNSET else version
+        check_sound(data, envelope.subject, policy_version)
         return Event(
             id=envelope.id,
             source=envelope.source,
             license=envelope.subject,
-            time_ms=from_rfc3339(envelope.time),
+            time_ms=from_log_time(envelope.time),
             actor=envelope.actor,
             content_digest=envelope.contentdigest,
             data=data,
             rules=envelope.rules,
-            policy_version=_or_none(envelope.policyversion),
-            sequence=_or_none(envelope.sequence),
-            source_digest=_or_none(envelope.sourcedigest),
-            occurred_at_ms=None if occurred is UNSET else from_rfc3339(occurred),
+            policy_version=policy_version,
+            sequence=None if sequence is UNSET else sequence,
+            source_digest=None if digest is UNSET else digest,
+            occurred_at_ms=None if occurred is UNSET else from_log_time(occurred),
         )
     except UNREADABLE as error:
         raise UndecodableError(reason(error, _FIELDS)) from None
@@ -236,7 +238,3 @@ def reason(error: Exception, fields: AbstractSet[str]) -> str:
 
 def _or_unset(value: T | None) -> T | UnsetType:
     return UNSET if value is None else value
-
-
-def _or_none(value: T | UnsetType) -> T | None:
-    return None if isinstance(value, UnsetType) else value

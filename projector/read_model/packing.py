@@ -35,11 +35,13 @@ def packed(batch: Batch) -> tuple[list[str], list[object]]:
 
 def _pack_members(members: Mapping[str | bytes, int | None], arguments: list[object]) -> None:
     """Numbers of added and removed members, score and member of each added, then the removed."""
-    added: list[object] = []
-    removed: list[object] = []
+    counts = len(arguments)
+    arguments += (0, 0)
+    removed = []
     for member, score in members.items():
         if score is None:
             removed.append(member)
         else:
-            added += (score, member)
-    arguments += (len(added) // 2, len(removed), *added, *removed)
+            arguments += (score, member)
+    arguments[counts : counts + 2] = (len(members) - len(removed), len(removed))
+    arguments += removed
