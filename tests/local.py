@@ -18,8 +18,8 @@ from pathlib import Path
 from cli.local import processes
 from cli.local.folder import DataFolder, data_folder
 from cli.local.plan import DEFAULTS, WORKERS
-from cli.local.ports import free_ports, is_taken
 from cli.local.processes import Process
+from tests.ports import free_ports
 from tests.servers import ROOT, end_with_tests, ended
 
 LEDGER = str(Path(sys.executable).with_name("ledger"))
@@ -155,14 +155,9 @@ def environment() -> dict[str, str]:
 
 def some_ports() -> str:
     """Free ports for everything, as --ports takes them."""
-    while True:
-        [first] = free_ports(1)
-        workers = range(first, first + WORKERS)
-        others = free_ports(len(DEFAULTS) - 1)
-        if not any(map(is_taken, workers)) and not set(others) & set(workers):
-            break
+    first, *others = free_ports(WORKERS + len(DEFAULTS) - 1)
     names = [name for name in DEFAULTS if name != "workers"]
-    given = {"workers": first, **dict(zip(names, others, strict=True))}
+    given = {"workers": first, **dict(zip(names, others[WORKERS - 1 :], strict=True))}
     return ",".join(f"{name}={port}" for name, port in given.items())
 
 

@@ -11,8 +11,8 @@ LOOPBACK = "127.0.0.1"
 # Below the ports that the kernel lends to outgoing connections (32,768 and up on Linux, 49,152 on
 # macOS): a client that keeps calling a stopped server there may be lent the server's own port, and
 # then it has connected to itself.
-_FIRST_PORT = 15_000
-_LAST_PORT = 31_999
+FIRST_PORT = 15_000
+LAST_PORT = 31_999
 _TRIES = 1_000
 _CONNECT_TIMEOUT_S = 0.5
 
@@ -65,10 +65,10 @@ def free_ports(count: int) -> tuple[int, ...]:
     for _ in range(_TRIES):
         if len(found) == count:
             return tuple(found)
-        port = random.randint(_FIRST_PORT, _LAST_PORT)  # noqa: S311 - no secret
+        port = random.randint(FIRST_PORT, LAST_PORT)  # noqa: S311 - no secret
         if port not in found and not is_taken(port):
             found.append(port)
-    message = f"no {count} free ports between {_FIRST_PORT} and {_LAST_PORT}"
+    message = f"no {count} free ports between {FIRST_PORT} and {LAST_PORT}"
     raise NoFreePortError(message)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from cli.local.ports import free_ports
 from tests.api.ordering import until
+from tests.ports import free_ports
 from tests.servers import ROOT
 from tests.system import System, running
 from tests.vendor import Vendor, machine_body, settled

@@ -16,7 +16,6 @@ from cli.forget import (
     forget,
     licenses_named,
 )
-from cli.local.ports import free_ports
 from ledger.domain.identifiers import Pepper, license_id, partition_of, slug_id
 from ledger.event_log.genesis import initialize
 from ledger.event_log.kafka import KafkaLog
@@ -30,6 +29,7 @@ from ledger.sealing.sealer import Sealer
 from ledger.settings import Settings, read_settings
 from projector.read_model import keys
 from tests.ledger.sealing.replica import Replica
+from tests.ports import free_ports
 from tests.servers import KafkaServer, RedisServer
 
 PARTITIONS = 16

@@ -16,7 +16,6 @@ import httpx
 import redis.asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from cli.local.ports import free_ports
 from ledger.domain.identifiers import Pepper
 from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
@@ -25,6 +24,7 @@ from ledger.event_log.topics import create_topics
 from projector.read_model.keys import CATALOG, Keys
 from projector.views.documents import Head, read_head
 from tests.activity import Activity, Appendable, Record, append
+from tests.ports import free_ports
 from tests.projector.independent import Stored, independent_fold, stored_in_redis
 from tests.projector.independent_catalog import independent_catalog
 from tests.servers import ROOT, KafkaServer, RedisServer, Server

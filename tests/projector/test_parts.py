@@ -10,7 +10,6 @@ from typing import cast
 
 import pytest
 
-from cli.local.ports import free_ports
 from ledger.domain.events import RULES_VERSION
 from ledger.settings import SettingsError
 from projector import slot
@@ -24,6 +23,7 @@ from projector.session import Session
 from projector.settings import read_projector_settings
 from projector.slot import SlotLock, SlotTakenError, announced_rules
 from tests.activity import Activity
+from tests.ports import free_ports
 from tests.projector.replica import PARTITIONS, Replica
 
 ENVIRONMENT = {

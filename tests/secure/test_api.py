@@ -11,10 +11,10 @@ import pytest
 
 from api.serving import HEAD_BYTES_MAX, listeners, make_server
 from api.settings import ApiSettings, read_api_settings
-from cli.local.ports import free_ports
 from cli.local.security import Security
 from cli.web import ApiUnavailable, call
 from ledger.connections import client_context
+from tests.ports import free_ports
 
 OK = 200
 

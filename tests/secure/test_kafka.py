@@ -12,7 +12,6 @@ from msgspec.structs import replace
 
 from cli.importing.pipeline import patiently
 from cli.local.certificates import Certificates
-from cli.local.ports import free_ports
 from cli.local.security import Security
 from ledger.connection_settings import read_brokers
 from ledger.connections import KafkaBrokers
@@ -20,6 +19,7 @@ from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import AppendRefused, AppendUnknown, LogUnavailable, Topics
 from ledger.event_log.topics import create_topics
 from tests.ledger.event_log.contract import EVENTS, LIMIT_S, PARTITIONS, LogContract
+from tests.ports import free_ports
 from tests.servers import KafkaServer
 
 

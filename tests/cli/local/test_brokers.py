@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cli.local import kafka, redis
-from cli.local.ports import free_ports
+from tests.ports import free_ports
 
 
 def program(path: Path, text: str) -> Path:

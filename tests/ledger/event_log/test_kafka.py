@@ -10,7 +10,6 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from cli.local.ports import free_ports
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import (
     IN_FLIGHT_MAX,
@@ -33,6 +32,7 @@ from tests.ledger.event_log.contract import (
     records,
 )
 from tests.ledger.event_log.genesis_contract import GenesisContract
+from tests.ports import free_ports
 from tests.servers import KafkaServer
 
 
