@@ -24,8 +24,9 @@ help: ## these lines
 run: $(STAMP) ## the whole system on this machine, until Ctrl-C
 	@$(BIN)/ledger up $(ARGS)
 
-test: $(STAMP) ## all tests but the slow ones, with branch coverage (ARGS goes to pytest)
-	@$(PYTEST) -m "not slow" --cov --cov-branch --cov-report=term $(ARGS)
+# Two processes: most tests wait for a server at times, while those of the other process run.
+test: $(STAMP) ## all tests but the slow ones, with branch coverage (ARGS goes to pytest: -n 0 for one process)
+	@$(PYTEST) -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" --cov --cov-branch --cov-report=term $(ARGS)
 
 test-slow: $(STAMP) ## the slow tests
 	@$(PYTEST) -m slow $(ARGS)

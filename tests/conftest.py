@@ -22,7 +22,7 @@ settings.load_profile("unhurried")
 
 @pytest.fixture(scope="session")
 def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """One broker for the whole run. Never harm it: a test that breaks a broker starts its own."""
+    """One broker for all tests of this process; one that breaks a broker starts its own."""
     server = KafkaServer(tmp_path_factory.mktemp("kafka"))
     try:
         server.start()
