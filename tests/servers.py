@@ -4,12 +4,14 @@ All methods block; call them through `asyncio.to_thread` where a loop has to go 
 run ends, its servers end: fixtures stop them, and what those miss is killed by tests/orphans.py.
 """
 
+import atexit
 import os
 import shutil
 import signal
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -19,9 +21,9 @@ from pathlib import Path
 from typing import IO
 
 from cli.local import kafka, redis
-from cli.local.ports import free_ports
 from cli.local.security import Security
 from ledger.connections import client_context
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".cache"
@@ -232,6 +234,8 @@ class KafkaServer(Server):
 
     def _prepare(self) -> list[str]:
         broker = self._broker()
+        if self._security is None and not broker.data_directory.exists():
+            shutil.copytree(_formatted(), broker.data_directory)
         kafka.prepare(broker)
         return kafka.run_argv(broker)
 
@@ -240,6 +244,18 @@ class KafkaServer(Server):
 
     def is_ready(self) -> bool:
         return kafka.is_ready(self.port, tls=_tls(self._security))
+
+
+@cache
+def _formatted() -> Path:
+    """A storage as the format leaves it, for each broker to copy: to format takes a second."""
+    directory = Path(tempfile.mkdtemp(prefix="formatted-"))
+    atexit.register(shutil.rmtree, directory)
+    broker = kafka.KafkaBroker(
+        directory=directory, port=1, controller_port=2, jars=kafka.find_jars(CACHE), java=_java()
+    )
+    kafka.prepare(broker)
+    return broker.data_directory
 
 
 @cache

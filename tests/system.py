@@ -21,7 +21,6 @@ import httpx
 from redis import Redis
 
 from cli.importing.pipeline import patiently
-from cli.local.ports import free_ports
 from ledger.domain.identifiers import slug_id
 from ledger.event_log.genesis import Genesis, initialize
 from ledger.event_log.kafka import KafkaLog
@@ -31,6 +30,7 @@ from ledger.event_log.topics import create_topics
 from ledger.settings import Settings, read_settings
 from projector.read_model.keys import Keys
 from projector.views.documents import read_head
+from tests.ports import free_ports
 from tests.servers import ROOT, KafkaServer, RedisServer, Server, wait_until
 
 TOKEN = "admin-" + secrets.token_hex(16)
@@ -144,6 +144,19 @@ class System:
             server.start(wait=False)
         self.kafka.wait_ready()
         self.start_programs()
+
+    def mend(self) -> None:
+        """Thaw what is frozen and start what is down, until every worker is ready."""
+        for server in self.servers:
+            server.thaw()
+        down = [server for server in self.servers if not server.running]
+        for server in down:
+            server.kill()
+            server.start(wait=False)
+            if server is self.kafka:
+                server.wait_ready()
+        for server in down:
+            server.wait_ready()
 
     def wait_level(self) -> None:
         """Wait until both replicas have folded all that is in the log now."""

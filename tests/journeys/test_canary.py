@@ -41,9 +41,8 @@ CANARIES = [
 
 
 async def test_nothing_secret_or_personal_is_in_the_clear(
-    own_system: System, tmp_path_factory: pytest.TempPathFactory
+    system: System, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    system = own_system
     scanner = Scanner(canaries=CANARIES)
     async with system.client(0) as first, system.client(1) as second:
         await _live(Vendor([first, second], system.ledger), scanner)

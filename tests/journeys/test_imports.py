@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ LEDGER = str(Path(sys.executable).with_name("ledger"))
 TIMEOUT_S = 300
 
 Table = dict[str, tuple[int, int, int]]
-
-
-@pytest.fixture(scope="module")
-def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Log and replicas; imports need no API."""
-    with running(tmp_path_factory.mktemp("imports"), workers=0) as system:
-        yield system
 
 
 @pytest.fixture
@@ -79,21 +71,23 @@ def readme(path: Path) -> Table:
     }
 
 
-def test_the_sample_gives_its_own_table(ledger: System) -> None:
+def test_the_sample_gives_its_own_table(system: System) -> None:
     expected = readme(ROOT / "examples" / "README.md")
     assert len(expected) == 3
-    (first,) = imported(ledger, "activity", SAMPLE)
+    (first,) = imported(system, "activity", SAMPLE)
     assert table(first) == expected
     assert [one["refused"] for one in first["features"]] == [0, 0, 0]
-    (again,) = imported(ledger, "activity", SAMPLE)
+    (again,) = imported(system, "activity", SAMPLE)
     assert again == first
 
 
-def test_both_real_logs_give_the_table_of_their_readme(ledger: System, logs: Path) -> None:
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_both_real_logs_give_the_table_of_their_readme(system: System, logs: Path) -> None:
     expected = readme(logs / "README.md")
     assert len(expected) == 6
     both = imported(
-        ledger, "flexlm", logs / "matlab.log", logs / "autodesk.log", "--timezone", "Europe/Madrid"
+        system, "flexlm", logs / "matlab.log", logs / "autodesk.log", "--timezone", "Europe/Madrid"
     )
     said = table(both[0]) | table(both[1])
     assert {feature: said[feature] for feature in expected} == expected
@@ -138,15 +132,15 @@ def test_half_a_log_then_the_whole_and_kills_in_between(tmp_path: Path, logs: Pa
 
 
 def test_a_log_whose_earlier_lines_changed_is_refused_by_name(
-    tmp_path: Path, ledger: System
+    tmp_path: Path, system: System
 ) -> None:
     copy = tmp_path / "activity.csv"
     lines = SAMPLE.read_bytes().splitlines(keepends=True)[:200]
     head, first = b"".join(lines[:1]), lines[1].replace(b"user-0001", b"user-7777")
     copy.write_bytes(head + first + b"".join(lines[2:]))
-    imported(ledger, "activity", copy)
+    imported(system, "activity", copy)
     copy.write_bytes(head + first + b"".join([*lines[2:50], lines[2], *lines[51:]]))
-    process = command(ledger, "activity", copy)
+    process = command(system, "activity", copy)
     _, complaint = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode != 0
     assert "activity.csv" in complaint

@@ -22,14 +22,14 @@ LIMIT_S = 300.0
 
 
 @pytest.mark.timeout(240)
-async def test_a_policy_s_change_reaches_hundreds(own_system: System) -> None:
-    await _change(own_system, count=500, meanwhile=50)
+async def test_a_policy_s_change_reaches_hundreds(system: System) -> None:
+    await _change(system, count=500, meanwhile=50)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_a_policy_s_change_reaches_ten_thousand(own_system: System) -> None:
-    await _change(own_system, count=10_000, meanwhile=200)
+async def test_a_policy_s_change_reaches_ten_thousand(system: System) -> None:
+    await _change(system, count=10_000, meanwhile=200)
 
 
 async def _change(system: System, *, count: int, meanwhile: int) -> None:

@@ -10,9 +10,8 @@ from tests.vendor import Vendor, license_body, machine_body, settled
 
 
 async def test_one_activation_sent_three_times_with_a_worker_killed_in_between(
-    own_system: System,
+    system: System,
 ) -> None:
-    system = own_system
     async with system.client(0) as first, system.client(1) as second, system.client(2) as third:
         vendor = Vendor([first, second, third], system.ledger)
         license_ = await vendor.issue(maxMachines=2)

@@ -17,14 +17,14 @@ CALLERS = 16
 
 
 @pytest.mark.timeout(240)
-async def test_nothing_acknowledged_is_missing_after_one_kill(own_system: System) -> None:
-    await _pull_the_plug(own_system, times=1, seed=1)
+async def test_nothing_acknowledged_is_missing_after_one_kill(system: System) -> None:
+    await _pull_the_plug(system, times=1, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-async def test_nothing_acknowledged_is_missing_after_ten_kills(own_system: System) -> None:
-    await _pull_the_plug(own_system, times=10, seed=10)
+async def test_nothing_acknowledged_is_missing_after_ten_kills(system: System) -> None:
+    await _pull_the_plug(system, times=10, seed=10)
 
 
 async def _pull_the_plug(system: System, *, times: int, seed: int) -> None:

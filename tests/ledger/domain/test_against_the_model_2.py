@@ -178,7 +178,7 @@ class _ForLong(FoldOfBothRules):
 
 
 TestFoldOfBothRules = FoldOfBothRules.TestCase
-TestFoldOfBothRules.settings = settings(max_examples=120, stateful_step_count=60)
+TestFoldOfBothRules.settings = settings(max_examples=60, stateful_step_count=60)
 
 TestFoldOfBothRulesForLong = pytest.mark.slow(pytest.mark.timeout(1200)(_ForLong.TestCase))
 TestFoldOfBothRulesForLong.settings = settings(

@@ -1,0 +1,1 @@
+"""Journeys: whole ledgers of real processes, through all that can happen to them."""
