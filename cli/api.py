@@ -7,6 +7,7 @@ LEDGER_TOKEN, else, for the local run only, its demo token: that goes nowhere el
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -26,6 +27,9 @@ _REDIRECT: Final = range(300, 400)
 _SUCCESS: Final = range(200, 300)
 
 _UNAUTHORIZED: Final = 401
+_NONE_SUCH: Final = re.compile(
+    r"no such (license|machine|policy|product|entitlement|token)\b", re.IGNORECASE
+)
 
 
 class ApiRefused(Exception):
@@ -44,12 +48,21 @@ class ApiAway(Exception):
 class Api:
     """The API at `url`, asked as whoever holds `token`.
 
+    `account`: whose resources are meant, by id or slug; None: whose the address stands for.
     `ca_file`: who signs its certificate; None: whom the system trusts.
     """
 
-    def __init__(self, url: str, token: str | None = None, *, ca_file: str | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        account: str | None = None,
+        ca_file: str | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
         self._token = token
+        self._account = () if account is None else ("accounts", account)
         self._ca_file = ca_file
 
     def __repr__(self) -> str:
@@ -82,7 +95,8 @@ class Api:
         headers: Mapping[str, str],
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        url = "/".join((self.url, "v1", *(quote(segment, safe="") for segment in path)))
+        segments = (quote(segment, safe="") for segment in (*self._account, *path))
+        url = "/".join((self.url, "v1", *segments))
         url += f"?{urlencode(query)}" if query else ""
         who = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         for left in reversed(range(TRIES)):
@@ -100,10 +114,10 @@ class Api:
         raise _trouble(self.url, answer)
 
 
-def found(data: Path, url: str | None, token: str | None) -> Api:
+def found(data: Path, url: str | None, token: str | None, account: str | None = None) -> Api:
     """The API to ask. Raises `Missing` where there is none, or no token for it."""
     if not url:
-        return _local(data, token)
+        return _local(data, token, account)
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
         raise Missing("--url (LEDGER_URL) is an address like https://ledger.example.com")
     if not token:
@@ -111,10 +125,10 @@ def found(data: Path, url: str | None, token: str | None) -> Api:
             f"no token for {without_path(url)}: set LEDGER_TOKEN (or --token, which others on "
             "this machine can see)"
         )
-    return Api(url, token, ca_file=os.environ.get("LEDGER_API_CA_FILE"))
+    return Api(url, token, account=account, ca_file=os.environ.get("LEDGER_API_CA_FILE"))
 
 
-def _local(data: Path, token: str | None) -> Api:
+def _local(data: Path, token: str | None, account: str | None) -> Api:
     folder = data_folder(data)
     environment = read_environment(folder) or {}
     url = environment.get("LEDGER_API_URL")
@@ -125,7 +139,7 @@ def _local(data: Path, token: str | None) -> Api:
         )
     try:
         ca_file = environment.get("LEDGER_API_CA_FILE")
-        return Api(url, token or read_token(folder), ca_file=ca_file)
+        return Api(url, token or read_token(folder), account=account, ca_file=ca_file)
     except OSError as error:
         raise Missing(f"{folder.token} can't be read: {error.strerror}; set LEDGER_TOKEN") from None
 
@@ -143,6 +157,8 @@ def refusal(status: int, document: Mapping[str, Any]) -> str:
     said += f" [{where}]" if where else ""
     if status == _UNAUTHORIZED:
         said += " Give a token of this ledger (LEDGER_TOKEN, --token)."
+    if none_such := _NONE_SUCH.search(said):
+        said += f" `ledger {none_such[1].lower()} list` tells which there are."
     return said
 
 

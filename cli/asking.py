@@ -20,7 +20,7 @@ import typer
 from cli import output
 from cli.api import Api, ApiAway, found
 from cli.local.folder import DEFAULT
-from cli.options import Data, Json, Token, Url
+from cli.options import Account, Data, Json, Token, Url
 from cli.resources import Resource, Shape, print_resource, print_resources
 
 P = ParamSpec("P")
@@ -90,8 +90,9 @@ class Asking:
             return
         print_resources(resources, shape)
         if more:
-            said = f"The newest {len(resources)}; there are more: --limit N, or --all."
-            output.error_console().print(said, style="dim")
+            output.remark(f"The newest {len(resources)}; there are more: --limit N, or --all.")
+        elif not resources:
+            output.remark("There is none" + (" of those that are asked for." if wanted else "."))
 
     def _pages(
         self, path: tuple[str, ...], filters: Mapping[str, str], limit: int | None
@@ -108,14 +109,21 @@ class Asking:
         return resources, cursor is not None
 
 
-def asks(command: Callable[Concatenate[Asking, P], None]) -> Callable[..., None]:
-    """Give a command that reads the options by which the API is found."""
-    return _with(command, {})
+def asks(
+    command: Callable[Concatenate[Asking, P], None], *, in_account: bool = True
+) -> Callable[..., None]:
+    """Give a command that reads the options by which the API is found.
+
+    `in_account`: it is about what is an account's, and may be told whose.
+    """
+    return _with(command, {}, in_account=in_account)
 
 
-def writes(command: Callable[Concatenate[Asking, P], None]) -> Callable[..., None]:
+def writes(
+    command: Callable[Concatenate[Asking, P], None], *, in_account: bool = True
+) -> Callable[..., None]:
     """Give a command that changes something these, and the one that makes it repeatable."""
-    return _with(command, {"idempotency_key": (IdempotencyKey, None)})
+    return _with(command, {"idempotency_key": (IdempotencyKey, None)}, in_account=in_account)
 
 
 def is_id(text: str) -> bool:
@@ -124,11 +132,15 @@ def is_id(text: str) -> bool:
 
 
 def _with(
-    command: Callable[Concatenate[Asking, P], None], more: Mapping[str, tuple[object, object]]
+    command: Callable[Concatenate[Asking, P], None],
+    more: Mapping[str, tuple[object, object]],
+    *,
+    in_account: bool,
 ) -> Callable[..., None]:
     """Return the command as typer sees it: with the options that `Asking` is made of."""
     options: dict[str, tuple[object, object]] = {
         **more,
+        **({"account": (Account, None)} if in_account else {}),
         "data": (Data, DEFAULT),
         "url": (Url, None),
         "token": (Token, None),
@@ -146,9 +158,9 @@ def _with(
 
     @wraps(command)
     def asked(*arguments: Any, **given: Any) -> None:  # noqa: ANN401 - as typer calls it
-        where = [given.pop(name) for name in ("data", "url", "token")]
+        data, url, token = (given.pop(name) for name in ("data", "url", "token"))
         asking = Asking(
-            api=found(*where),
+            api=found(data, url, token, given.pop("account") if in_account else None),
             as_json=given.pop("as_json"),
             idempotency_key=given.pop("idempotency_key", None),
         )

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from cli import trouble
 from cli.commands import (
+    account,
     check,
     doctor,
     entitlement,
@@ -73,6 +74,8 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(product.app, name="product")
 app.add_typer(entitlement.app, name="entitlement")
 app.add_typer(token.app, name="token")
+app.add_typer(account.app, name="account")
+app.command("whoami")(account.whoami)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
 app.command("forget")(forget.forget)

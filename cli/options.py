@@ -41,6 +41,17 @@ Url = Annotated[
     ),
 ]
 
+Account = Annotated[
+    str | None,
+    typer.Option(
+        "--account",
+        envvar="LEDGER_ACCOUNT",
+        metavar="ACCOUNT",
+        help="Whose: an account's id or slug (default: the one that the address stands for).",
+        show_default=False,
+    ),
+]
+
 Token = Annotated[
     str | None,
     typer.Option(

@@ -30,6 +30,11 @@ def error_console() -> Console:
     return Console(file=sys.stderr, highlight=False)
 
 
+def remark(text: str) -> None:
+    """Say something beside the result."""
+    error_console().print(plain(text), style="dim")
+
+
 def print_json(document: Any) -> None:  # noqa: ANN401 - whatever JSON takes
     """Print one JSON document."""
     print(json.dumps(document, indent=2, ensure_ascii=False))

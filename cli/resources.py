@@ -164,6 +164,7 @@ POLICIES: Final = Shape(
     ),
 )
 PROGRESS: Final = Shape(columns={}, facts=("version", "licenses", "behind"))
+ACCOUNTS: Final = Shape(columns={}, facts=("slug", "name", "domain", "created", "updated"))
 ENTITLEMENTS: Final = Shape(
     columns={"id": _id, "code": _is("code"), "name": _is("name"), "created": _day("created")},
     facts=("code", "name", "metadata", "created", "updated"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -81,8 +81,8 @@ def list_(
     product: Annotated[str | None, typer.Option("--product", help="Those of this product.")] = None,
     policy: Annotated[str | None, typer.Option("--policy", help="Those of this policy.")] = None,
     status: Annotated[
-        str | None,
-        typer.Option("--status", help="Those that are active, expiring, expired, suspended."),
+        Literal["active", "expiring", "expired", "suspended"] | None,
+        typer.Option("--status", case_sensitive=False, help="Those in this state."),
     ] = None,
     metadata: WithMetadata = None,
     limit: Limit = LIMIT,

@@ -18,7 +18,24 @@ app: Final = typer.Typer(
     no_args_is_help=True, help="Tokens: of your people, of a product's software, of a license."
 )
 
-Named = Annotated[str, typer.Argument(metavar="TOKEN-ID", help="Its id, not the token itself.")]
+
+def _checked(given: str) -> str:
+    """See that an id is given: a token itself would travel in the address. Raises `Missing`."""
+    if not is_id(given):
+        raise trouble.Missing(
+            "a token is named by its id, never by itself; `ledger token list` tells the ids"
+        )
+    return given
+
+
+Named = Annotated[
+    str,
+    typer.Argument(
+        metavar="TOKEN-ID",
+        help="Its id, not the token itself.",
+        callback=_checked,
+    ),
+]
 OfProduct = Annotated[str | None, typer.Option("--product", help="For this product's software.")]
 OfLicense = Annotated[
     str | None, typer.Option("--license", help="For this license's holder: its id or key.")
@@ -70,6 +87,13 @@ def list_(
 
 
 @app.command()
+@asks
+def show(asking: Asking, token_id: Named) -> None:
+    """Show whose a token is and when it ends; the token itself is told to nobody again."""
+    asking.show(asking.api.get("tokens", token_id), TOKENS)
+
+
+@app.command()
 @writes
 def regenerate(asking: Asking, token_id: Named, *, yes: Sure = False) -> None:
     """Give a token a new secret, and print it, this once; the old one ends at once."""
@@ -93,5 +117,5 @@ def _print_once(asking: Asking, document: Mapping[str, Any]) -> None:
         output.print_json(document)
     else:
         print(made["attributes"]["token"])
-    said = f"{made['attributes']['kind']} {made['id']}: shown this once; keep it from others"
-    output.error_console().print(output.plain(said))
+    kind = made["attributes"]["kind"]
+    output.remark(f"{kind} {made['id']}: shown this once; keep it from others")

@@ -291,12 +291,13 @@ def test_doctor_names_the_setting_that_is_wrong_and_is_1(
     assert value not in done.output or name != "LEDGER_PEPPER"
 
 
+@pytest.mark.timeout(300)
 def test_the_examples_of_the_docs_run_as_they_stand(
     ledger: System, imported: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 8
+    assert len(examples) == 9
     done = subprocess.run(
         ["sh", "-euxc", "".join(examples)],
         env={
@@ -308,7 +309,7 @@ def test_the_examples_of_the_docs_run_as_they_stand(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
