@@ -13,14 +13,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from ledger.domain.catalog.entities import FIRST_RULES, RULES_ID, Policy, Rules
 from ledger.domain.clocks import Now, producer_now
 from ledger.domain.identifiers import partition_of
 from ledger.domain.license import License, Machine
 from ledger.domain.verdicts import Verdict
 from ledger.settings import Settings
 from projector.read_model import keys
-from projector.read_model.keys import Keys
+from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.redis import reason
+from projector.views.catalog import read_entity
 from projector.views.documents import read_head, read_license, read_machine, read_verdict
 
 TIMEOUT_S: Final = 2.0
@@ -93,6 +95,18 @@ class Replicas:
         """Return the machines as they stand, in the order asked; None where there is none."""
         names = [Keys(partition_of(id_, self._partitions)).machine(id_) for id_ in ids]
         return [None if one is None else read_machine(one) for one in await self._get(names)]
+
+    async def policies(self, ids: Sequence[str]) -> list[Policy | None]:
+        """Return the policies with these ids, in the order asked; None where there is none."""
+        found = await self._get([Keys(CATALOG).entity(id_) for id_ in ids])
+        entities = [None if one is None else read_entity(one) for one in found]
+        return [one if isinstance(one, Policy) else None for one in entities]
+
+    async def rules(self) -> int:
+        """Return the rules version that writers use."""
+        [found] = await self._get([Keys(CATALOG).entity(RULES_ID)])
+        entity = None if found is None else read_entity(found)
+        return entity.version if isinstance(entity, Rules) else FIRST_RULES
 
     async def data_key(self, license_: str, dk: str) -> bytes | None:
         """Return what the replica holds of a data key (`ledger.sealing.sealer.StoredDataKeys`)."""

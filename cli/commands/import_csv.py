@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, Any, Final
 
 import typer
 from msgspec.structs import asdict
@@ -21,7 +21,6 @@ from cli.options import Data, Json
 from ledger.sources.vendor_csv import BadRow, Kind
 
 BAD_SHOWN: Final = 10
-_KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
 def import_csv(
@@ -29,9 +28,14 @@ def import_csv(
         list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, show_default=False)
     ],
     *,
-    kind: Annotated[
+    policy: Annotated[
         str | None,
-        typer.Option("--kind", help="licenses or machines (default: what the header says)."),
+        typer.Option(
+            "--policy", help="Id of the policy of licenses whose line names none (column policy)."
+        ),
+    ] = None,
+    kind: Annotated[
+        Kind | None, typer.Option("--kind", help="What the files hold (default: see the header).")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check every line, write nothing.")
@@ -49,19 +53,18 @@ def import_csv(
 ) -> None:
     """Load licenses and machines of a vendor's export: CSV in UTF-8, with a header.
 
-    Licenses: key, name, max_machines, expiry, suspended, metadata.…; machines: license (its key),
-    fingerprint, hostname, name, platform, seats, activated_at. Bad lines are told, the rest is
-    loaded. Again, or with more lines at its end, it goes on where it was. What `activity` reads is
-    another form. The exit code is 0 where every line is in the ledger, else 1.
-    Example: `ledger import csv licenses.csv machines.csv --dry-run`.
+    Licenses: key, policy, name, max_machines, expiry, suspended, metadata.…; machines: license
+    (its key), fingerprint, hostname, name, platform, seats, activated_at. Bad lines are told, the
+    rest is loaded. Again, or with more lines at its end, it goes on where it was. What `activity`
+    reads is another form. The exit code is 0 where every line is in the ledger, else 1.
+    Example: `ledger import csv licenses.csv machines.csv --policy 0f8b… --dry-run`.
     """
-    wanted = _kind(kind)
     if rejects is not None and len(files) != 1:
         raise ImportRefusedError("--rejects goes with one file: import them one after the other")
     if rejects is not None and rejects.exists():
         raise ImportRefusedError(f"--rejects {rejects}: it is there already; name a new file")
     settings = connection.settings(data)
-    work = import_export(settings, files, on_stderr(), kind=wanted, dry_run=dry_run)
+    work = import_export(settings, files, on_stderr(), kind=kind, policy=policy, dry_run=dry_run)
     results = asyncio.run(work)
     if rejects is not None and results[0].table.bad_lines:
         write_rejects(results[0].table, rejects)
@@ -71,15 +74,6 @@ def import_csv(
         _print(results, dry_run=dry_run)
     bad = any(result.table.bad_lines for result in results)
     raise typer.Exit(trouble.FAILED if bad else trouble.OK)
-
-
-def _kind(given: str | None) -> Kind | None:
-    for kind in _KINDS:
-        if given == kind:
-            return kind
-    if given is not None:
-        raise ImportRefusedError(f"--kind {given}: it is {' or '.join(_KINDS)}")
-    return None
 
 
 def _document(loaded: Loaded, *, dry_run: bool) -> dict[str, Any]:

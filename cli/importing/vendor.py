@@ -15,9 +15,12 @@ from typing import Final
 from msgspec import Struct
 
 from cli.connection import Connection
+from cli.importing.files import Watching
 from cli.importing.pace import Pace
 from cli.importing.pipeline import Pipeline, ToAppend, patiently
 from cli.importing.run import ACTOR, writing_now
+from cli.importing.vendor_foresight import Foresight
+from cli.importing.vendor_policies import Policies
 from cli.importing.vendor_rows import (
     Ready,
     data_key_hint,
@@ -27,17 +30,19 @@ from cli.importing.vendor_rows import (
     refusal,
     said_as,
     sequence_of,
+    unwritable,
 )
 from cli.importing.vendor_scan import Table, compare, digested
 from ledger.domain import identifiers
+from ledger.domain.catalog.entities import FIRST_RULES, Policy
 from ledger.domain.clocks import Now
 from ledger.domain.events import ActivationRequested, Event, EventData, Issued, Suspended
 from ledger.domain.identifiers import partition_of
 from ledger.domain.license import Machine
 from ledger.domain.terms import OwnTerms
-from ledger.event_log.codec import EventTooLargeError, encode
+from ledger.event_log.codec import EventTooLargeError, UndecodableError, encode
 from ledger.sealing.data_key import DataKey
-from ledger.sources.vendor_csv import BadRow, LicenseRow, MachineRow
+from ledger.sources.vendor_csv import LicenseRow, MachineRow
 
 CHUNK_ROWS: Final = 1_000
 _OPENED_AT_ONCE: Final = 64
@@ -58,39 +63,56 @@ class Loaded(Struct, kw_only=True):
 class VendorImport:
     """Loads tables into the ledger of `connection`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, policy: str | None = None) -> None:
         self._connection = connection
         self._settings = connection.settings
         self._pepper = connection.settings.pepper
-        self._catalog = connection.settings.catalog
-        slugs = ("account", "product", "policy")
-        self._account, self._product, self._policy = (
-            identifiers.slug_id(connection.ledger, slug, getattr(self._catalog, slug))
-            for slug in slugs
+        self._account = identifiers.slug_id(
+            connection.ledger, "account", connection.settings.catalog.account
         )
+        self._policies = Policies(connection.replicas, self._account, policy)
         self._pace: Pace | None = None
         self._now: Now | None = None
+        self._rules = FIRST_RULES
 
-    async def look(self, tables: Sequence[Table]) -> list[Loaded]:
+    async def look(
+        self, tables: Sequence[Table], watching: Watching, *, foresee: bool = False
+    ) -> list[Loaded]:
         """Compare the tables with the ledger and write nothing: what would be added, what is bad.
 
-        Raises `ImportRefusedError` where earlier lines of a file were changed.
+        `foresee`: also which machines their licenses would refuse. Raises `ImportRefusedError`
+        where earlier lines of a file were changed, or no policy is named.
         """
-        coming: set[str] = set()
+        await self._policies.check(tables)
+        self._rules = await self._connection.replicas.rules()
+        foresight = Foresight((await self._connection.replicas.now()).time_ms)
         found = []
         for table in tables:
-            loaded, applied = Loaded(table=table), dict[int, str | None]()
-            async for chunk in self._chunks(table):
-                for one in chunk:
-                    heard = None if one.known is None else one.known.sources.get(table.source)
-                    if heard is not None:
-                        applied[line_of(table, heard.sequence)] = heard.digest
-                    if table.kind == "licenses":
-                        coming.add(one.license)
-                    self._count(loaded, one, coming)
-            await asyncio.to_thread(compare, table, self._pepper, applied)
-            found.append(loaded)
+            on_moved = watching.begin(table)
+            try:
+                found.append(await self._look(table, foresight, on_moved, foresee=foresee))
+            finally:
+                watching.end()
         return found
+
+    async def _look(
+        self,
+        table: Table,
+        foresight: Foresight,
+        on_moved: Callable[[int], None],
+        *,
+        foresee: bool,
+    ) -> Loaded:
+        loaded, applied = Loaded(table=table), dict[int, str | None]()
+        async for chunk in self._chunks(table):
+            for one in chunk:
+                heard = None if one.known is None else one.known.sources.get(table.source)
+                if heard is not None:
+                    applied[line_of(table, heard.sequence)] = heard.digest
+                self._count(loaded, foresight.seen(one), foresight, foresee=foresee)
+            on_moved(len(chunk))
+        await asyncio.to_thread(compare, table, self._pepper, applied)
+        return loaded
 
     async def load(self, table: Table, on_moved: Callable[[int], None]) -> Loaded:
         """Load a table that was looked at; suspensions come later, by `suspend`."""
@@ -98,9 +120,9 @@ class VendorImport:
         async for chunk in self._chunks(table):
             wanted = []
             for one in chunk:
-                reason = refusal(table, one)
-                if reason is not None:
-                    self._refuse(table, one, reason)
+                wrong = refusal(table, one)
+                if wrong is not None:
+                    table.note(wrong)
                 elif self._is_there(table, one):
                     loaded.before += 1
                 else:
@@ -138,18 +160,27 @@ class VendorImport:
         replicas = self._connection.replicas
         states = await replicas.licenses([one.license for one in rows])
         machines: Sequence[Machine | None] = [None] * len(rows)
+        policies: Sequence[Policy | None] = [None] * len(rows)
         if rows and isinstance(rows[0].row.row.said, MachineRow):
             machines = await replicas.machines([self._machine_id(one) for one in rows])
+        elif rows:
+            policies = await self._policies.of(rows)
         return [
-            Ready(row=one.row, license=one.license, known=state, machine=machine)
-            for one, state, machine in zip(rows, states, machines, strict=True)
+            Ready(row=one.row, license=one.license, known=state, machine=machine, policy=policy)
+            for one, state, machine, policy in zip(rows, states, machines, policies, strict=True)
         ]
 
-    def _count(self, loaded: Loaded, one: Ready, coming: set[str]) -> None:
-        reason = refusal(loaded.table, one)
-        if reason is not None and not (one.known is None and one.license in coming):
-            self._refuse(loaded.table, one, reason)
-        elif self._is_there(loaded.table, one):
+    def _count(self, loaded: Loaded, one: Ready, foresight: Foresight, *, foresee: bool) -> None:
+        table = loaded.table
+        wrong = refusal(table, one)
+        there = wrong is None and self._is_there(table, one)
+        if wrong is None and not there and table.kind == "licenses":
+            foresight.issue(one)
+        elif wrong is None and not there and foresee:
+            wrong = foresight.activate(one)
+        if wrong is not None:
+            table.note(wrong)
+        elif there:
             loaded.before += 1
         else:
             loaded.added += 1
@@ -198,9 +229,9 @@ class VendorImport:
             for one, event in events:
                 try:
                     record = ToAppend(key=event.license.encode(), value=encode(event))
-                except EventTooLargeError as error:
+                except (EventTooLargeError, UndecodableError) as error:
                     if table is not None:
-                        self._refuse(table, one, str(error))
+                        table.note(unwritable(one, error))
                     continue
                 await pipeline.put(partition_of(one.license, self._settings.partitions), record)
                 sent.append(one)
@@ -210,14 +241,11 @@ class VendorImport:
     async def _check(self, loaded: Loaded, sent: Sequence[Ready]) -> None:
         """See what the ledger made of what was sent."""
         for after in await self._known(sent):
-            reason = outcome(loaded.table, after, self._now)
-            if reason is None:
+            wrong = outcome(loaded.table, after, self._now)
+            if wrong is None:
                 loaded.added += 1
             else:
-                self._refuse(loaded.table, after, reason)
-
-    def _refuse(self, table: Table, one: Ready, reason: str) -> None:
-        table.note(BadRow(line=one.row.line, column=None, value=None, reason=reason))
+                loaded.table.note(wrong)
 
     def _data(self, one: Ready, data_key: DataKey) -> EventData:
         said, account = one.row.row.said, self._account
@@ -226,14 +254,16 @@ class VendorImport:
             return data_key.seal(account, one.license, text)
 
         if isinstance(said, LicenseRow):
+            policy = one.policy
+            assert policy is not None  # noqa: S101 - without one it is refused
             return Issued(
                 account=account,
-                product=self._product,
-                policy=self._policy,
+                product=policy.product,
+                policy=policy.id,
                 key=sealed(said.key),
                 name=said.name,
                 metadata=said.metadata,
-                terms=self._catalog.terms,
+                terms=policy.terms,
                 own=OwnTerms(max_machines=said.max_machines, expiry_ms=said.expiry_ms),
             )
         machine = said_as(one, MachineRow)
@@ -263,7 +293,8 @@ class VendorImport:
             actor=ACTOR,
             content_digest=identifiers.content_digest(self._pepper, content),
             data=data,
-            policy_version=0 if isinstance(data, Issued) else None,
+            policy_version=one.policy.version if isinstance(data, Issued) and one.policy else None,
+            rules=self._rules,
             sequence=sequence,
             source_digest=one.row.digest,
             occurred_at_ms=said.activated_ms if isinstance(said, MachineRow) else None,

@@ -19,9 +19,12 @@ async def import_export(
     watching: Watching,
     *,
     kind: Kind | None = None,
+    policy: str | None = None,
     dry_run: bool = False,
 ) -> list[Loaded]:
     """Load the files; `dry_run` says what would be done and writes nothing.
+
+    `policy`: id of the one for licenses whose rows name none.
 
     Raises `ImportRefusedError` before anything is sent where a file can't be right;
     `BrokerAwayError`, `NotFoldedError`, `LogError`, `ReplicasAwayError` on the way.
@@ -29,8 +32,8 @@ async def import_export(
     tables = in_order([scan(path, settings.pepper, kind) for path in paths])
     check_apart(tables)
     async with connected(settings) as connection:
-        importer = VendorImport(connection)
-        looked = await importer.look(tables)
+        importer = VendorImport(connection, policy)
+        looked = await importer.look(tables, watching, foresee=dry_run)
         if dry_run:
             return looked
         results = []

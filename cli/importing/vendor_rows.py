@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
 from cli.importing.vendor_scan import DigestedRow, Table
+from ledger.domain.catalog.entities import Policy
 from ledger.domain.clocks import Now
 from ledger.domain.license import License, Machine
-from ledger.sources.vendor_csv import BadRow, LicenseRow, MachineRow
+from ledger.event_log.codec import EventTooLargeError
+from ledger.sources.vendor_csv import BadRow, Kind, LicenseRow, MachineRow, shown
 
 T = TypeVar("T", LicenseRow, MachineRow)
 
+SUSPENDED: Final = "its license is suspended: it takes no machines"
+EXPIRED: Final = "its license has expired: it takes no machines"
+
 
 class Ready(Struct, kw_only=True):
-    """A row with the license, and of a file of machines the machine, as the ledger knows them."""
+    """A row with its license, as the ledger knows it, and the rest that it takes to load the row.
+
+    `machine`: of a file of machines, as the ledger knows it; `policy`: of a file of licenses, the
+    one that a new license is to be under.
+    """
 
     row: DigestedRow
     license: str
     known: License | None
     machine: Machine | None = None
+    policy: Policy | None = None
 
     @property
     def holds(self) -> bool:
@@ -66,38 +76,78 @@ def data_key_hint(known: License | None) -> str | None:
     return known.key.partition(".")[0] if known is not None and live else None
 
 
-def refusal(table: Table, one: Ready) -> str | None:
+def refusal(table: Table, one: Ready) -> BadRow | None:
     """Why the row can't be loaded as the ledger stands; None where it can, or was."""
     known = one.known
     if one.heard(table.source) >= sequence_of(table, one):
         return None
     if known is not None and known.frozen_at is not None:
-        return "its license stands still since a record that can't be folded (`ledger show`)"
+        reason = "its license stands still since a record that can't be folded (`ledger show`)"
+        return bad(one, _license_column(table), reason)
     if table.kind == "licenses":
-        if known is not None and known.status == "revoked":
-            return "a license with this key was revoked here: an import doesn't bring it back"
-        return None
+        return _license_refusal(one)
     if known is None or known.status != "live":
-        return "there is no license with this key: import the licenses first, or with it"
+        reason = "there is no license with this key: import the licenses first, or with it"
+        return bad(one, "license", reason)
     if one.holds:
         seats = one.machine.seats if one.machine is not None else 0
         wanted = said_as(one, MachineRow).seats
-        return None if seats == wanted else f"the machine holds {seats} seats already, not {wanted}"
-    return "its license is suspended: it takes no machines" if known.suspended else None
+        reason = f"the machine holds {seats} seats already, not {wanted}"
+        return None if seats == wanted else bad(one, "seats", reason)
+    return bad(one, "license", SUSPENDED) if known.suspended else None
 
 
-def outcome(table: Table, after: Ready, now: Now | None) -> str | None:
+def _license_refusal(one: Ready) -> BadRow | None:
+    known, policy = one.known, said_as(one, LicenseRow).policy
+    if known is not None and known.status == "revoked":
+        reason = "a license with this key was revoked here: an import doesn't bring it back"
+        return bad(one, "key", reason)
+    if known is not None or one.policy is not None:
+        return None
+    if policy is None:
+        return bad(one, "policy", "name a policy here, or one for all such lines with --policy")
+    return bad(one, "policy", "there is no such policy; `ledger policy list` tells which there are")
+
+
+def outcome(table: Table, after: Ready, now: Now | None) -> BadRow | None:
     """Why the ledger did not take what was sent; None where it did."""
     known = after.known
     if known is None or after.heard(table.source) < sequence_of(table, after):
-        return "the ledger did not apply it: a license hears from 64 files at most (`ledger show`)"
+        reason = "the ledger left it out: a license hears from 64 files at most (`ledger show`)"
+        return bad(after, _license_column(table), reason)
     if table.kind == "licenses" or after.holds:
         return None
     if known.suspended:
-        return "its license is suspended: it takes no machines"
-    if now is not None and known.expired(now.time_ms):
-        return "its license has expired: it takes no machines"
-    wanted = said_as(after, MachineRow).seats
-    return (
-        f"too few seats are free: {known.seats_held} of {known.limit} are held, it takes {wanted}"
+        return bad(after, "license", SUSPENDED)
+    if now is not None and known.closed(now.time_ms):
+        return bad(after, "license", EXPIRED)
+    return too_few_seats(after, known.seats_held, known.limit)
+
+
+def too_few_seats(one: Ready, held: int, limit: int | None) -> BadRow:
+    """A machine that its license has no room for."""
+    wanted = said_as(one, MachineRow).seats
+    return bad(
+        one, "seats", f"too few seats are free: {held} of {limit} are held, it takes {wanted}"
     )
+
+
+def unwritable(one: Ready, error: Exception) -> BadRow:
+    """A row that no event of the active rules can hold."""
+    if isinstance(error, EventTooLargeError):
+        return BadRow(line=one.row.line, column=None, value=None, reason=str(error))
+    reason = f"its policy asks for later rules than are active (`ledger rules`): {error}"
+    return bad(one, "policy", reason)
+
+
+def bad(one: Ready, column: str, reason: str) -> BadRow:
+    """The row as one that is not loaded, because of what it has in a column."""
+    said = one.row.row.said
+    value = getattr(said, column)
+    kind: Kind = "licenses" if isinstance(said, LicenseRow) else "machines"
+    text = shown(column, "" if value is None else str(value), kind)
+    return BadRow(line=one.row.line, column=column, value=text, reason=reason)
+
+
+def _license_column(table: Table) -> str:
+    return "key" if table.kind == "licenses" else "license"

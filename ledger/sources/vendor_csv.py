@@ -1,6 +1,6 @@
 """A vendor's own export: CSV of licenses, or of machines, a row each, told by the header.
 
-    key,name,max_machines,expiry,suspended,metadata.order
+    key,policy,name,max_machines,expiry,suspended,metadata.order
     license,fingerprint,hostname,name,platform,seats,activated_at
 
 Only `key`, and `license` with `fingerprint`, must be there. Keys, fingerprints, and names of hosts
@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from ledger.domain.clocks import from_rfc3339
 from ledger.domain.events import METADATA_BYTES_MAX, SECRET_BYTES_MAX
+from ledger.domain.identifiers import is_id
 from ledger.domain.terms import SEATS_MAX, TIME_MS_MAX
 from ledger.sources.csv_records import CsvRecord
 
@@ -28,7 +29,7 @@ IGNORED: Final = "error"
 """A column that may stand in every file, for people's remarks."""
 METADATA: Final = "metadata."
 COLUMNS: Final[dict[Kind, tuple[str, ...]]] = {
-    "licenses": ("key", "name", "max_machines", "expiry", "suspended"),
+    "licenses": ("key", "policy", "name", "max_machines", "expiry", "suspended"),
     "machines": (
         "license",
         "fingerprint",
@@ -69,9 +70,13 @@ class Shape(Struct, frozen=True, kw_only=True):
 
 
 class LicenseRow(Struct, frozen=True, kw_only=True):
-    """A license. `expiry_ms` on the calendar; `metadata` is canonical JSON text."""
+    """A license. `expiry_ms` on the calendar; `metadata` is canonical JSON text.
+
+    `policy`: id of the one that it is to be under; None where the row names none.
+    """
 
     key: str
+    policy: str | None
     name: str | None
     max_machines: int | None
     expiry_ms: int | None
@@ -174,14 +179,14 @@ def _said(
     try:
         said = parse(dict(zip(this.columns, record.fields, strict=True)))
     except _Wrong as wrong:
-        value = _shown(wrong.column, wrong.value, this.kind)
+        value = shown(wrong.column, wrong.value, this.kind)
         return BadRow(line=record.line, column=wrong.column, value=value, reason=wrong.reason)
     named = (said.key,) if isinstance(said, LicenseRow) else (said.license, said.fingerprint)
     digest = hashlib.blake2b("\0".join(named).encode(), digest_size=16).digest()
     first = seen.setdefault(digest, record.line)
     if first != record.line:
         column = REQUIRED[this.kind][-1]
-        value = _shown(column, named[-1], this.kind)
+        value = shown(column, named[-1], this.kind)
         reason = f"the same is in line {first}, which was taken"
         return BadRow(line=record.line, column=column, value=value, reason=reason)
     return said
@@ -196,6 +201,7 @@ def _license(given: dict[str, str]) -> LicenseRow:
         raise _Wrong("suspended", suspended, "it is true or false")
     return LicenseRow(
         key=key,
+        policy=_policy(given),
         name=_name("name", given),
         max_machines=_count("max_machines", given),
         expiry_ms=_time_ms("expiry", given, days_later=1),
@@ -214,6 +220,13 @@ def _machine(given: dict[str, str]) -> MachineRow:
         seats=_count("seats", given) or 1,
         activated_ms=_time_ms("activated_at", given),
     )
+
+
+def _policy(given: dict[str, str]) -> str | None:
+    value = given.get("policy", "").strip().lower()
+    if value and not is_id(value):
+        raise _Wrong("policy", value, "it is a policy's id (`ledger policy list`)")
+    return value or None
 
 
 def _secret(column: str, value: str) -> str:
@@ -289,7 +302,7 @@ def _is_metadata(name: str) -> bool:
     return name.startswith(METADATA) and len(name) > len(METADATA)
 
 
-def _shown(column: str, value: str, kind: Kind) -> str:
+def shown(column: str, value: str, kind: Kind) -> str:
     """Return a value for a message: of what is secret or personal its length only."""
     if column in _SECRET or (column == "name" and kind == "machines"):
         return f"({len(value)} characters)"

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from ledger.domain.identifiers import slug_id
 from tests.local import LEDGER
 from tests.servers import ROOT
 from tests.system import PEPPER, TOKEN, System, running
@@ -171,7 +172,12 @@ def test_a_vendors_export_is_checked_loaded_and_loaded_once(ledger: System, tmp_
     licenses, machines = tmp_path / "licenses.csv", tmp_path / "machines.csv"
     licenses.write_text("key;name;max_machines\nVEND-0001;ACME;1\nVEND-0002;Beta;x\n")
     machines.write_text("license,fingerprint,hostname\nVEND-0001,fp-1,host\nVEND-0001,fp-2,host\n")
-    files = (str(machines), str(licenses))
+    files: tuple[str, ...] = (str(machines), str(licenses))
+    unsaid = invoke(ledger, "import", "csv", *files)
+    assert unsaid.exit_code == 2
+    assert "--policy" in unsaid.stderr
+    policy = ("--policy", slug_id(ledger.ledger, "policy", ledger.settings.catalog.policy))
+    files = (*files, *policy)
 
     dry = invoke(ledger, "import", "csv", *files, "--dry-run")
     assert dry.exit_code == 1
@@ -184,16 +190,18 @@ def test_a_vendors_export_is_checked_loaded_and_loaded_once(ledger: System, tmp_
     first, second = json.loads(done.stdout)
     assert (first["kind"], first["added"], first["badRows"]) == ("licenses", 1, 1)
     assert (second["added"], second["bad"][0]["line"]) == (1, 3)
-    assert "1 of 1 are held" in second["bad"][0]["reason"]
+    bad = second["bad"][0]
+    assert (bad["column"], bad["value"]) == ("seats", "1")
+    assert "1 of 1 are held" in bad["reason"]
     assert "VEND" not in done.stdout.replace(str(tmp_path), "")
     assert "fp-" not in done.stdout
 
     rejects = tmp_path / "rejects.csv"
-    again = invoke(ledger, "import", "csv", str(licenses), "--rejects", str(rejects))
+    again = invoke(ledger, "import", "csv", str(licenses), *policy, "--rejects", str(rejects))
     assert again.exit_code == 1
     assert rejects.read_text() == "key;name;max_machines\nVEND-0002;Beta;x\n"
     rejects.write_text(rejects.read_text().replace("x\n", "3\n"))
-    mended = invoke(ledger, "import", "csv", str(rejects))
+    mended = invoke(ledger, "import", "csv", str(rejects), *policy)
     assert mended.exit_code == 0, mended.output
     shown = json.loads(invoke(ledger, "show", "VEND-0001", "--json").stdout)
     assert (shown["key"], shown["seats"]["used"]) == ("VEND-0001", 1)

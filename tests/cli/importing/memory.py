@@ -13,9 +13,12 @@ from cli.history import History
 from cli.importing.run import FeatureResult, Importer
 from cli.importing.scan import Form, Scan, scan
 from cli.replica import Replicas
+from ledger.domain.catalog.entities import Policy
 from ledger.domain.clocks import Now, producer_now
-from ledger.domain.identifiers import partition_of
+from ledger.domain.events import RULES_VERSION
+from ledger.domain.identifiers import partition_of, slug_id
 from ledger.domain.license import License, Machine
+from ledger.domain.terms import Terms
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import Appended, EventLog, Headers, Topic
@@ -36,6 +39,30 @@ SETTINGS = read_settings(
         "LEDGER_PARTITIONS": "4",
     }
 )
+POLICY = "00000000-0000-8000-8000-0000000000a1"
+ALLOWING = "00000000-0000-8000-8000-0000000000a2"
+ANOTHERS = "00000000-0000-8000-8000-0000000000a3"
+_PRODUCT = "00000000-0000-8000-8000-0000000000b1"
+_ACCOUNT = slug_id(LEDGER, "account", SETTINGS.catalog.account)
+POLICIES = {
+    id_: Policy(
+        id=id_,
+        account=account,
+        created_ms=0,
+        changed_ms=0,
+        offset=0,
+        product=_PRODUCT,
+        name="P",
+        terms=terms,
+        version=version,
+    )
+    for id_, account, terms, version in (
+        (POLICY, _ACCOUNT, SETTINGS.catalog.terms, 0),
+        (ALLOWING, _ACCOUNT, Terms(max_machines=3, expiration_strategy="ALLOW_ACCESS"), 4),
+        (ANOTHERS, _PRODUCT, SETTINGS.catalog.terms, 0),
+    )
+}
+"""What the catalog has; the last one is another account's."""
 CSV = Form(name=FORM, parser=CsvParser)
 HEADER = ",".join(COLUMNS)
 NOW_MS = 1_800_000_000_000
@@ -74,6 +101,7 @@ class MemoryReplicas(Replicas):
 
     def __init__(self, log: EventLog, settings: Settings) -> None:
         self.clocks_ms: list[int] = [NOW_MS, NOW_MS]
+        self.active_rules = RULES_VERSION
         self._log = log
         self._settings = settings
 
@@ -93,6 +121,12 @@ class MemoryReplicas(Replicas):
         async for records in self._log.read(Topic.LICENSE_EVENTS, partition, start=0):
             names |= {(record.key or b"").decode() for record in records}
         return [await history(self._log, name, self._settings) for name in sorted(names)]
+
+    async def policies(self, ids: Sequence[str]) -> list[Policy | None]:
+        return [POLICIES.get(id_) for id_ in ids]
+
+    async def rules(self) -> int:
+        return self.active_rules
 
     async def data_key(self, license_: str, dk: str) -> bytes | None:
         found = None

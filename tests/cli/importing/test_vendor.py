@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cli.importing.progress import Quiet
 from cli.importing.scan import ImportRefusedError
 from cli.importing.vendor import Loaded, VendorImport
 from cli.importing.vendor_scan import check_apart, in_order, scan, write_rejects
@@ -18,7 +19,16 @@ from ledger.domain.identifiers import license_id, slug_id
 from ledger.domain.license import License
 from ledger.event_log.codec import encode
 from ledger.event_log.port import Topic
-from tests.cli.importing.memory import LEDGER, NOW_MS, SETTINGS, KilledError, Ledger
+from tests.cli.importing.memory import (
+    ALLOWING,
+    ANOTHERS,
+    LEDGER,
+    NOW_MS,
+    POLICY,
+    SETTINGS,
+    KilledError,
+    Ledger,
+)
 
 LICENSES = "key,name,max_machines,expiry,suspended,metadata.order"
 MACHINES = "license,fingerprint,hostname,name,seats,activated_at"
@@ -30,12 +40,14 @@ def write(path: Path, *rows: str) -> Path:
     return path
 
 
-async def load(ledger: Ledger, *paths: Path, dry_run: bool = False) -> dict[str, Loaded]:
+async def load(
+    ledger: Ledger, *paths: Path, policy: str | None = POLICY, dry_run: bool = False
+) -> dict[str, Loaded]:
     """What a new process makes of the files."""
-    importer = VendorImport(ledger.connection())
+    importer = VendorImport(ledger.connection(), policy)
     tables = in_order(scan(path, SETTINGS.pepper) for path in paths)
     check_apart(tables)
-    looked = await importer.look(tables)
+    looked = await importer.look(tables, Quiet(), foresee=dry_run)
     if dry_run:
         return {one.table.kind: one for one in looked}
     loaded = [await importer.load(table, lambda _: None) for table in tables]
@@ -151,6 +163,9 @@ async def test_what_the_ledger_refuses_is_told_by_line_and_the_rest_is_loaded(fo
     done = (await load(ledger, licenses, machines))["machines"]
     assert counts(done) == (2, 0, [3, 4, 5])
     told = reasons(done)
+    columns = [(one.column, one.value) for one in sorted(done.table.bad, key=lambda one: one.line)]
+    key = "(8 characters)"
+    assert columns == [("seats", "1"), ("license", key), ("license", key)]
     assert "1 of 1 are held" in told[3]
     assert "expired" in told[4]
     assert "no license with this key" in told[5]
@@ -168,6 +183,68 @@ async def test_a_dry_run_says_what_would_be_and_writes_nothing(folder: Path) -> 
     assert counts(told["machines"]) == (1, 0, [3])
     for topic in Topic:
         assert not any((await ledger.log.ends(topic)).values())
+
+
+async def test_a_dry_run_foresees_which_machines_their_licenses_would_refuse(folder: Path) -> None:
+    ledger = Ledger()
+    licenses = write(
+        folder / "l.csv",
+        f"policy,{LICENSES}",
+        f",{license_row(1, 1)}",
+        ",KEY-0002,Old,5,2020-01-01,,",
+        f"{ALLOWING},KEY-0003,Old and open,,2020-01-01,,",
+    )
+    machines = write(
+        folder / "m.csv",
+        MACHINES,
+        machine_row(1, "a"),
+        machine_row(1, "b"),
+        machine_row(2, "c"),
+        *(machine_row(3, f"d{number}") for number in range(4)),
+    )
+    told = (await load(ledger, licenses, machines, dry_run=True))["machines"]
+    done = (await load(ledger, licenses, machines))["machines"]
+    assert counts(told) == counts(done) == (4, 0, [3, 4, 8])
+    assert told.table.bad == done.table.bad
+    # And of what is there already.
+    more = write(folder / "n.csv", MACHINES, machine_row(3, "x"), machine_row(1, "a"))
+    told = (await load(ledger, more, dry_run=True))["machines"]
+    assert counts(told) == (0, 1, [2])
+    assert "3 of 3 are held" in reasons(told)[2]
+
+
+async def test_a_license_is_under_the_policy_of_its_row_or_else_of_all(folder: Path) -> None:
+    ledger = Ledger()
+    rows = (f"KEY-0001,{ALLOWING.upper()}", "KEY-0002,", f"KEY-0003,{ANOTHERS}", "KEY-0004,Yearly")
+    licenses = write(folder / "l.csv", "key,policy", *rows)
+    done = (await load(ledger, licenses, policy=None))["licenses"]
+    assert counts(done) == (1, 0, [3, 4, 5])
+    bad = [(one.column, one.value) for one in sorted(done.table.bad, key=lambda one: one.line)]
+    assert bad == [("policy", ""), ("policy", ANOTHERS), ("policy", "yearly")]
+    assert "--policy" in reasons(done)[3]
+    first = await state(ledger, "KEY-0001")
+    assert (first.policy, first.policy_version, first.limit) == (ALLOWING, 4, 3)
+    assert counts((await load(ledger, licenses))["licenses"]) == (1, 1, [4, 5])
+    assert (await state(ledger, "KEY-0002")).policy == POLICY
+
+
+async def test_a_policy_of_later_rules_than_are_active_takes_no_licenses(folder: Path) -> None:
+    ledger, path = Ledger(), write(folder / "l.csv", LICENSES, license_row(1))
+    ledger.replicas.active_rules = 1
+    done = (await load(ledger, path, policy=ALLOWING))["licenses"]
+    assert counts(done) == (0, 0, [2])
+    assert "`ledger rules`" in reasons(done)[2]
+    assert counts((await load(ledger, path))["licenses"]) == (1, 0, [])
+
+
+@pytest.mark.parametrize("policy", [None, "nobody", ANOTHERS])
+async def test_without_a_policy_that_is_there_nothing_is_imported(
+    folder: Path, policy: str | None
+) -> None:
+    ledger, path = Ledger(), write(folder / "l.csv", LICENSES, license_row(1))
+    with pytest.raises(ImportRefusedError, match="`ledger policy list`"):
+        await load(ledger, path, policy=policy)
+    assert await ledger.size() == 0
 
 
 async def test_a_grown_file_goes_on_and_a_shorter_one_changes_nothing(folder: Path) -> None:
