@@ -13,7 +13,17 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from ledger.domain.catalog.entities import FIRST_RULES, RULES_ID, Policy, Rules
+from ledger.domain.catalog.entities import (
+    FIRST_RULES,
+    RULES_ID,
+    Account,
+    AnyEntity,
+    Policy,
+    Rules,
+    slug_claim,
+)
+from ledger.domain.catalog.events import CatalogEvent
+from ledger.domain.catalog.verdicts import CatalogVerdict, scope_of
 from ledger.domain.clocks import Now, producer_now
 from ledger.domain.identifiers import partition_of
 from ledger.domain.license import License, Machine
@@ -22,7 +32,7 @@ from ledger.settings import Settings
 from projector.read_model import keys
 from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.redis import reason
-from projector.views.catalog import read_entity
+from projector.views.catalog import read_catalog_verdict, read_entity
 from projector.views.documents import read_head, read_license, read_machine, read_verdict
 
 TIMEOUT_S: Final = 2.0
@@ -48,6 +58,14 @@ class Remembered(Struct, frozen=True, kw_only=True):
     folded: bool
     verdict: Verdict | None
     license: License | None
+
+
+class CatalogRemembered(Struct, frozen=True, kw_only=True):
+    """What a replica has of a command of the catalog: the same, and the entity as it stands."""
+
+    folded: bool
+    verdict: CatalogVerdict | None
+    entity: AnyEntity | None
 
 
 class Replicas:
@@ -102,6 +120,15 @@ class Replicas:
         entities = [None if one is None else read_entity(one) for one in found]
         return [one if isinstance(one, Policy) else None for one in entities]
 
+    async def account(self, named: str) -> str | None:
+        """Return the id of the account with this id or slug; None where there is none."""
+        keys = Keys(CATALOG)
+        names = [keys.entity(named.lower()), keys.claim(slug_claim(named))]
+        entity, claimed = await self._get(names)
+        if entity is not None and isinstance(found := read_entity(entity), Account):
+            return found.id
+        return None if claimed is None else claimed.decode()
+
     async def rules(self) -> int:
         """Return the rules version that writers use."""
         [found] = await self._get([Keys(CATALOG).entity(RULES_ID)])
@@ -133,22 +160,43 @@ class Replicas:
         It is waited for at most `limit_s`; then the last one that answered tells what it can.
         None where no replica answers.
         """
-        partitions = sorted({one.partition for one in commands})
-        names = [Keys(partition).head for partition in partitions]
+        ends: dict[int, int] = {}
+        names: list[str] = []
         for one in commands:
             here = Keys(one.partition)
+            ends[one.partition] = max(ends.get(one.partition, 0), one.offset + 1)
             names += [here.command(one.license, one.command), here.license(one.license)]
+        found = await self._past(ends, names, limit_s)
+        return None if found is None else _remembered(commands, *found)
+
+    async def catalog_remembered(
+        self, events: Sequence[tuple[CatalogEvent, int]], *, limit_s: float
+    ) -> list[CatalogRemembered] | None:
+        """Return the same of events of the catalog, each with its offset; see `remembered`."""
+        keys, names = Keys(CATALOG), list[str]()
+        for event, _ in events:
+            scope = scope_of(event.account, event.actor)
+            names += [keys.command(scope, event.id), keys.entity(event.subject)]
+        end = max((offset + 1 for _, offset in events), default=0)
+        found = await self._past({CATALOG: end}, names, limit_s)
+        return None if found is None else _catalog_remembered(events, *found)
+
+    async def _past(
+        self, ends: Mapping[int, int], names: Sequence[str], limit_s: float
+    ) -> tuple[dict[int, int], list[bytes | None]] | None:
+        """Return positions and values, of a replica that has folded to `ends` if one soon has."""
+        heads = [Keys(partition).head for partition in ends]
         given_up_at = time.monotonic() + limit_s
         while True:
             answered = None
             for client in self._clients:
                 try:
-                    values = await client.mget(names)
+                    values = await client.mget([*heads, *names])
                 except RedisError:
                     continue
-                heads = dict(zip(partitions, map(_position, values), strict=False))
-                answered = _remembered(commands, heads, values[len(partitions) :])
-                if all(one.folded for one in answered):
+                positions = dict(zip(ends, map(_position, values), strict=False))
+                answered = positions, [cast("bytes | None", one) for one in values[len(heads) :]]
+                if all(positions[partition] >= end for partition, end in ends.items()):
                     return answered
             if answered is None or time.monotonic() > given_up_at:
                 return answered
@@ -170,7 +218,7 @@ class Replicas:
 
 
 def _remembered(
-    commands: Sequence[Command], heads: Mapping[int, int], values: Sequence[bytes | str | None]
+    commands: Sequence[Command], heads: Mapping[int, int], values: Sequence[bytes | None]
 ) -> list[Remembered]:
     found = []
     for number, one in enumerate(commands):
@@ -178,8 +226,26 @@ def _remembered(
         found.append(
             Remembered(
                 folded=heads[one.partition] > one.offset,
-                verdict=read_verdict(verdict) if isinstance(verdict, bytes) else None,
-                license=read_license(license_) if isinstance(license_, bytes) else None,
+                verdict=None if verdict is None else read_verdict(verdict),
+                license=None if license_ is None else read_license(license_),
+            )
+        )
+    return found
+
+
+def _catalog_remembered(
+    events: Sequence[tuple[CatalogEvent, int]],
+    heads: Mapping[int, int],
+    values: Sequence[bytes | None],
+) -> list[CatalogRemembered]:
+    found = []
+    for number, (_, offset) in enumerate(events):
+        verdict, entity = values[2 * number : 2 * number + 2]
+        found.append(
+            CatalogRemembered(
+                folded=heads[CATALOG] > offset,
+                verdict=None if verdict is None else read_catalog_verdict(verdict),
+                entity=None if entity is None else read_entity(entity),
             )
         )
     return found

@@ -1,4 +1,4 @@
-"""`ledger tail`: the stream of license events, a line an event."""
+"""`ledger tail`: the stream of events of licenses and of the catalog, a line an event."""
 
 from __future__ import annotations
 
@@ -9,35 +9,39 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import typer
-from rich.text import Text
 
 from cli import connection, output, trouble
 from cli.commands.check import key_of
-from cli.following import follow as follow_log
+from cli.connection import Connection
 from cli.forget import licenses_named
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
-from cli.telling import Asking, Folding, Told
-from ledger.domain.clocks import from_rfc3339, rfc3339
+from cli.tailing.catalog import CatalogTeller
+from cli.tailing.following import ends_of
+from cli.tailing.following import follow as follow_log
+from cli.tailing.licenses import Asking, Folding
+from cli.tailing.lines import Lines
+from cli.tailing.told import Teller, Told
+from ledger.domain.catalog.events import CATALOG_TYPES
+from ledger.domain.clocks import from_rfc3339
 from ledger.domain.events import TYPES
 from ledger.domain.identifiers import partition_of
 from ledger.event_log.codec import UnknownRulesError
-from ledger.event_log.port import EventLog, TimedLog, Topic
+from ledger.event_log.port import EventLog, Record, TimedLog, Topic
 from ledger.settings import Settings
+from projector.read_model.keys import CATALOG
 
 LAST: Final = 10
 LOOKED_BACK: Final = 1_000
 """Records of each partition that are looked at where --since says nothing."""
 REFUSED: Final = "refused"
-UNTOLD: Final = "?"
-_PREFIX: Final = "license."
 _AGO: Final = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_NARROW: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,34 +50,49 @@ class Wanted:
 
     types: frozenset[str]
     actor: str | None
+    account: str | None
+    license: str | None
     verdict: str | None
     since_ms: int | None
 
     def fits(self, told: Told) -> bool:
-        """Whether an event is to be shown; one whose verdict can't be told fits no verdict."""
-        event, verdict = told.entry.event, told.entry.verdict
-        if self.since_ms is not None and told.entry.timestamp_ms < self.since_ms:
+        """Whether an event is to be shown; what can't be told of it fits nothing."""
+        if self.since_ms is not None and told.timestamp_ms < self.since_ms:
             return False
-        if self.types and (event is None or event.type not in self.types):
+        if self.types and told.type not in self.types:
             return False
-        if self.actor is not None and (event is None or not event.actor.startswith(self.actor)):
+        if self.actor is not None and not (told.actor or "").startswith(self.actor):
             return False
-        if self.verdict is None:
-            return True
-        if verdict is None:
+        if self.account is not None and told.account != self.account:
             return False
-        return not verdict.granted if self.verdict == REFUSED else verdict.code == self.verdict
+        if self.license is not None and told.license != self.license:
+            return False
+        if self.verdict is None or told.verdict is None:
+            return self.verdict is None
+        return not told.granted if self.verdict == REFUSED else told.verdict == self.verdict
 
 
 def tail(  # noqa: PLR0913 - an option each
     *,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", metavar="ACCOUNT", help="Only of this account: its id or slug."),
+    ] = None,
     license_: Annotated[
         str | None,
-        typer.Option("--license", metavar="LICENSE", help="Only this one: id or key; - for stdin."),
+        typer.Option(
+            "--license",
+            metavar="LICENSE",
+            help="Only this one, its tokens with it: id or key; - for stdin.",
+        ),
     ] = None,
     types: Annotated[
         list[str] | None,
-        typer.Option("--type", metavar="TYPE", help="Only this type (repeatable): issued, …"),
+        typer.Option(
+            "--type",
+            metavar="TYPE",
+            help="Only this type (repeatable): issued, policy-changed, token-created, …",
+        ),
     ] = None,
     actor: Annotated[
         str | None,
@@ -100,24 +119,30 @@ def tail(  # noqa: PLR0913 - an option each
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Follow the stream of license events, a line an event, until Ctrl-C.
+    """Follow the stream of events, of licenses and of the catalog, a line an event, until Ctrl-C.
 
-    A verdict is told where a replica remembers it: 24 hours, or a license's last 64 commands; ? is
-    what nobody but a fold can tell, imported events among them. With --license its log is folded
-    from the beginning and every verdict told. Times are the log's, in UTC.
-    Examples: `ledger tail`, `ledger tail --since 10m --verdict refused`,
+    A verdict is told where a replica remembers it: 24 hours, or the last 64 commands of a license
+    (of the catalog: of who asked); ? is what nobody but a fold can tell, imported events among
+    them. With --license its log is folded from the beginning and every verdict told. Times are the
+    log's, in UTC. Examples: `ledger tail`, `ledger tail --since 10m --verdict refused`,
+    `ledger tail --type policy-changed --type token-revoked`,
     `ledger tail --license LIC-… --since beginning --no-follow --json`.
     """
     wanted = Wanted(
-        types=_types(types or []), actor=actor, verdict=verdict, since_ms=_since_ms(since)
+        types=_types(types or []),
+        actor=actor,
+        account=None,
+        license=None,
+        verdict=verdict,
+        since_ms=_since_ms(since),
     )
     settings = connection.settings(data)
     named = None if license_ is None else key_of(license_)
     forever = sys.stdout.isatty() if follow is None else follow
     if last is None and since is None:
         last = LAST
-    show = _json_line if as_json else _Lines().show
-    asyncio.run(_Tail(settings, wanted, last, show).run(named, forever=forever))
+    show = _json_line if as_json else Lines().show
+    asyncio.run(_Tail(settings, wanted, last, show).run(account, named, forever=forever))
 
 
 class _Tail:
@@ -133,25 +158,30 @@ class _Tail:
         self._last = last
         self._show = show
 
-    async def run(self, named: str | None, *, forever: bool) -> None:
+    async def run(self, account: str | None, named: str | None, *, forever: bool) -> None:
         async with connection.connected(self._settings) as connected:
             log = connected.log
-            teller: Folding | Asking = Asking(connected.replicas, _say)
+            teller: Teller = Asking(connected.replicas, _say)
+            if account is not None:
+                id_ = await _account(connected, account)
+                self._wanted = replace(self._wanted, account=id_)
             if named is None:
                 starts = await self._starts(log)
             else:
                 id_ = await _known(log, self._settings, connected.ledger, named)
-                starts = {partition_of(id_, self._settings.partitions): 0}
+                self._wanted = replace(self._wanted, license=id_)
+                starts = {partition_of(id_, self._settings.partitions): 0, CATALOG: 0}
                 teller = Folding(id_)
+            both = _Both(teller, CatalogTeller(connected.replicas))
             try:
-                await self._go(log, teller, starts, forever=forever)
+                await self._go(log, both, starts, forever=forever)
             except UnknownRulesError as error:
                 raise trouble.Failed(str(error)) from None
 
     async def _go(
         self,
         log: EventLog,
-        teller: Folding | Asking,
+        teller: Teller,
         starts: Mapping[int, int],
         *,
         forever: bool,
@@ -170,10 +200,37 @@ class _Tail:
 
     async def _starts(self, log: TimedLog) -> dict[int, int]:
         if self._wanted.since_ms is not None:
-            return await log.since(Topic.LICENSE_EVENTS, self._wanted.since_ms)
+            since_ms = self._wanted.since_ms
+            starts = await log.since(Topic.LICENSE_EVENTS, since_ms)
+            [catalog] = (await log.since(Topic.CATALOG_EVENTS, since_ms)).values()
+            return {**starts, CATALOG: catalog}
         back = max(LOOKED_BACK, self._last or 0)
-        ends = await log.ends(Topic.LICENSE_EVENTS)
+        ends = await ends_of(log, {CATALOG})
         return {partition: max(end - back, 0) for partition, end in ends.items()}
+
+
+class _Both:
+    """Tells of both topics, in the order of time."""
+
+    def __init__(self, licenses: Teller, catalog: Teller) -> None:
+        self._licenses = licenses
+        self._catalog = catalog
+
+    async def tell(self, records: Sequence[Record]) -> list[Told]:
+        """See `Teller`."""
+        told = await self._licenses.tell([one for one in records if one.partition != CATALOG])
+        catalog = [one for one in records if one.partition == CATALOG]
+        if catalog:
+            told += await self._catalog.tell(catalog)
+        return sorted(told, key=lambda one: one.timestamp_ms)
+
+
+async def _account(connected: Connection, named: str) -> str:
+    """Return the id of the account with this id or slug. Raises `Missing`."""
+    found = await connected.replicas.account(named)
+    if found is None:
+        raise trouble.Missing(f"--account {named}: there is no account with this id or slug")
+    return found
 
 
 async def _known(log: EventLog, settings: Settings, ledger: str, named: str) -> str:
@@ -189,11 +246,13 @@ async def _known(log: EventLog, settings: Settings, ledger: str, named: str) -> 
 
 
 def _types(given: Sequence[str]) -> frozenset[str]:
-    found = frozenset(f"{_PREFIX}{one.removeprefix(_PREFIX).replace(' ', '-')}" for one in given)
-    if unknown := sorted(found - TYPES.keys()):
-        known = ", ".join(name.removeprefix(_PREFIX) for name in TYPES)
-        raise trouble.Missing(f"--type {unknown[0].removeprefix(_PREFIX)}: it is one of {known}")
-    return found
+    known = {name.partition(".")[2]: name for name in (*TYPES, *CATALOG_TYPES)}
+    found = {one.rpartition(".")[2].replace(" ", "-") for one in given}
+    if unknown := sorted(found - known.keys()):
+        near = get_close_matches(unknown[0], known, n=3)
+        said = f"did you mean {' or '.join(near)}?" if near else f"it is one of {', '.join(known)}"
+        raise trouble.Missing(f"--type {unknown[0]}: {said}")
+    return frozenset(known[one] for one in found)
 
 
 def _since_ms(text: str | None) -> int | None:
@@ -215,73 +274,5 @@ def _say(text: str) -> None:
     output.error_console().print(f"ledger tail: {text}", markup=False, style="yellow")
 
 
-class _Lines:
-    """Prints lines for people, as wide as the terminal; elsewhere as long as they are."""
-
-    def __init__(self) -> None:
-        self._console = output.console()
-
-    def show(self, told: Told) -> None:
-        """Print one event."""
-        entry, wide = told.entry, self._console.width >= _NARROW
-        event, verdict = entry.event, entry.verdict
-        at = rfc3339(entry.timestamp_ms)
-        kind = "undecodable" if event is None else _words(event.type)
-        who = "" if event is None else event.actor
-        code = UNTOLD if verdict is None else verdict.code
-        columns = (
-            (f"{at[:19]}Z" if wide else at[5:19].replace("T", " "), 20 if wide else 14, "dim"),
-            (told.license[:8], 8, ""),
-            (told.name or "", 20 if wide else 12, "bold"),
-            (kind, 15, ""),
-            *(((who, 14, "dim"),) if wide else ()),
-        )
-        line = Text()
-        for text, width, style in columns:
-            line.append(f"{self._fit(output.plain(text).plain, width)}  ", style=style)
-        granted = verdict is not None and verdict.granted
-        line.append(code, style="green" if granted else "dim" if verdict is None else "red")
-        line.append(f"  {told.why}" if told.why else "", style="dim")
-        if self._console.is_terminal:
-            self._console.print(line, no_wrap=True, overflow="ellipsis")
-        else:
-            print(line.plain, flush=True)
-
-    def _fit(self, text: str, width: int) -> str:
-        cut = self._console.is_terminal and len(text) > width
-        return f"{text[: width - 1]}…" if cut else text.ljust(width)
-
-
-def _words(type_: str) -> str:
-    return type_.removeprefix(_PREFIX).removesuffix("-requested").replace("-", " ")
-
-
 def _json_line(told: Told) -> None:
-    output.print_json_line(document(told))
-
-
-def document(told: Told) -> dict[str, Any]:
-    """What is told of an event: nothing sealed, and no value of it."""
-    entry = told.entry
-    event, verdict = entry.event, entry.verdict
-    found: dict[str, Any] = {
-        "partition": told.partition,
-        "offset": entry.offset,
-        "appended": rfc3339(entry.timestamp_ms),
-        "license": told.license,
-        "name": told.name,
-        "type": None if event is None else event.type,
-    }
-    if event is not None:
-        found |= {"time": rfc3339(event.time_ms), "actor": event.actor, "id": event.id}
-        for name in ("machine", "seats"):
-            if (value := getattr(event.data, name, None)) is not None:
-                found[name] = value
-        if event.sequence is not None:
-            found |= {"source": event.source, "sequence": event.sequence}
-        if event.occurred_at_ms is not None:
-            found["occurredAt"] = rfc3339(event.occurred_at_ms)
-    found["verdict"] = None if verdict is None else verdict.code
-    if verdict is not None:
-        found |= {"seatsHeld": verdict.seats_held, "limit": verdict.limit}
-    return found | {"why": told.why}
+    output.print_json_line(told.document)

@@ -69,6 +69,8 @@ class Bar:
     def end(self) -> None:
         """Take the bar away."""
         self._progress.stop()
+        for task in self._progress.task_ids:
+            self._progress.remove_task(task)
 
 
 class Lines:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from ledger.domain.identifiers import slug_id
+from ledger.domain.identifiers import slug_id, token_digest
 from tests.local import LEDGER
 from tests.servers import ROOT
 from tests.system import PEPPER, TOKEN, System, running
@@ -256,6 +256,50 @@ def test_tail_of_all_is_in_the_order_of_time_and_hides_what_is_sealed(
     assert tailed(ledger, "--since", "beginning", "--verdict", "refused") == []
     assert tailed(ledger, "--since", "2999-01-01T00:00:00Z") == []
     assert len(tailed(ledger)) == 10
+
+
+def test_tail_tells_of_the_catalog_too_by_account_type_and_license(ledger: System) -> None:
+    at = {"LEDGER_URL": ledger.workers[0].url, "LEDGER_TOKEN": TOKEN}
+
+    def made(*arguments: str) -> dict[str, Any]:
+        done = invoke(ledger, *arguments, "--json", **at)
+        assert done.exit_code == 0, done.output
+        resource: dict[str, Any] = json.loads(done.stdout)["data"]
+        return resource
+
+    account = made("account", "create", "--slug", "tailed")
+    policy = slug_id(ledger.ledger, "policy", ledger.settings.catalog.policy)
+    made("policy", "change", policy, "--max-machines", "5")
+    license_ = made("license", "create", "--policy", policy, "--name", "Tailed")["id"]
+    token = made("token", "create", "--license", license_, "--name", "kiosk")
+    secret = token["attributes"]["token"]
+    assert invoke(ledger, "token", "revoke", token["id"], "--yes", **at).exit_code == 0
+
+    def told(*arguments: str) -> list[tuple[str, str]]:
+        return [(one["type"], one["verdict"]) for one in tailed(ledger, *arguments)]
+
+    assert told("--account", "tailed") == [("catalog.account-created", "granted")]
+    assert told("--account", account["id"]) == told("--account", "tailed")
+    assert told("--license", license_, "--since", "beginning") == [
+        ("license.issued", "granted"),
+        ("catalog.token-created", "granted"),
+        ("catalog.token-revoked", "granted"),
+    ]
+    [changed] = tailed(ledger, "--type", "policy-changed")
+    assert (changed["changed"], changed["version"]) == (["max_machines"], 1)
+    done = invoke(ledger, "tail", "--no-follow", "--type", "token-created", "--type", "issued")
+    assert "kiosk" in done.stdout
+    assert "token created" in done.stdout
+    assert secret not in done.stdout
+    assert (
+        token_digest(ledger.settings.pepper, secret)
+        not in invoke(ledger, "tail", "--no-follow", "--since", "beginning", "--json").stdout
+    )
+    nobody = invoke(ledger, "tail", "--account", "nobody")
+    assert nobody.exit_code == 2
+    assert "--account nobody" in nobody.stderr
+    mistyped = invoke(ledger, "tail", "--type", "polcy-changed")
+    assert "policy-changed" in mistyped.stderr
 
 
 @pytest.mark.parametrize(("option", "value"), [("--type", "none"), ("--since", "yesterday")])

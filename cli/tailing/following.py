@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from heapq import heapify, heappop, heapreplace
 from typing import Final
 
 from ledger.event_log.port import EventLog, LogUnavailable, MissingTopic, Record, Topic
+from projector.read_model.keys import CATALOG
 
 BATCH_RECORDS: Final = 200
 _LOOK_EVERY_S: Final = 0.25
@@ -21,6 +23,8 @@ async def follow(
 ) -> AsyncGenerator[Sequence[Record], None]:
     """Yield the events of the partitions of `starts` from there on, in batches, merged by time.
 
+    `starts`: offsets by partition of license-events, and by `CATALOG` of the catalog's one, which
+    is the `partition` of its records here, too.
     What stood in the log at a look comes in the order of its timestamps, whatever its partition;
     an empty batch says that a look is at its end. `forever`: look again, and say it when the
     broker is away and when it is back; nothing is left out or told twice. Raises `LogError`.
@@ -28,7 +32,7 @@ async def follow(
     positions, away = dict(starts), False
     while True:
         try:
-            ends = await log.ends(Topic.LICENSE_EVENTS)
+            ends = await ends_of(log, starts)
             if away:
                 say("the broker answers again")
             away = False
@@ -51,6 +55,14 @@ async def follow(
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
+async def ends_of(log: EventLog, partitions: Container[int]) -> dict[int, int]:
+    """Return the ends of all partitions, with the catalog's where it is one of `partitions`."""
+    ends = dict(await log.ends(Topic.LICENSE_EVENTS))
+    if CATALOG in partitions:
+        ends[CATALOG] = (await log.ends(Topic.CATALOG_EVENTS))[0]
+    return ends
+
+
 async def _batches(
     log: EventLog, starts: Mapping[int, int], ends: Mapping[int, int]
 ) -> AsyncGenerator[Sequence[Record], None]:
@@ -70,7 +82,7 @@ async def _merged(
 ) -> AsyncGenerator[Record, None]:
     """Merge the partitions by timestamp; of each no more than a batch of the log is in hand."""
     readings = [
-        _Reading(log.read(Topic.LICENSE_EVENTS, partition, start=start, stop=ends[partition]))
+        _Reading(_read(log, partition, start, ends[partition]))
         for partition, start in starts.items()
         if start < ends[partition]
     ]
@@ -95,6 +107,17 @@ async def _merged(
                 heappop(heads)
     finally:
         await asyncio.gather(*(one.batches.aclose() for one in readings), return_exceptions=True)
+
+
+async def _read(
+    log: EventLog, partition: int, start: int, stop: int
+) -> AsyncGenerator[Sequence[Record], None]:
+    topic, of_topic = Topic.LICENSE_EVENTS, partition
+    if partition == CATALOG:
+        topic, of_topic = Topic.CATALOG_EVENTS, 0
+    async with aclosing(log.read(topic, of_topic, start=start, stop=stop)) as batches:
+        async for records in batches:
+            yield [replace(one, partition=partition) for one in records]
 
 
 class _Reading:

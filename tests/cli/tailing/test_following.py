@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.following import BATCH_RECORDS, follow
 from cli.importing.pipeline import patiently
+from cli.tailing.following import BATCH_RECORDS, follow
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import LogUnavailable, Record, Topic, Topics
@@ -72,8 +72,8 @@ async def taken(stream: AsyncGenerator[Sequence[Record], None], count: int) -> l
 async def test_followed_on_it_waits_for_the_broker_says_so_and_leaves_nothing_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cli.following._AWAY_S", 0.01)
-    monkeypatch.setattr("cli.following._LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("cli.tailing.following._AWAY_S", 0.01)
+    monkeypatch.setattr("cli.tailing.following._LOOK_EVERY_S", 0.01)
     log, said = await filled([(0, 1), (1, 1)]), list[str]()
     async with aclosing(
         follow(log, dict.fromkeys(range(PARTITIONS), 0), forever=True, say=said.append)

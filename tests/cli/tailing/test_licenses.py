@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from cli.replica import Command, Remembered, Replicas
-from cli.telling import Asking
+from cli.tailing.licenses import Asking
 from ledger.domain.events import Event, Suspended
 from ledger.domain.state import License
 from ledger.domain.verdicts import GRANTED, IDEMPOTENCY_MISMATCH, Verdict
@@ -87,14 +87,14 @@ async def test_a_verdict_is_told_where_it_is_of_this_event(
     remembered: Remembered, code: str | None
 ) -> None:
     [told] = await Asking(Knowing(remembered), pytest.fail).tell([record()])
-    assert (told.entry.verdict and told.entry.verdict.code) == code
+    assert told.verdict == code
     assert told.name == "ACME"
 
 
 async def test_of_an_imported_event_nothing_is_guessed() -> None:
     imported = replace(EVENT, sequence=3, source="csv:0")
     [told] = await Asking(Knowing(known(verdict(AT))), pytest.fail).tell([record(imported)])
-    assert told.entry.verdict is None
+    assert told.verdict is None
 
 
 async def test_with_no_replica_it_is_said_once_and_not_asked_at_each_event() -> None:
@@ -103,7 +103,7 @@ async def test_with_no_replica_it_is_said_once_and_not_asked_at_each_event() -> 
     asking = Asking(replicas, said.append)
     for _ in range(3):
         [told] = await asking.tell([record()])
-        assert told.entry.verdict is None
+        assert told.verdict is None
     assert len(said) == replicas.asked == 1
 
 

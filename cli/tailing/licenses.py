@@ -1,4 +1,4 @@
-"""What became of the events of the log: told by folding one license, or by asking a replica.
+"""What became of the events of licenses: told by folding one license, or by asking a replica.
 
 Folding tells every verdict, and needs the license's partition from its beginning. A replica
 remembers the commands of the last 24 hours and the last 64 of a license; of older ones, and of
@@ -9,42 +9,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from cli.history import Entry, History, why
 from cli.replica import Command, Remembered, Replicas
+from cli.tailing.told import Told
 from ledger.domain import verdicts
+from ledger.domain.clocks import rfc3339
 from ledger.domain.events import Event, Issued
 from ledger.domain.verdicts import Verdict
 from ledger.event_log import genesis
 from ledger.event_log.codec import UndecodableError, UnknownRulesError, decode
-from ledger.event_log.port import Record
+from ledger.event_log.port import Record, Topic
 
 FOLDED_S: Final = 1.0
 """How long a replica is waited for that has not folded an event yet."""
 _AWAY_S: Final = 5.0
-_NAMES_MAX: Final = 10_000
-
-
-class Told(Struct, frozen=True, kw_only=True):
-    """A record and what is known of it. `entry.verdict` None: nobody here can tell."""
-
-    partition: int
-    license: str
-    name: str | None
-    entry: Entry
-    why: str
-
-
-class Teller(Protocol):
-    """Tells of records, in their order."""
-
-    async def tell(self, records: Sequence[Record]) -> list[Told]:
-        """Return what is known of the records of licenses; others are left out."""
-        ...
+_WHOSE_MAX: Final = 10_000
 
 
 class Folding:
@@ -61,15 +44,10 @@ class Folding:
             self._history.take([record])
             if record.key == self._license.encode():
                 entry, license_ = self._history.entries[-1], self._history.license
-                told.append(
-                    Told(
-                        partition=record.partition,
-                        license=self._license,
-                        name=None if license_ is None else license_.name,
-                        entry=entry,
-                        why=why(entry),
-                    )
-                )
+                account, name = (None, None)
+                if license_ is not None:
+                    account, name = license_.account or None, license_.name
+                told.append(_told(record, entry, account, name, why(entry)))
         return told
 
 
@@ -80,7 +58,7 @@ class Asking:
         self._replicas = replicas
         self._say = say
         self._away_until = 0.0
-        self._names: dict[str, str | None] = {}
+        self._whose: dict[str, tuple[str | None, str | None]] = {}
 
     async def tell(self, records: Sequence[Record]) -> list[Told]:
         """See `Teller`."""
@@ -117,7 +95,6 @@ class Asking:
     def _told(
         self, record: Record, event: Event | None, trouble: str, remembered: Remembered | None
     ) -> Told:
-        license_ = (record.key or b"").decode(errors="replace")
         verdict = None
         if event is not None:
             verdict = _verdict(event, record.offset, remembered)
@@ -125,22 +102,58 @@ class Asking:
         entry = Entry(
             offset=record.offset, timestamp_ms=record.timestamp_ms, event=event, verdict=verdict
         )
-        return Told(
-            partition=record.partition,
-            license=license_,
-            name=self._names.get(license_),
-            entry=entry,
-            why=trouble if verdict is None else why(entry),
-        )
+        account, name = self._whose.get(_subject(record), (None, None))
+        return _told(record, entry, account, name, trouble if verdict is None else why(entry))
 
     def _learn(self, event: Event, remembered: Remembered | None) -> None:
-        """Know the license's name: its replica's word, else the event's that issued it."""
-        if len(self._names) >= _NAMES_MAX:
-            self._names.clear()
+        """Know the license's account and name: a replica's word, else that of its issue."""
+        if len(self._whose) >= _WHOSE_MAX:
+            self._whose.clear()
         if remembered is not None and remembered.license is not None:
-            self._names[event.license] = remembered.license.name
+            license_ = remembered.license
+            self._whose[event.license] = (license_.account or None, license_.name)
         elif isinstance(event.data, Issued):
-            self._names[event.license] = event.data.name
+            self._whose[event.license] = (event.data.account, event.data.name)
+
+
+def _subject(record: Record) -> str:
+    return (record.key or b"").decode(errors="replace")
+
+
+def _told(record: Record, entry: Entry, account: str | None, name: str | None, why_: str) -> Told:
+    event, verdict, license_ = entry.event, entry.verdict, _subject(record)
+    return Told(
+        topic=Topic.LICENSE_EVENTS,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp_ms,
+        subject=license_,
+        license=license_,
+        account=account,
+        name=name,
+        type=None if event is None else event.type,
+        actor=None if event is None else event.actor,
+        verdict=None if verdict is None else verdict.code,
+        granted=verdict is not None and verdict.granted,
+        why=why_,
+        more=_more(event, verdict),
+    )
+
+
+def _more(event: Event | None, verdict: Verdict | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if event is not None:
+        found = {"time": rfc3339(event.time_ms), "actor": event.actor, "id": event.id}
+        for name in ("machine", "seats"):
+            if (value := getattr(event.data, name, None)) is not None:
+                found[name] = value
+        if event.sequence is not None:
+            found |= {"source": event.source, "sequence": event.sequence}
+        if event.occurred_at_ms is not None:
+            found["occurredAt"] = rfc3339(event.occurred_at_ms)
+    if verdict is not None:
+        found |= {"seatsHeld": verdict.seats_held, "limit": verdict.limit}
+    return found
 
 
 def _verdict(event: Event, offset: int, remembered: Remembered | None) -> Verdict | None:
