@@ -92,7 +92,7 @@ def _minute(name: str) -> Cell:
 
 def _seats(resource: Resource) -> str:
     seats = resource["attributes"]["seats"]
-    return _of(seats["used"], seats["limit"])
+    return _of(seats["used"], seats["limit"]).replace("unlimited", "∞")
 
 
 def _of(used: int, limit: int | None) -> str:
@@ -173,9 +173,8 @@ ENTITLEMENTS: Final = Shape(
 TOKENS: Final = Shape(
     columns={
         "id": _id,
-        "kind": _is("kind"),
+        "kind": lambda token: words(_value(token, "kind")).removesuffix("-token"),
         "name": _is("name"),
-        "created": _day("created"),
         "expires": _day("expiry", "never"),
     },
     facts=("kind", "name", "expiry", "bearer", "created", "updated"),

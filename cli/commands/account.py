@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final
 
 import typer
+from msgspec.structs import replace
 
 from cli import output
 from cli.asking import Asking, asks, writes
@@ -75,6 +76,9 @@ _SHAPES: Final[dict[str, Shape]] = {
 }
 
 
+_TOKEN: Final = replace(TOKENS, facts=("kind", "name", "expiry"))
+
+
 @asks
 def whoami(asking: Asking) -> None:
     """Show whom the token speaks for, an account, a product or a license, and the token's id."""
@@ -87,4 +91,4 @@ def whoami(asking: Asking) -> None:
     print_resource(bearer, _SHAPES[bearer["type"]])
     for token in document.get("included", ()):
         print("\nby the token:")
-        print_resource(token, TOKENS)
+        print_resource(token, _TOKEN)

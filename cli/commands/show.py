@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import typer
-from rich.table import Table
 
 from cli import connection, output, trouble
 from cli.commands.check import key_of
@@ -27,6 +26,7 @@ from ledger.sealing.key_ring import KeyRing
 from ledger.settings import Settings
 
 LAST: Final = 50
+_WHY_LEAST: Final = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,28 +213,28 @@ def _print(shown: Shown) -> None:
         console.print(f"{left_out} earlier events; --last 0 shows all", style="dim")
     if any(entry.event and entry.event.occurred_at_ms for entry in shown.history.entries):
         console.print("Of imported events the time is their source's.", style="dim")
-    console.print(_history_table(shown))
+    entries = shown.history.entries
+    whole = ("offset", "time", "event", "verdict")
+    output.print_table(
+        (*whole, "about", "why"),
+        [_row(entry, shown.opener) for entry in entries],
+        whole=whole,
+        least=_WHY_LEAST,
+        styles=["" if one.verdict and one.verdict.granted else "yellow" for one in entries],
+    )
 
 
-def _history_table(shown: Shown) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("offset", "time", "event", "verdict"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("about", overflow="fold")
-    table.add_column("why")
-    for entry in shown.history.entries:
-        event, verdict = entry.event, entry.verdict
-        values = {} if event is None else shown.opener.values(event, entry.machine)
-        table.add_row(
-            str(entry.offset),
-            rfc3339(_time_ms(entry)),
-            "undecodable" if event is None else event.type.removeprefix("license."),
-            "set aside" if verdict is None else verdict.code,
-            output.plain(str(values.get("fingerprint") or values.get("reason") or "")),
-            output.plain(why(entry) + _apart(entry)),
-            style="" if verdict is not None and verdict.granted else "yellow",
-        )
-    return table
+def _row(entry: Entry, opener: Opener) -> tuple[str, ...]:
+    event, verdict = entry.event, entry.verdict
+    values = {} if event is None else opener.values(event, entry.machine)
+    return (
+        str(entry.offset),
+        rfc3339(_time_ms(entry)),
+        "undecodable" if event is None else event.type.removeprefix("license."),
+        "set aside" if verdict is None else verdict.code,
+        str(values.get("fingerprint") or values.get("reason") or ""),
+        why(entry) + _apart(entry),
+    )
 
 
 def _time_ms(entry: Entry) -> int:

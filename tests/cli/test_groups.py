@@ -11,7 +11,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from cli.resources import ENTITLEMENTS, LICENSES, MACHINES, POLICIES, PRODUCTS, TOKENS
+from cli.resources import (
+    ENTITLEMENTS,
+    LICENSES,
+    MACHINES,
+    POLICIES,
+    PRODUCTS,
+    TOKENS,
+    print_resource,
+)
 from cli.resources import print_resources as print_table
 from tests.system import TOKEN, System, running
 
@@ -312,7 +320,7 @@ def test_lists_are_read_in_pages_and_filtered(policy: str) -> None:
     assert wrong.exit_code == 2
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [40, 80, 120])
 def test_tables_fit_the_terminal_and_ids_stay_whole(
     policy: str, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -334,7 +342,7 @@ def test_tables_fit_the_terminal_and_ids_stay_whole(
     }
     lists = {group: asked(group, "list")["data"] for group in groups}
     monkeypatch.setenv("COLUMNS", str(width))
-    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     for group, shape in groups.items():
         print_table(lists[group], shape)
@@ -342,6 +350,10 @@ def test_tables_fit_the_terminal_and_ids_stay_whole(
         assert max(map(len, said.splitlines())) <= width
         assert "…" not in said
         assert all(one["id"] in said for one in lists[group])
+        print_resource(lists[group][0], shape)
+        said = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+        assert max(map(len, said.splitlines())) <= width
+        assert lists[group][0]["id"] in said
 
 
 def test_an_api_that_is_away_is_3_and_says_how_to_repeat_a_write(

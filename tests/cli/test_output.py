@@ -1,15 +1,12 @@
-"""What every command keeps to when it prints, and the completion of shells."""
+"""What every command keeps to when it prints."""
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 
 import pytest
 
 from cli import output, trouble
-from tests.local import LEDGER
 
 ROWS = [["0f9619ff-8b86-4011-b42d-00cf4fc964ff", "a name that is long enough to be folded", "x"]]
 
@@ -41,6 +38,27 @@ def test_in_a_terminal_a_table_fits_and_ids_stay_whole(
     assert len(lines) > 2
 
 
+@pytest.mark.parametrize("width", [40, 48])
+def test_in_a_narrow_terminal_nothing_is_lost(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    output.print_table(["id", "name", "kind"], ROWS, whole=["id", "kind"])
+    output.print_facts({"license": ROWS[0][0], "a long name": ROWS[0][1]})
+    said = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert max(map(len, said.splitlines())) <= width
+    assert said.count(ROWS[0][0]) == 2
+    assert " ".join(said.split()).count("folded") == 2
+
+
+def test_elsewhere_a_row_is_one_line_however_long(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(["name", "kind"], [["n" * 500, "x"]])
+    output.print_facts({"name": "n" * 500})
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
 def test_what_others_wrote_is_no_markup_and_no_control(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_facts({"name": "[bold]x\x1b[31m"})
     assert capsys.readouterr().out.rstrip() == "name  [bold]x\ufffd[31m"
@@ -55,29 +73,3 @@ def test_nothing_that_cannot_be_undone_happens_without_yes() -> None:
     trouble.sure("this ends it", yes=True)
     with pytest.raises(trouble.Missing, match=r"this ends it\. Add --yes"):
         trouble.sure("this ends it", yes=False)
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shells_script_is_there_and_completes(shell: str) -> None:
-    script = _completion({"_LEDGER_COMPLETE": f"source_{shell}"})
-    assert "ledger" in script
-    assert f"complete_{shell}" in script
-    asked = {
-        "bash": {"COMP_WORDS": "ledger fo", "COMP_CWORD": "1"},
-        "zsh": {"_TYPER_COMPLETE_ARGS": "ledger fo"},
-        "fish": {"_TYPER_COMPLETE_ARGS": "ledger fo", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
-    }
-    assert "forget" in _completion({"_LEDGER_COMPLETE": f"complete_{shell}", **asked[shell]})
-
-
-def _completion(asked: dict[str, str]) -> str:
-    done = subprocess.run(
-        [LEDGER],
-        env={**os.environ, **asked},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert not done.stderr
-    return done.stdout
