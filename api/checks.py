@@ -96,6 +96,9 @@ _PRODUCT_REQUIRED: Final = Answer(
 _POLICY_REQUIRED: Final = Answer(
     code="POLICY_SCOPE_REQUIRED", detail="The scope has to name the policy."
 )
+_MACHINE_REQUIRED: Final = Answer(
+    code="MACHINE_SCOPE_REQUIRED", detail="The scope has to name the machine by its id."
+)
 _FINGERPRINT_REQUIRED: Final = Answer(
     code="FINGERPRINT_SCOPE_REQUIRED", detail="The scope has to name the machine's fingerprint."
 )
@@ -194,6 +197,8 @@ def _elsewhere(
             return _none_yet(terms)
         if not holds(license_, named):
             return _NO_SUCH_MACHINE
+    elif terms.require_machine_scope:
+        return _MACHINE_REQUIRED
     if scope.wanted is not None:
         return _unmatched(license_, machines, scope.wanted, terms)
     return _FINGERPRINT_REQUIRED if terms.require_fingerprint_scope else None

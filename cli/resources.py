@@ -160,7 +160,8 @@ POLICIES: Final = Shape(
         *("protected", "overageStrategy", "expirationStrategy", "expirationBasis", "renewalBasis"),
         *("transferStrategy", "authenticationStrategy", "requireCheckIn", "checkInInterval"),
         *("checkInIntervalCount", "requireProductScope", "requirePolicyScope"),
-        *("requireFingerprintScope", "metadata", "product", "created", "updated"),
+        *("requireMachineScope", "requireFingerprintScope"),
+        *("metadata", "product", "created", "updated"),
     ),
 )
 PROGRESS: Final = Shape(columns={}, facts=("version", "licenses", "behind"))

@@ -92,6 +92,7 @@ class PolicyAttributes(Body, frozen=True, kw_only=True):
     check_in_interval_count: Number = UNSET
     require_product_scope: Flag = UNSET
     require_policy_scope: Flag = UNSET
+    require_machine_scope: Flag = UNSET
     require_fingerprint_scope: Flag = UNSET
     component_matching_strategy: Any = UNSET
     component_uniqueness_strategy: Any = UNSET
@@ -116,7 +117,6 @@ class PolicyAttributes(Body, frozen=True, kw_only=True):
     require_components_scope: Any = UNSET
     require_environment_scope: Any = UNSET
     require_heartbeat: Any = UNSET
-    require_machine_scope: Any = UNSET
     require_user_scope: Any = UNSET
     require_version_scope: Any = UNSET
     scheme: Any = UNSET

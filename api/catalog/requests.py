@@ -40,6 +40,7 @@ _TERMS: Final = {
     "check_in_interval_count": "check_in_interval_count",
     "require_product_scope": "require_product_scope",
     "require_policy_scope": "require_policy_scope",
+    "require_machine_scope": "require_machine_scope",
     "require_fingerprint_scope": "require_fingerprint_scope",
 }
 """Attributes of a policy, and what its terms call them."""

@@ -124,6 +124,7 @@ def _policy(policy: Policy) -> dict[str, object]:
         "checkInIntervalCount": terms.check_in_interval_count,
         "requireProductScope": terms.require_product_scope,
         "requirePolicyScope": terms.require_policy_scope,
+        "requireMachineScope": terms.require_machine_scope,
         "requireFingerprintScope": terms.require_fingerprint_scope,
         "metadata": _metadata(policy.metadata),
         **_FIXED,

@@ -135,6 +135,7 @@ class ShownPolicy(Shape, frozen=True, kw_only=True):
     check_in_interval_count: int
     require_product_scope: bool
     require_policy_scope: bool
+    require_machine_scope: bool
     require_fingerprint_scope: bool
     metadata: Metadata
     created: Moment

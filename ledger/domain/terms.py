@@ -76,6 +76,7 @@ class Terms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
     protected: bool = False
     require_product_scope: bool = False
     require_policy_scope: bool = False
+    require_machine_scope: bool = False
     require_fingerprint_scope: bool = False
     entitlements: Entitlements = {}
 

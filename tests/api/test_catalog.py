@@ -130,6 +130,28 @@ async def test_a_policy_s_attribute_is_refused_by_name(
     assert error_of(refused) == (status, code, f"/data/attributes/{at}")
 
 
+@pytest.mark.parametrize(
+    ("what", "status", "code"),
+    [
+        ("User", 422, "ATTRIBUTE_NOT_SUPPORTED"),
+        ("Components", 422, "ATTRIBUTE_NOT_SUPPORTED"),
+        ("Checksum", 422, "ATTRIBUTE_NOT_SUPPORTED"),
+        ("Version", 422, "ATTRIBUTE_NOT_SUPPORTED"),
+        ("Environment", 422, "ATTRIBUTE_NOT_SUPPORTED"),
+        ("Entitlements", 400, "MEMBER_UNKNOWN"),
+    ],
+)
+async def test_a_scope_that_no_policy_can_require_is_refused_by_name(
+    worker: Worker, what: str, status: int, code: str
+) -> None:
+    name = f"require{what}Scope"
+    product = ("products", worker.catalog.product)
+    body = resource_body("policies", {"name": "p", name: True}, product=product)
+    for method, path in (("POST", ""), ("PATCH", f"/{worker.catalog.policy}")):
+        refused = await worker.client.request(method, f"/v1/policies{path}", json=body)
+        assert error_of(refused) == (status, code, f"/data/attributes/{name}")
+
+
 async def test_what_every_policy_does_may_be_asked_for(worker: Worker) -> None:
     usual = {
         "machineUniquenessStrategy": "UNIQUE_PER_LICENSE",

@@ -8,53 +8,11 @@ import httpx
 import pytest
 
 from tests.api.conftest import Worker
-from tests.vendor import license_body, resource_body
+from tests.api.desk import Desk
+from tests.api.fanning import all_have_it, change, fanning_out
+from tests.vendor import resource_body
 
 DAY_S = 86_400
-
-
-class Desk:
-    """A vendor's desk: policies and licenses of them, and what is ordered about these."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._client = worker.client
-        self._product = worker.catalog.product
-
-    async def policy(self, **attributes: object) -> str:
-        body = resource_body(
-            "policies",
-            {"name": "p", "floating": True, **attributes},
-            product=("products", self._product),
-        )
-        answer = await self._client.post("/v1/policies", json=body)
-        assert answer.status_code == 201, answer.text
-        id_: str = answer.json()["data"]["id"]
-        return id_
-
-    async def license(self, policy: str, **attributes: object) -> dict[str, Any]:
-        answer = await self._client.post("/v1/licenses", json=license_body(policy, **attributes))
-        assert answer.status_code == 201, answer.text
-        made: dict[str, Any] = answer.json()["data"]
-        return made
-
-    async def order(self, license_: dict[str, Any], action: str, **meta: object) -> httpx.Response:
-        body = {"meta": meta} if meta else None
-        path = f"/v1/licenses/{license_['id']}/actions/{action}"
-        return await self._client.post(path, json=body)
-
-    async def change(self, license_: dict[str, Any], **attributes: object) -> httpx.Response:
-        body = resource_body("licenses", attributes)
-        return await self._client.patch(f"/v1/licenses/{license_['id']}", json=body)
-
-    async def move(self, license_: dict[str, Any], policy: str) -> httpx.Response:
-        body = {"data": {"type": "policies", "id": policy}}
-        return await self._client.put(f"/v1/licenses/{license_['id']}/policy", json=body)
-
-    async def check(self, license_: dict[str, Any], **scope: object) -> tuple[str, bool]:
-        body = {"meta": {"key": license_["attributes"]["key"], "scope": scope}}
-        answer = await self._client.post("/v1/licenses/actions/validate-key", json=body)
-        meta = answer.json()["meta"]
-        return meta["code"], meta["valid"]
 
 
 @pytest.fixture
@@ -182,20 +140,39 @@ async def test_an_expired_license_is_what_its_strategy_says(
 
 async def test_a_policy_may_ask_for_scopes(worker: Worker, desk: Desk) -> None:
     policy = await desk.policy(
-        requireProductScope=True, requirePolicyScope=True, requireFingerprintScope=True
+        requireProductScope=True,
+        requirePolicyScope=True,
+        requireMachineScope=True,
+        requireFingerprintScope=True,
     )
     license_ = await desk.license(policy)
+    machine = (await worker.vendor.activate(license_["id"], "f")).json()["data"]["id"]
     scope: dict[str, object] = {}
     for code, name, value in (
         ("PRODUCT_SCOPE_REQUIRED", "product", worker.catalog.product),
         ("POLICY_SCOPE_REQUIRED", "policy", policy),
+        ("MACHINE_SCOPE_REQUIRED", "machine", machine),
         ("FINGERPRINT_SCOPE_REQUIRED", "fingerprint", "f"),
     ):
         assert (await desk.check(license_, **scope))[0] == code
         scope[name] = value
-    assert (await desk.check(license_, **scope))[0] == "NO_MACHINES"
-    assert (await worker.vendor.activate(license_["id"], "f")).status_code == 201
     assert await desk.check(license_, **scope) == ("VALID", True)
+    assert (await worker.client.delete("/v1/machines/f")).status_code == 204
+    assert (await desk.check(license_, **scope))[0] == "NO_MACHINES"
+
+
+async def test_a_policy_that_begins_to_ask_for_a_scope_asks_it_of_its_licenses(
+    worker: Worker, desk: Desk
+) -> None:
+    policy = await desk.policy()
+    license_ = await desk.license(policy)
+    async with fanning_out(worker):
+        for required, says in ((True, "MACHINE_SCOPE_REQUIRED"), (None, "VALID")):
+            await change(worker, policy, requireMachineScope=required)
+            await all_have_it(worker, policy)
+            assert (await desk.check(license_))[0] == says
+            shown_policy = (await worker.client.get(f"/v1/policies/{policy}")).json()["data"]
+            assert shown_policy["attributes"]["requireMachineScope"] is bool(required)
 
 
 async def test_entitlements_are_the_policy_s_and_the_license_s_own(

@@ -82,6 +82,9 @@ def _datas() -> dict[str, EventData]:
     return {
         "license.issued.rules-2": issued(terms=TERMS_2, own=OWN_2),
         "license.terms-changed.rules-2": TermsChanged(policy=POLICY, terms=TERMS_2),
+        "license.terms-changed.rules-2-machine-scope": TermsChanged(
+            policy=POLICY, terms=Terms(max_machines=None, require_machine_scope=True)
+        ),
         "license.terms-changed.rules-2-by-hand": TermsChanged(own=OWN_2),
         "license.activation-requested.rules-2": activation("host-1"),
         "license.validated": Validated(valid=True, code="VALID", machine=machine),
