@@ -24,9 +24,11 @@ ABSENT: Final = frozenset(
         "MACHINE_SCOPE_MISMATCH",
         "ENTITLEMENTS_MISSING",
         "OVERDUE",
+        "TOO_MANY_MACHINES",
     }
 )
-"""Codes that rest on something not being there: only a replica that is not behind may say so."""
+"""Denials that rest on something not being there, such as the deactivation that made room: only a
+replica that is not behind may say so."""
 
 
 class Scope(Struct, frozen=True, kw_only=True):
@@ -63,7 +65,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     @property
     def rests_on_absence(self) -> bool:
         """Whether a replica that is behind could be wrong about it."""
-        return self.code in ABSENT
+        return not self.valid and self.code in ABSENT
 
 
 NOT_FOUND: Final = Answer(code="NOT_FOUND", detail="There is no such license.")

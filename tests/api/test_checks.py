@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from api.checks import Answer, Scope, check
 from ledger.domain.license import License, Machine
-from ledger.domain.terms import OwnTerms, Terms, seat_limit
+from ledger.domain.terms import Overage, OwnTerms, Terms, seat_limit
 
 NOW = 1_700_000_000_000
 TERMS = Terms(max_machines=2)
@@ -149,6 +149,33 @@ def test_the_first_code_that_applies_wins(
     assert answer.detail.endswith(".")
 
 
+@pytest.mark.parametrize(
+    ("overage", "most"),
+    [
+        ("NO_OVERAGE", 6),
+        ("ALLOW_1_25X_OVERAGE", 7),
+        ("ALLOW_1_5X_OVERAGE", 9),
+        ("ALLOW_2X_OVERAGE", 12),
+        ("ALWAYS_ALLOW_OVERAGE", 10**6),
+    ],
+)
+@pytest.mark.parametrize("floating", [True, False])
+def test_more_seats_than_the_license_names_are_valid_within_the_overage(
+    overage: Overage,
+    most: int,
+    floating: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    terms = Terms(max_machines=6, strict=True, overage=overage, floating=floating)
+
+    def said(seats: int) -> tuple[str, bool]:
+        answer = check(a_license(terms, seats_held=seats), [], Scope(), NOW)
+        return answer.code, answer.valid
+
+    assert said(6) == ("VALID", True)
+    for seats in range(7, 14):
+        assert said(seats) == ("TOO_MANY_MACHINES", seats <= most)
+
+
 def test_the_singular_fingerprint_wins_over_the_plural() -> None:
     assert Scope(fingerprint="a", fingerprints=["b"]).wanted == ["a"]
     assert Scope(fingerprints=["b", "", "c"]).wanted == ["b", "c"]
@@ -156,15 +183,23 @@ def test_the_singular_fingerprint_wins_over_the_plural() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "rests"),
+    ("code", "valid", "rests"),
     [
-        ("NOT_FOUND", True),
-        ("NO_MACHINE", True),
-        ("NO_MACHINES", True),
-        ("FINGERPRINT_SCOPE_MISMATCH", True),
-        ("SUSPENDED", False),
-        ("VALID", False),
+        ("NOT_FOUND", False, True),
+        ("NO_MACHINE", False, True),
+        ("NO_MACHINES", False, True),
+        ("MACHINE_SCOPE_MISMATCH", False, True),
+        ("FINGERPRINT_SCOPE_MISMATCH", False, True),
+        ("ENTITLEMENTS_MISSING", False, True),
+        ("OVERDUE", False, True),
+        ("TOO_MANY_MACHINES", False, True),
+        ("TOO_MANY_MACHINES", True, False),
+        ("MACHINE_SCOPE_REQUIRED", False, False),
+        ("SUSPENDED", False, False),
+        ("VALID", True, False),
     ],
 )
-def test_a_denial_that_rests_on_absence_is_known_as_one(code: str, *, rests: bool) -> None:
-    assert Answer(code=code, detail="").rests_on_absence is rests
+def test_a_denial_that_rests_on_absence_is_known_as_one(
+    code: str, *, valid: bool, rests: bool
+) -> None:
+    assert Answer(code=code, detail="", valid=valid).rests_on_absence is rests
