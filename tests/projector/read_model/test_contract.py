@@ -1,9 +1,10 @@
-"""One contract for every read model: in memory and in a real Redis."""
+"""One contract for every read model: in memory, in a file, and in a real Redis."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -11,6 +12,7 @@ from msgspec import structs
 from ledger.domain.events import RULES_VERSION
 from projector.read_model import keys
 from projector.read_model.keys import Keys
+from projector.read_model.lmdb import LmdbReadModel
 from projector.read_model.memory import MemoryReadModel
 from projector.read_model.port import LevelMark, ReadModel, ReadModelCorruptError, Standing
 from projector.read_model.redis import RedisReadModel
@@ -31,16 +33,19 @@ from tests.projector.read_model.samples import (
 from tests.servers import RedisServer
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "lmdb", "redis"])
 async def model(
-    request: pytest.FixtureRequest, new_redis: Callable[[], RedisServer]
+    request: pytest.FixtureRequest, new_redis: Callable[[], RedisServer], tmp_path: Path
 ) -> AsyncIterator[ReadModel]:
+    made: ReadModel
     if request.param == "memory":
-        yield MemoryReadModel()
-        return
-    redis = RedisReadModel(new_redis().url)
-    yield redis
-    await redis.close()
+        made = MemoryReadModel()
+    elif request.param == "lmdb":
+        made = LmdbReadModel(tmp_path / "copy")
+    else:
+        made = RedisReadModel(new_redis().url)
+    yield made
+    await made.close()
 
 
 async def test_a_batch_is_written_whole(model: ReadModel) -> None:
