@@ -53,7 +53,7 @@ async def _main(settings: ApiSettings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     shared = settings.ledger
-    replicas = Replicas(shared.replicas, shared.partitions)
+    replicas = Replicas(shared.replicas, shared.partitions, shared.local_copy)
     log = KafkaLog(shared.kafka, Topics(prefix=shared.topic_prefix))
     access_log = AccessLog(enabled=settings.access_log)
     try:

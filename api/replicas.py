@@ -1,4 +1,7 @@
-"""The replicas: followed in the background, and read, A first and B where A isn't level."""
+"""The replicas: followed in the background, and read, A first and B where A isn't level.
+
+Where no Redis answers, this host's own copy does: the last one, and never first.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Final, TypeVar
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from api.ending import end
+from api.local_copy import FRESH_MS, FileLink
 from api.logs import say
 from api.passing import Passing
 from api.problems import Problem, unavailable
@@ -22,6 +27,7 @@ from api.standing import Standing, highest_seen, in_order
 from ledger.domain.identifiers import partition_of
 from projector.read_model import keys
 from projector.read_model.keys import Keys
+from projector.settings import LOCAL
 from projector.views.documents import Head, read_head
 
 SURVEY_S: Final = 0.1
@@ -49,12 +55,26 @@ class Reading:
     behind: bool
 
 
-class Replica:
-    """One replica: how it stands, and the link to it."""
+class ReadLink(Protocol):
+    """What a replica is read through. Calls raise `Away`."""
 
-    def __init__(self, name: str, url: str, partitions: int) -> None:
+    async def read(self, names: Sequence[str]) -> list[bytes | None]:
+        """Values of `names`, all of one moment."""
+
+    async def survey(self, names: Sequence[str]) -> tuple[int, float, list[bytes | None]]:
+        """Replica's clock, the monotonic time at which it was so, and values."""
+
+    async def close(self) -> None:
+        """End all connections."""
+
+
+class Replica:
+    """One replica: how it stands, the link to it, and the `source` that answers name."""
+
+    def __init__(self, name: str, link: ReadLink, partitions: int, *, source: str) -> None:
         self.standing: Final = Standing(name, partitions)
-        self.link: Final = Link(url)
+        self.link: Final = link
+        self.source: Final = source
 
     async def survey(self) -> list[int]:
         """Look at its clock and all its heads; gives the partitions that moved. Raises `Away`."""
@@ -97,7 +117,7 @@ class Replica:
             partition=partition,
             position=head.position,
             age_ms=standing.age_ms(partition, head.level_at_ms),
-            source=f"REPLICA_{standing.name}",
+            source=self.source,
             behind=head.position < highest,
         )
 
@@ -119,13 +139,23 @@ def _is_serving(standing: Standing, partition: int, serving: bytes | None) -> bo
 
 
 class Replicas:
-    """All replicas of a worker. `passing`: who waits for them; `standings`: how they stand."""
+    """All replicas of a worker. `passing`: who waits for them; `standings`: how they stand.
 
-    def __init__(self, urls: Sequence[str], partitions: int) -> None:
+    `local_copy`: folder of this host's own copy, empty where it has none. Nobody waits for it, and
+    no list is read from it.
+    """
+
+    def __init__(self, urls: Sequence[str], partitions: int, local_copy: str = "") -> None:
         names = [chr(ord("A") + number) for number in range(len(urls))]
+        self._links = {name: Link(url) for name, url in zip(names, urls, strict=True)}
         self._replicas = {
-            name: Replica(name, url, partitions) for name, url in zip(names, urls, strict=True)
+            name: Replica(name, link, partitions, source=f"REPLICA_{name}")
+            for name, link in self._links.items()
         }
+        self._local: Replica | None = None
+        if local_copy:
+            link = FileLink(Path(local_copy))
+            self._local = Replica(LOCAL, link, partitions, source="LOCAL_COPY")
         self.partitions: Final = partitions
         self.standings: Final = [each.standing for each in self._replicas.values()]
         self.passing: Final = Passing(self.standings)
@@ -133,17 +163,16 @@ class Replicas:
 
     async def start(self) -> None:
         """Look at every replica once, then follow them in the background."""
-        await asyncio.gather(*(self._survey(each) for each in self._replicas.values()))
-        for replica in self._replicas.values():
-            self._followers += (
-                asyncio.create_task(self._survey_forever(replica)),
-                asyncio.create_task(self._listen_forever(replica)),
-            )
+        await asyncio.gather(*(self._survey(each) for each in self._all()))
+        self._followers = [
+            *(asyncio.create_task(self._survey_forever(each)) for each in self._all()),
+            *(asyncio.create_task(self._listen_forever(each)) for each in self._replicas.values()),
+        ]
 
     async def stop(self) -> None:
         """Follow them no more and end all connections."""
         await end(self._followers)
-        for replica in self._replicas.values():
+        for replica in self._all():
             await replica.link.close()
 
     def clocks_ms(self) -> list[int]:
@@ -156,7 +185,13 @@ class Replicas:
 
     def can_check(self, partition: int) -> bool:
         """Whether checks of the partition can be answered, from however old a state."""
-        return any(standing.has_level(partition) for standing in self.standings)
+        standings = [replica.standing for replica in self._all()]
+        return any(standing.has_level(partition) for standing in standings)
+
+    @property
+    def local_copy(self) -> Standing | None:
+        """How this host's own copy stands; None where it has none."""
+        return None if self._local is None else self._local.standing
 
     async def read(
         self,
@@ -169,15 +204,17 @@ class Replicas:
         """Read from the replica that is best for it, else from the next; never "not there".
 
         Values that are `absent` are looked for on the other replica too, if that answers: the
-        higher position wins. Raises a 503 `Problem` where no replica can be read.
+        higher position wins. Where none answers, or none may say "no", the local copy is read.
+        Raises a 503 `Problem` where nothing can be read.
         """
         highest = highest_seen(self.standings, partition)
+        local = self._local if self._local and self._local.standing.has_level(partition) else None
         best: Reading | None = None
         for standing in islice(in_order(self.standings, partition), TRIES):
-            if best is not None and not standing.reachable:
+            if not standing.reachable and (best or local):
                 break
             serving = standing.in_service(partition)
-            reading = await self._try(standing.name, partition, names, extra)
+            reading = await self._try(self._replicas[standing.name], partition, names, extra)
             if reading is None:
                 continue
             if not serving or reading.behind:
@@ -186,6 +223,10 @@ class Replicas:
                 best = reading
             if not best.behind and (absent is None or not absent(best.values)):
                 return best
+        if local is not None and (best is None or best.behind):
+            read = await self._try(local, partition, names, extra)
+            if read is not None and (best is None or read.position > best.position):
+                best = replace(read, behind=read.position < highest or read.age_ms > FRESH_MS)
         if best is None:
             raise _nobody()
         return best
@@ -195,7 +236,8 @@ class Replicas:
         for standing in sorted(
             self.standings, key=lambda each: each.position[partition] > offset, reverse=True
         ):
-            reading = await self._try(standing.name, partition, names, ())
+            replica = self._replicas[standing.name]
+            reading = await self._try(replica, partition, names, ())
             if reading is not None and reading.position > offset:
                 return reading
         return None
@@ -249,7 +291,7 @@ class Replicas:
             keys = Keys(partition, standing.generation[partition])
             replica = self._replicas[standing.name]
             try:
-                [reply] = await replica.link.ask([command(keys)])
+                [reply] = await self._links[standing.name].ask([command(keys)])
             except Away as away:
                 self._lost(replica, away)
                 continue
@@ -277,7 +319,7 @@ class Replicas:
             names = [Keys(each, standing.generation[each]) for each in range(self.partitions)]
             replica = self._replicas[standing.name]
             try:
-                return await work(names, replica.link)
+                return await work(names, self._links[standing.name])
             except Away as away:
                 self._lost(replica, away)
         raise _nobody()
@@ -289,7 +331,7 @@ class Replicas:
         for partition in range(self.partitions):
             wanted |= ranges(Keys(partition, replica.standing.generation[partition]))
         try:
-            found = await replica.link.members(wanted)
+            found = await self._links[replica.standing.name].members(wanted)
         except Away as away:
             self._lost(replica, away)
             return None
@@ -298,7 +340,7 @@ class Replicas:
     async def everywhere(self, name: str) -> list[bytes]:
         """Values of a key outside the generations, of each replica that answers and has it."""
         found = []
-        for replica in self._replicas.values():
+        for replica in self._all():
             try:
                 [value] = await replica.link.read([name])
             except Away:
@@ -307,10 +349,16 @@ class Replicas:
                 found.append(value)
         return found
 
+    def _all(self) -> list[Replica]:
+        return [*self._replicas.values(), *([] if self._local is None else [self._local])]
+
     async def _try(
-        self, name: str, partition: int, names: Names, extra: Sequence[str]
+        self,
+        replica: Replica,
+        partition: int,
+        names: Names,
+        extra: Sequence[str],
     ) -> Reading | None:
-        replica = self._replicas[name]
         try:
             return await replica.read(partition, names, extra)
         except Away as away:
@@ -347,12 +395,12 @@ class Replicas:
 
     async def _listen_forever(self, replica: Replica) -> None:
         """Follow what the replica publishes; what falls into a reconnect is read from its heads."""
-        standing = replica.standing
+        standing, link = replica.standing, self._links[replica.standing.name]
         channels = {keys.positions(partition).encode(): partition for partition in standing.places}
         names = [channel.decode() for channel in channels]
         while True:
             try:
-                async with aclosing(replica.link.publications(names)) as publications:
+                async with aclosing(link.publications(names)) as publications:
                     async for publication in publications:
                         if publication is None:
                             await self._survey(replica)

@@ -17,7 +17,7 @@ from ledger.connection_settings import read_brokers, read_replicas
 from ledger.connections import KafkaBrokers
 from ledger.domain.identifiers import Pepper, partition_count
 from ledger.domain.terms import Terms
-from ledger.environment import SettingsError, required_secret, whole_number
+from ledger.environment import SettingsError, given, required_secret, whole_number
 from ledger.outside import (
     allows_plaintext,
     refuse_elsewhere,
@@ -28,6 +28,10 @@ from ledger.outside import (
 __all__ = ["CatalogSettings", "Settings", "SettingsError", "read_settings", "whole_number"]
 
 SEAL_KEY_BYTES: Final = 32
+LOCAL_COPY_MAX_MB: Final = 8192
+"""Room for some millions of licenses; what isn't used takes no space."""
+LOCAL_COPY_MIN_MB: Final = 16
+LOCAL_COPY_MOST_MB: Final = 1 << 20
 _KID: Final = re.compile(r"[0-9A-Za-z]{1,64}")
 
 
@@ -45,7 +49,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `kafka`: how the brokers are reached. `replicas`: a Redis URL each, A first, with its password.
     `partitions`: N of the license topics. `topic_prefix` keeps tests apart on one broker.
-    `seal_keys`: (kid, 32 bytes), the current one first; older ones still open.
+    `seal_keys`: (kid, 32 bytes), the current one first; older ones still open. `local_copy`: this
+    host's folder for its complete copy of the read model, empty where it keeps none, and what its
+    file may grow to.
     """
 
     kafka: KafkaBrokers
@@ -56,13 +62,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     seal_keys: tuple[tuple[str, bytes], ...]
     catalog: CatalogSettings
     local: bool
+    local_copy: str = ""
+    local_copy_max_bytes: int = LOCAL_COPY_MAX_MB << 20
 
     def __repr__(self) -> str:
         """Print what may be printed: no secret, no password in a URL."""
         return (
             f"Settings(kafka={self.kafka!r}, partitions={self.partitions}, "
             f"topic_prefix={self.topic_prefix!r}, replicas={len(self.replicas)}, "
-            f"seal_keys={[kid for kid, _ in self.seal_keys]}, local={self.local})"
+            f"seal_keys={[kid for kid, _ in self.seal_keys]}, local={self.local}, "
+            f"local_copy={self.local_copy!r})"
         )
 
 
@@ -78,6 +87,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         seal_keys=seal_keys,
         catalog=_catalog(environment),
         local=environment.get("LEDGER_LOCAL") == "1",
+        local_copy=given(environment, "LEDGER_LOCAL_COPY"),
+        local_copy_max_bytes=_local_copy_max_mb(environment) << 20,
     )
     if found.local:
         refuse_elsewhere(found.kafka, found.replicas)
@@ -129,6 +140,14 @@ def _partitions(environment: Mapping[str, str]) -> int:
     except ValueError as error:
         msg = f"LEDGER_PARTITIONS: {error}"
         raise SettingsError(msg) from None
+
+
+def _local_copy_max_mb(environment: Mapping[str, str]) -> int:
+    limit = whole_number(environment, "LEDGER_LOCAL_COPY_MAX_MB", LOCAL_COPY_MAX_MB) or 0
+    if not LOCAL_COPY_MIN_MB <= limit <= LOCAL_COPY_MOST_MB:
+        msg = f"LEDGER_LOCAL_COPY_MAX_MB is from {LOCAL_COPY_MIN_MB} to {LOCAL_COPY_MOST_MB}"
+        raise SettingsError(msg)
+    return limit
 
 
 def _catalog(environment: Mapping[str, str]) -> CatalogSettings:

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from ledger.event_log.kafka import KafkaLog
@@ -22,8 +23,10 @@ from projector.live import NotReadyError, Projector
 from projector.logs import alarm, say, set_up
 from projector.membership import AssignmentSwingsError
 from projector.metrics import Metrics, MetricsServer
+from projector.read_model.lmdb import LmdbReadModel
+from projector.read_model.port import ReadModel
 from projector.read_model.redis import RedisReadModel
-from projector.settings import ProjectorSettings, read_projector_settings
+from projector.settings import LOCAL, ProjectorSettings, read_projector_settings
 from projector.slot import SlotTakenError
 
 _GC_THRESHOLD: Final = 50_000
@@ -70,8 +73,12 @@ async def _main(settings: ProjectorSettings) -> int:
 
 async def _project(settings: ProjectorSettings) -> int:
     """Project; give the exit code of what ended it."""
-    model = RedisReadModel(settings.url)
     shared = settings.shared
+    model: ReadModel
+    if settings.replica == LOCAL:
+        model = LmdbReadModel(Path(shared.local_copy), max_bytes=shared.local_copy_max_bytes)
+    else:
+        model = RedisReadModel(settings.url)
     log = KafkaLog(shared.kafka, Topics(prefix=shared.topic_prefix))
     metrics = Metrics()
     projector = Projector(settings, model, log, metrics)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from socket import gethostname
 from typing import Final
 
 from msgspec import Struct
 
 from ledger.settings import Settings, SettingsError, read_settings, whole_number
 
+LOCAL: Final = "LOCAL"
+"""In place of a replica's letter: the copy in a folder of this host."""
 SLOTS_MAX: Final = 1000
 _PORT_MAX: Final = 65_535
 
@@ -16,8 +19,9 @@ _PORT_MAX: Final = 65_535
 class ProjectorSettings(Struct, frozen=True, kw_only=True):
     """What one projector is told.
 
-    `replica`: its letter, A first. `url`: that replica's Redis. `slot`: which of the replica's
-    projectors this is. `metrics_port`: on 127.0.0.1; None: no metrics and no health.
+    `replica`: its letter, A first, or `LOCAL`: this host's copy. `url`: that replica's Redis,
+    empty for a copy, which is in `shared.local_copy`. `slot`: which of the replica's projectors
+    this is. `metrics_port`: on 127.0.0.1; None: no metrics and no health.
     """
 
     shared: Settings
@@ -28,8 +32,9 @@ class ProjectorSettings(Struct, frozen=True, kw_only=True):
 
     @property
     def group(self) -> str:
-        """Consumer group of the replica's projectors."""
-        return f"{self.shared.topic_prefix}projector-{self.replica}"
+        """Consumer group of the replica's projectors; each host's copy has one of its own."""
+        of_host = f"-{gethostname()}" if self.replica == LOCAL else ""
+        return f"{self.shared.topic_prefix}projector-{self.replica}{of_host}"
 
     @property
     def member(self) -> str:
@@ -49,8 +54,14 @@ def read_projector_settings(environment: Mapping[str, str]) -> ProjectorSettings
     shared = read_settings(environment)
     replica = environment.get("LEDGER_REPLICA", "").strip() or "A"
     letters = [chr(ord("A") + number) for number in range(len(shared.replicas))]
-    if replica not in letters:
-        msg = f"LEDGER_REPLICA is one of {', '.join(letters)} (the URLs of LEDGER_REPLICAS)"
+    if replica not in {*letters, LOCAL}:
+        msg = (
+            f"LEDGER_REPLICA is one of {', '.join(letters)} (the URLs of LEDGER_REPLICAS), "
+            f"or {LOCAL} (the copy in LEDGER_LOCAL_COPY)"
+        )
+        raise SettingsError(msg)
+    if replica == LOCAL and not shared.local_copy:
+        msg = f"LEDGER_LOCAL_COPY is not set: LEDGER_REPLICA={LOCAL} needs the copy's folder"
         raise SettingsError(msg)
     slot = whole_number(environment, "LEDGER_SLOT", 0) or 0
     if slot >= SLOTS_MAX:
@@ -63,7 +74,7 @@ def read_projector_settings(environment: Mapping[str, str]) -> ProjectorSettings
     return ProjectorSettings(
         shared=shared,
         replica=replica,
-        url=shared.replicas[letters.index(replica)],
+        url="" if replica == LOCAL else shared.replicas[letters.index(replica)],
         slot=slot,
         metrics_port=port,
     )

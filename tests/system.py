@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 from redis import Redis
@@ -60,6 +61,11 @@ class Program(Server):
         except httpx.HTTPError:
             return False
 
+    def get(self, path: str) -> dict[str, Any]:
+        """What it answers to a GET."""
+        answered: dict[str, Any] = httpx.get(self.url + path, timeout=5).json()
+        return answered
+
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name[:7] != "LEDGER_"}
         return {**kept, "PYTHONPATH": str(ROOT)}
@@ -71,11 +77,17 @@ class Program(Server):
 class System:
     """Broker, replicas A and B, a projector for each, `workers` API workers; started by `start`.
 
-    `terms`: LEDGER_POLICY_* of the one policy.
+    `terms`: LEDGER_POLICY_* of the one policy. `local_copy`: whether the workers have one, and a
+    third projector that keeps it level.
     """
 
     def __init__(
-        self, directory: Path, *, workers: int = 2, terms: Mapping[str, str] | None = None
+        self,
+        directory: Path,
+        *,
+        workers: int = 2,
+        terms: Mapping[str, str] | None = None,
+        local_copy: bool = False,
     ) -> None:
         self.directory = directory
         self.kafka = KafkaServer(directory / "kafka")
@@ -89,9 +101,12 @@ class System:
             "LEDGER_LOCAL": "1",
             **(terms or {}),
         }
+        if local_copy:
+            self.env["LEDGER_LOCAL_COPY"] = str(directory / "local-copy")
         self.ledger = ""
         """The ledger's id, once it is started."""
-        self.projectors = [self._projector(name) for name in "AB"]
+        names = ["A", "B", *(["LOCAL"] if local_copy else [])]
+        self.projectors = [self._projector(name) for name in names]
         self.workers = [self._worker(number) for number in range(workers)]
 
     @property
@@ -226,10 +241,14 @@ def _position(client: Redis, partition: int) -> int:
 
 @contextmanager
 def running(
-    directory: Path, *, workers: int = 2, terms: Mapping[str, str] | None = None
+    directory: Path,
+    *,
+    workers: int = 2,
+    terms: Mapping[str, str] | None = None,
+    local_copy: bool = False,
 ) -> Iterator[System]:
     """Start a system; it is stopped however the block ends."""
-    system = System(directory, workers=workers, terms=terms)
+    system = System(directory, workers=workers, terms=terms, local_copy=local_copy)
     try:
         system.start()
         yield system

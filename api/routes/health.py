@@ -23,6 +23,8 @@ HEALTH: Final = (
 )
 JSON: Final = "application/json"
 READY: Final = "ready"
+COPY_LATE_MS: Final = 10_000
+"""A local copy that was not level for so long is told of."""
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -68,7 +70,10 @@ def readiness(services: Services) -> dict[str, Any]:
     partitions = range(replicas.partitions)
     checks = all(replicas.can_check(partition) for partition in partitions)
     known = replicas.can_check(CATALOG)
+    copy = replicas.local_copy
     degraded = [text for each in replicas.standings if (text := _degraded(each)) is not None]
+    if copy is not None and (copy.oldest_ms is None or copy.oldest_ms > COPY_LATE_MS):
+        degraded.append("local copy: not level, or not there yet")
     closed = services.writes_closed()
     now = services.clock.now
     if closed is None and not now.may_write:
@@ -90,6 +95,7 @@ def readiness(services: Services) -> dict[str, Any]:
         "product": services.catalog.product,
         "policy": services.catalog.policy,
         "replicas": [_shown(each) for each in replicas.standings],
+        "localCopy": None if copy is None else _shown(copy),
         "degraded": degraded,
     }
 
@@ -123,7 +129,8 @@ def _measure(services: Services) -> None:
     metrics, replicas = services.metrics, services.replicas
     metrics.waiting.set(replicas.passing.waiting)
     metrics.clocks_apart.set(services.clock.now.apart_ms / 1000)
-    for standing in replicas.standings:
+    copy = replicas.local_copy
+    for standing in (*replicas.standings, *([] if copy is None else [copy])):
         metrics.reachable.labels(standing.name).set(standing.reachable)
         metrics.in_service.labels(standing.name).set(standing.serving)
         metrics.age.labels(standing.name).set((standing.oldest_ms or 0) / 1000)

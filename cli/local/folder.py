@@ -101,6 +101,11 @@ class DataFolder:
         """The folder of a replica, `A` or `B`."""
         return self.root / f"redis-{replica.lower()}"
 
+    @property
+    def local_copy(self) -> Path:
+        """Folder of this machine's own copy of the read model."""
+        return self.root / "local-copy"
+
     def log(self, process: str) -> Path:
         """The log of a process."""
         return self.logs / f"{process}.log"

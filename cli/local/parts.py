@@ -54,6 +54,8 @@ def parts(these: Programs) -> list[Part]:
         port = ports[f"projector-{letter}"]
         title = f"projector of {letter.upper()}"
         found.append(_program(f"projector-{letter}", title, port, "http"))
+    port = ports["projector-local"]
+    found.append(_program("projector-local", "projector of the copy", port, "http"))
     for number, port in enumerate(ports.workers, start=1):
         found.append(
             _program(

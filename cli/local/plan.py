@@ -24,6 +24,7 @@ DEFAULTS: Final = {
     "redis-b": 7121,
     "projector-a": 7130,
     "projector-b": 7131,
+    "projector-local": 7132,
 }
 """`workers` is the first worker's own port; the others' follow it."""
 

@@ -6,6 +6,7 @@ import io
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +25,8 @@ from ledger.event_log.genesis import Genesis
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import Record, Topic
 from ledger.event_log.seeding import seed_catalog
+from projector.read_model.lmdb import LmdbReadModel
+from projector.read_model.redis import RedisReadModel
 from tests.api.following import Follower
 from tests.api.telling import complaint
 from tests.servers import RedisServer
@@ -73,7 +76,7 @@ class LocalLedger:
         self.log = log
         self.servers = servers
         self.first = first
-        self.followers = [Follower(log, server.url, first) for server in servers]
+        self.followers = [Follower(log, RedisReadModel(server.url), first) for server in servers]
         self._stack = AsyncExitStack()
 
     def environment(self, **more: str) -> dict[str, str]:
@@ -93,7 +96,7 @@ class LocalLedger:
         """Start a worker; it ends with the ledger."""
         settings = read_api_settings(self.environment(**more))
         shared = settings.ledger
-        replicas = Replicas(shared.replicas, shared.partitions)
+        replicas = Replicas(shared.replicas, shared.partitions, shared.local_copy)
         await replicas.start()
         services = build_services(
             settings,
@@ -109,6 +112,12 @@ class LocalLedger:
         worker = Worker(services, settings)
         self._stack.push_async_callback(worker.stop)
         return worker
+
+    async def copied(self, folder: Path) -> None:
+        """Make a local copy of all that is in the log; nobody keeps it level."""
+        follower = Follower(self.log, LmdbReadModel(folder), self.first)
+        await follower.start()
+        await follower.stop()
 
     async def ends(self) -> dict[int, int]:
         """How many events there are in each partition."""

@@ -1,4 +1,4 @@
-"""A projector in this process: folds a log in memory into a real Redis, and can be held still."""
+"""A projector in this process: folds a log in memory into a real store, and can be held still."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from projector.folding import elapsed_after, fold_batch
 from projector.loaded import Documents
 from projector.read_model import keys
 from projector.read_model.keys import Keys
-from projector.read_model.port import LevelMark, ReadModelError
-from projector.read_model.redis import RedisReadModel
+from projector.read_model.port import LevelMark, ReadModel, ReadModelError
 from projector.reading import Reader
 from projector.views.documents import Head, read_head
 
@@ -44,11 +43,11 @@ class Follower:
     `still`: folds nothing. `mute`: never says that it is level.
     """
 
-    def __init__(self, log: MemoryLog, url: str, first: Genesis) -> None:
+    def __init__(self, log: MemoryLog, model: ReadModel, first: Genesis) -> None:
         self.still = False
         self.mute = False
         self._log = log
-        self._model = RedisReadModel(url)
+        self._model = model
         self._first = first
         self._task: asyncio.Task[None] | None = None
 

@@ -16,8 +16,8 @@ from cli.local.plan import WORKERS
 from tests.local import Local, mentioning
 from tests.servers import wait_until
 
-PROCESSES = 1 + 1 + 2 + 2 + WORKERS
-"""Supervisor, the broker, two replicas, two projectors, the workers."""
+PROCESSES = 1 + 1 + 2 + 3 + WORKERS
+"""Supervisor, the broker, two replicas, their projectors and the copy's, the workers."""
 
 
 @pytest.fixture

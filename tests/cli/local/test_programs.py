@@ -52,8 +52,9 @@ def test_supervisor_reads_groups_in_the_order_of_stopping(options: ServerOptions
     groups = sorted(options.process_group_configs)
     assert [group.name for group in groups] == ["kafka", "replicas", "projectors", "api"]
     names = [sorted(process.name for process in group.process_configs) for group in groups]
+    copies = ["projector-a", "projector-b", "projector-local"]
     workers = [f"worker-{DEFAULTS['workers'] + number}" for number in range(WORKERS)]
-    assert names == [["kafka"], ["redis-a", "redis-b"], ["projector-a", "projector-b"], workers]
+    assert names == [["kafka"], ["redis-a", "redis-b"], copies, workers]
 
 
 def test_commands_and_paths_survive_spaces_and_percent_signs(
