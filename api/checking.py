@@ -13,7 +13,8 @@ from api.checks import Answer, Scope
 from api.clock import Clock
 from api.metrics import Metrics
 from api.problems import replica_behind
-from api.replicas import Reading, Replicas
+from api.replica import Reading
+from api.replicas import Replicas
 from api.resources import Said, check_document, license_resource
 from ledger.domain.identifiers import Pepper, is_id, machine_id, partition_of
 from ledger.domain.license import License, Machine

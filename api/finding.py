@@ -8,7 +8,8 @@ from typing import Final
 
 from api.checks import holds
 from api.problems import replica_behind
-from api.replicas import Reading, Replicas
+from api.replica import Reading
+from api.replicas import Replicas
 from ledger.domain import identifiers
 from ledger.domain.identifiers import Pepper, is_id, partition_of
 from ledger.domain.license import License, Machine

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from api import replicas
+from api.replica import Names, Reading, Replica
 from tests.api.conftest import LocalLedger, Worker
 from tests.api.ordering import meta_of, until
 
@@ -142,11 +143,11 @@ async def test_stopped_redis_cost_one_try_each_and_then_none(
 
     def counted(
         self: replicas.Replicas,
-        replica: replicas.Replica,
+        replica: Replica,
         partition: int,
-        names: replicas.Names,
+        names: Names,
         extra: Sequence[str],
-    ) -> Awaitable[replicas.Reading | None]:
+    ) -> Awaitable[Reading | None]:
         asked.append(replica.source)
         return tried(self, replica, partition, names, extra)
 
