@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from msgspec import UNSET
 
@@ -12,6 +13,7 @@ from api.bodies import ValidateKeyMeta, ValidateMeta
 from api.checks import Answer, Scope
 from api.clock import Clock
 from api.metrics import Metrics
+from api.positions import Place, position_of
 from api.problems import replica_behind
 from api.replica import Reading
 from api.replicas import Replicas
@@ -21,6 +23,8 @@ from ledger.domain.license import License, Machine
 from projector.read_model.keys import Keys
 from projector.views.documents import read_answer, read_license, read_machine
 
+AT_LEAST_S: Final = 1.0
+"""For how long a check waits until a replica has folded past what it asks for."""
 _Judged = tuple[Answer, License | None, int]
 
 
@@ -57,13 +61,19 @@ class Checker:
         self._replicas = replicas
         self._metrics = metrics
 
-    async def check(self, account: str, license_: str, scope: Scope) -> Check:
-        """Check the account's license with this id.
+    async def check(
+        self, account: str, license_: str, scope: Scope, at_least: Place | None = None
+    ) -> Check:
+        """Check the account's license with this id, as it stood at `at_least` or later.
 
         Raises a 503 `Problem` where no replica can be read, or where the one that can is behind
-        and the answer would rest on what it may lack.
+        `at_least`, or behind at all and the answer would rest on what it may lack.
         """
         partition = partition_of(license_, self._replicas.partitions)
+        past = -1
+        if at_least is not None and at_least.partition == partition:
+            past = at_least.offset
+            await self._replicas.wait_past(partition, past, AT_LEAST_S)
         fingerprints = scope.wanted or ()
         machines = [machine_id(self._pepper, license_, each) for each in fingerprints]
         if scope.machine is not UNSET:
@@ -83,7 +93,7 @@ class Checker:
         reading = await self._replicas.read(partition, names, absent=absent)
         known = [made for values, made in judged if values is reading.values]
         answer, found, now_ms = known[-1] if known else self._judged(account, reading.values, scope)
-        if reading.behind and answer.rests_on_absence:
+        if reading.position <= past or (reading.behind and answer.rests_on_absence):
             raise replica_behind()
         self._metrics.checked(answer.code, reading.source)
         return Check(
@@ -112,7 +122,7 @@ class Checker:
         """Document of a check's answer; `key` is shown as the license's."""
         reading, found = check.reading, check.license
         said = Said(
-            position=f"{self._ledger}:{reading.partition}.{reading.position - 1}",
+            position=position_of(self._ledger, reading.partition, reading.position - 1),
             age_ms=reading.age_ms,
             source=reading.source,
             frozen=found is not None and found.frozen_at is not None,

@@ -20,6 +20,7 @@ _ASKED: Final = (
     "Idempotency-Key",
     "Keygen-Environment",
     "Keygen-Version",
+    "Ledger-At-Least",
     "Traceparent",
     "X-Request-Id",
 )

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -128,6 +128,15 @@ class Replicas:
         if best is None:
             raise _nobody()
         return best
+
+    async def wait_past(self, partition: int, offset: int, timeout_s: float) -> None:
+        """Wait until what is read is past `offset`, or for so long; what is read tells."""
+        local = self.local_copy
+        alone = not any(standing.reachable for standing in self.standings)
+        if alone and local is not None and local.position[partition] > offset:
+            return
+        with suppress(TimeoutError):
+            await self.passing.passed(partition, offset, timeout_s)
 
     async def read_past(self, partition: int, offset: int, names: Names) -> Reading | None:
         """Read from a replica that is past `offset`; None where none that is can be read now."""

@@ -17,6 +17,7 @@ from api.finding import Finder
 from api.lists import Lists
 from api.metrics import Metrics
 from api.noticing import Noticing
+from api.positions import position_of
 from api.replicas import Replicas
 from api.throttle import Throttle
 from ledger.domain.identifiers import Pepper
@@ -47,4 +48,4 @@ class Services:
     def position(self, license_: str, offset: int) -> str:
         """Position as answers name it: ledger, partition and offset."""
         partition = self.replicas.partition_of(license_)
-        return f"{self.catalog.ledger}:{partition}.{offset}"
+        return position_of(self.catalog.ledger, partition, offset)

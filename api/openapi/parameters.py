@@ -7,6 +7,7 @@ from typing import Any, Final
 from api.exchange import IDEMPOTENCY_KEY_MAX
 from api.listing import METADATA, NUMBER_MAX, SIZE, SIZE_MAX
 from api.openapi.resources import NAMES
+from api.positions import AT_LEAST, POSITION
 from api.routes.endpoint import Form, Route
 from api.routes.lists import LICENSE_FILTERS, MACHINE_FILTERS
 
@@ -54,6 +55,13 @@ def shared() -> dict[str, Parameter]:
                 "pattern": r"^[!-~]([ -~]*[!-~])?$",
             },
         },
+        "AtLeast": {
+            "name": AT_LEAST,
+            "in": "header",
+            "description": "A position that an answer has named (`Ledger-Position`): the check is "
+            "answered from a state that knows of it, or with 503.",
+            "schema": {"type": "string", "pattern": POSITION},
+        },
     }
 
 
@@ -72,6 +80,8 @@ def of_request(route: Route) -> list[Parameter]:
     """Parameters of a route's query, and headers."""
     if route.writes:
         return [_reference("IdempotencyKey")]
+    if "/actions/validate" in route.path:
+        return [_reference("AtLeast")]
     if not is_list(route):
         return []
     filters = [_filter(name) for name in FILTERS.get(route.path, ())]

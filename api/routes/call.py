@@ -12,6 +12,7 @@ from api.bodies import read_body
 from api.commands import Asked
 from api.credentials import missing
 from api.exchange import Exchange, exchange_of, path_text, read_content
+from api.positions import AT_LEAST, Place, read_at_least
 from api.principals import Principal
 from api.services import Services
 
@@ -52,6 +53,12 @@ class Call:
             idempotency_key=exchange.idempotency_key,
             traceparent=exchange.traceparent,
         )
+
+    @property
+    def at_least(self) -> Place | None:
+        """Position that the answer has to know of. Raises a 400 `Problem`."""
+        text = self.exchange.header(AT_LEAST.lower())
+        return None if text is None else read_at_least(text, self.services.catalog.ledger)
 
     def named(self, name: str = "id") -> str:
         """Decoded segment of the path."""

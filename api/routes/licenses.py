@@ -108,7 +108,7 @@ async def validate_key(call: Call) -> Response:
     check_key_size(meta.key)
     check_scope(meta.scope)
     license_ = services.finder.id_of_key(call.account, meta.key)
-    check = await services.checker.check(call.account, license_, meta.scope.scope())
+    check = await services.checker.check(call.account, license_, meta.scope.scope(), call.at_least)
     services.noticing.note(check)
     who, found = call.principal, check.license
     if who is not None and found is not None and not who.sees_license(found):
@@ -136,7 +136,7 @@ async def validate_quickly(call: Call) -> Response:
 async def _validated(call: Call, scope: Scope, meta: ValidateMeta | None) -> Response:
     services = call.services
     for license_ in services.finder.license_ids(call.account, call.named()):
-        check = await services.checker.check(call.account, license_, scope)
+        check = await services.checker.check(call.account, license_, scope, call.at_least)
         if check.license is not None and call.who.sees_license(check.license):
             services.noticing.note(check)
             key = await services.data_keys.key_of(check.license, check.now_ms)
