@@ -21,6 +21,7 @@ from api.data_keys import DataKeys, StoredKeys
 from api.doorkeeper import Doorkeeper
 from api.exchange import exchange_of, problem_answer
 from api.fan_out import FanOut
+from api.fast_lane import FastLane
 from api.finding import Finder
 from api.gate import Gate
 from api.lists import Lists
@@ -143,7 +144,7 @@ def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) 
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _unrouted(methods))
     app.add_exception_handler(Exception, _on_exception)
-    return Gate(
+    gate = Gate(
         app,
         methods=methods,
         metrics=services.metrics,
@@ -151,6 +152,7 @@ def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) 
         access_log=access_log,
         requests_max=settings.requests_max,
     )
+    return FastLane(gate, services, access_log)
 
 
 async def _on_problem(request: Request, problem: Exception) -> Response:

@@ -15,12 +15,11 @@ from api.clock import Clock
 from api.metrics import Metrics
 from api.positions import Place, position_of
 from api.problems import replica_behind
-from api.replica import Reading
+from api.replica import Names, Reading
 from api.replicas import Replicas
 from api.resources import Said, check_document, license_resource
 from ledger.domain.identifiers import Pepper, is_id, machine_id, partition_of
 from ledger.domain.license import License, Machine
-from projector.read_model.keys import Keys
 from projector.views.documents import read_answer, read_license, read_machine
 
 AT_LEAST_S: Final = 1.0
@@ -74,23 +73,13 @@ class Checker:
         if at_least is not None and at_least.partition == partition:
             past = at_least.offset
             await self._replicas.wait_past(partition, past, AT_LEAST_S)
-        fingerprints = scope.wanted or ()
-        machines = [machine_id(self._pepper, license_, each) for each in fingerprints]
-        if scope.machine is not UNSET:
-            named = scope.machine.lower()
-            # Nothing is ever stored under a license's id.
-            machines.append(named if is_id(named) else license_)
-
-        def names(keys: Keys) -> list[str]:
-            return [keys.license(license_), *(keys.machine(each) for each in machines)]
-
         judged: list[tuple[Sequence[bytes | None], _Judged]] = []
 
         def absent(values: Sequence[bytes | None]) -> bool:
             judged.append((values, self._judged(account, values, scope)))
             return judged[-1][1][0].rests_on_absence
 
-        reading = await self._replicas.read(partition, names, absent=absent)
+        reading = await self._replicas.read(partition, self._names(license_, scope), absent=absent)
         known = [made for values, made in judged if values is reading.values]
         answer, found, now_ms = known[-1] if known else self._judged(account, reading.values, scope)
         if reading.position <= past or (reading.behind and answer.rests_on_absence):
@@ -103,6 +92,37 @@ class Checker:
             license=found,
             document=reading.values[0] or b"",
         )
+
+    async def check_at_once(self, account: str, license_: str, scope: Scope) -> Check | None:
+        """Check as `check` does, by one read of the replica that is level.
+
+        None where there is none such, or the answer rests on what isn't there: look again.
+        """
+        partition = partition_of(license_, self._replicas.partitions)
+        names = self._names(license_, scope)
+        reading = await self._replicas.read_at_once(partition, names)
+        if reading is None:
+            return None
+        answer, found, now_ms = self._judged(account, reading.values, scope)
+        if answer.rests_on_absence:
+            return None
+        self._metrics.checked(answer.code, reading.source)
+        return Check(
+            answer=answer,
+            now_ms=now_ms,
+            reading=reading,
+            license=found,
+            document=reading.values[0] or b"",
+        )
+
+    def _names(self, license_: str, scope: Scope) -> Names:
+        """Names of what a check reads: the license, then the machines in question."""
+        machines = [machine_id(self._pepper, license_, each) for each in scope.wanted or ()]
+        if scope.machine is not UNSET:
+            named = scope.machine.lower()
+            # Nothing is ever stored under a license's id.
+            machines.append(named if is_id(named) else license_)
+        return lambda keys: [keys.license(license_), *map(keys.machine, machines)]
 
     def _judged(self, account: str, values: Sequence[bytes | None], scope: Scope) -> _Judged:
         document, *machine_documents = values

@@ -23,9 +23,9 @@ UNMATCHED: Final = "unmatched"
 BODY_S: Final = 10.0
 CLIENT_GONE: Final = 499
 IDEMPOTENCY_KEY_MAX: Final = 255
-_VERSIONS: Final = frozenset({"1.7", "1.8"})
-_VERSION: Final = "1.8"
-_MEDIA_TYPES: Final = frozenset({JSON_API, "application/json"})
+VERSIONS: Final = frozenset({"1.7", "1.8"})
+VERSION: Final = "1.8"
+MEDIA_TYPES: Final = frozenset({JSON_API, "application/json"})
 _REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 _PRINTABLE: Final = re.compile(r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$")
 _TRACEPARENT: Final = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
@@ -45,8 +45,7 @@ class Exchange:
         self.method: str = scope["method"]
         self.route = UNMATCHED
         self.status = 0
-        given = self._headers.get("x-request-id", "")
-        self.request_id = given if _REQUEST_ID.match(given) else secrets.token_hex(16)
+        self.request_id = request_id_of(self._headers.get("x-request-id", ""))
 
     def header(self, name: str) -> str | None:
         """Value of a header, by its lower-case name."""
@@ -55,21 +54,21 @@ class Exchange:
     @property
     def host(self) -> str:
         """Host name that the request was sent to, lower case and without its port."""
-        return (self.header("host") or "").lower().rpartition("]")[2].partition(":")[0]
+        return host_of(self.header("host") or "")
 
     @property
     def version(self) -> str:
         """Version of the contract that the answer is in."""
         given = (self.header("keygen-version") or "").removeprefix("v")
-        return given if given in _VERSIONS else _VERSION
+        return given if given in VERSIONS else VERSION
 
     def check_headers(self) -> None:
         """Raise a 400 `Problem` for a version or an environment that there isn't."""
         version = self.header("keygen-version")
-        if version is not None and version.removeprefix("v") not in _VERSIONS:
+        if version is not None and version.removeprefix("v") not in VERSIONS:
             raise malformed(
                 "INVALID_API_VERSION",
-                f"Keygen-Version is one of {', '.join(sorted(_VERSIONS))}, or left out.",
+                f"Keygen-Version is one of {', '.join(sorted(VERSIONS))}, or left out.",
                 {"header": "Keygen-Version"},
             )
         if self.header("keygen-environment"):
@@ -98,6 +97,16 @@ class Exchange:
         """Trace context of the request where it is well formed."""
         given = self.header("traceparent")
         return given if given is not None and _TRACEPARENT.match(given) else None
+
+
+def request_id_of(given: str) -> str:
+    """Id of a request: the given one where it may be logged, else one of our making."""
+    return given if _REQUEST_ID.match(given) else secrets.token_hex(16)
+
+
+def host_of(given: str) -> str:
+    """Host name of a Host header, lower case and without its port."""
+    return given.lower().rpartition("]")[2].partition(":")[0]
 
 
 def exchange_of(request: Request) -> Exchange:
@@ -175,7 +184,7 @@ def _too_large() -> Problem:
 
 def _check_media_type(exchange: Exchange) -> None:
     given = exchange.header("content-type")
-    if given is not None and given.partition(";")[0].strip().lower() not in _MEDIA_TYPES:
+    if given is not None and given.partition(";")[0].strip().lower() not in MEDIA_TYPES:
         raise malformed(
             "MIME_TYPE_INVALID",
             f"A body is {JSON_API} or application/json: send one of these.",

@@ -23,6 +23,32 @@ _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "O
 _log: Final = logging.getLogger(__name__)
 
 
+class Crowd:
+    """How many requests are in progress, of how many may be. Entered by each that is."""
+
+    __slots__ = ("_count", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._count = 0
+        self._limit = limit
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more may come."""
+        return self._count < self._limit
+
+    @property
+    def is_over(self) -> bool:
+        """Whether more came than may be."""
+        return self._count > self._limit
+
+    def __enter__(self) -> None:
+        self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+
+
 class Gate:
     """Wraps the application. At most `requests_max` requests are in progress at once."""
 
@@ -41,8 +67,7 @@ class Gate:
         self._metrics = metrics
         self._throttle = throttle
         self._access_log = access_log
-        self._requests_max = requests_max
-        self._in_progress = 0
+        self.crowd: Final = Crowd(requests_max)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -52,11 +77,10 @@ class Gate:
         exchange = Exchange(scope)
         scope[SCOPE_KEY] = exchange
         started = time.monotonic()
-        self._in_progress += 1
         try:
-            await self._answer(exchange, scope, receive, _Sender(exchange, send))
+            with self.crowd:
+                await self._answer(exchange, scope, receive, _Sender(exchange, send))
         finally:
-            self._in_progress -= 1
             self._tell(exchange, scope["path"], time.monotonic() - started)
 
     async def _answer(
@@ -98,7 +122,7 @@ class Gate:
             detail = f"Path and headers have at most {HEADER_BYTES_MAX} bytes together."
             raise Problem(431, "HEADERS_TOO_LARGE", detail)
         if not scope["path"].startswith(_UNSEEN):
-            if self._in_progress > self._requests_max:
+            if self.crowd.is_over:
                 self._metrics.shed.labels("requests").inc()
                 raise too_many_requests("requests")
             self._throttle.count_address(scope)

@@ -129,6 +129,16 @@ class Replicas:
             raise _nobody()
         return best
 
+    async def read_at_once(self, partition: int, names: Names) -> Reading | None:
+        """Read from the first replica where it is level and past all that was seen; else None."""
+        first = next(iter(in_order(self.standings, partition)))
+        if not first.in_service(partition):
+            return None
+        reading = await self._try(self._replicas[first.name], partition, names, ())
+        if reading is None or reading.behind:
+            return None
+        return reading if reading.position >= highest_seen(self.standings, partition) else None
+
     async def wait_past(self, partition: int, offset: int, timeout_s: float) -> None:
         """Wait until what is read is past `offset`, or for so long; what is read tells."""
         local = self.local_copy

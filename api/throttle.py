@@ -73,15 +73,25 @@ class Throttle:
                 runbook=f"{RUNBOOK}#guessing",
             )
 
-    def refuse_guessing(self, scope: Scope) -> None:
-        """Raise a 429 `Problem` for an address with too many failures in this minute."""
+    @property
+    def counts_addresses(self) -> bool:
+        """Whether each request is counted of its address."""
+        return bool(self._by_address.limit)
+
+    def guessing(self, scope: Scope) -> Count | None:
+        """Count of the failures of an address that has too many in this minute; else None."""
         if not len(self._failures):
-            return
+            return None
         address = self._address(scope)
         if address is None or is_near(address):
-            return
+            return None
         count = self._failures.seen(subject_of(address), _now_s())
-        if count.count >= count.limit:
+        return count if count.count >= count.limit else None
+
+    def refuse_guessing(self, scope: Scope) -> None:
+        """Raise a 429 `Problem` for an address with too many failures in this minute."""
+        count = self.guessing(scope)
+        if count is not None:
             self._metrics.throttled.labels("guessing").inc()
             raise over_limit(
                 "Too many requests from this address have named a license key or a token that "

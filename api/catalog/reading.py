@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
+from msgspec import UNSET, UnsetType
+
 from api.listing import no_such_cursor
 from api.problems import Problem, replica_behind, unavailable
 from api.replicas import Replicas
@@ -90,6 +92,26 @@ class Catalog:
         except Problem:
             return None
         return self.account if value is None else value.decode()
+
+    def account_at_hand(self, text: str) -> str | None:
+        """Id of the account with this id or slug, where that is known without a read."""
+        if text == self._slug or text.lower() == self.account:
+            return self.account
+        held = self._at_hand(_NAMES.claim(slug_claim(text)))
+        return held.decode() if isinstance(held, bytes) else None
+
+    def host_at_hand(self, host: str) -> str | None:
+        """As `account_of_host`, where that is known without a read; else None."""
+        held = self._at_hand(_NAMES.claim(domain_claim(host)))
+        if held is UNSET:
+            return None
+        return self.account if held is None else held.decode()
+
+    def _at_hand(self, name: str) -> bytes | UnsetType | None:
+        """Value of a key as it stands, UNSET where it would have to be read."""
+        if highest_seen(self._replicas.standings, CATALOG) != self._cached_at:
+            return UNSET
+        return self._cached.get(name, UNSET)
 
     async def entity(self, kind: type[T], id_: str, *, account: str) -> T | None:
         """Entity of the account with this id; None where there surely is none.
