@@ -8,8 +8,8 @@ there is one place that refuses, one that looks twice, and one that says why.
 
 from __future__ import annotations
 
-import asyncio
 import time
+from itertools import chain
 from typing import Final, NamedTuple
 
 from msgspec import DecodeError
@@ -17,7 +17,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.bodies import BODY_BYTES_MAX, validate_key_bodies
 from api.exchange import (
-    BODY_S,
     JSON_API,
     MEDIA_TYPES,
     VERSION,
@@ -82,8 +81,8 @@ class FastLane:
         if plain is None or account is None or not self._may_enter(scope):
             await self._gate(scope, receive, send)
             return
-        message = await _first(receive)
-        if message is None or len(message.get("body", b"")) != plain.length:
+        message = await receive()
+        if len(message.get("body", b"")) != plain.length:
             await self._gate(scope, _given_back(message, receive), send)
             return
         started = time.monotonic()
@@ -152,7 +151,7 @@ def _plain(scope: Scope) -> Plain | None:
         return None
     length = given.get(b"content-length", b"")
     version = given.get(b"keygen-version", _VERSION).removeprefix(b"v")
-    size = len(scope["raw_path"]) + sum(len(name) + len(value) for name, value in headers)
+    size = len(scope["raw_path"]) + sum(map(len, chain.from_iterable(headers)))
     if not 0 < len(length) <= _LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
         return None
     if size > HEADER_BYTES_MAX or version not in _VERSIONS:
@@ -165,18 +164,9 @@ def _plain(scope: Scope) -> Plain | None:
     )
 
 
-async def _first(receive: Receive) -> Message | None:
-    """Return the first of a request's messages; None where it doesn't come in time."""
-    try:
-        async with asyncio.timeout(BODY_S):
-            return await receive()
-    except TimeoutError:
-        return None
-
-
-def _given_back(message: Message | None, receive: Receive) -> Receive:
+def _given_back(message: Message, receive: Receive) -> Receive:
     """Return what receives a message again that was taken, and then the rest."""
-    taken = [] if message is None else [message]
+    taken = [message]
 
     async def again() -> Message:
         return taken.pop() if taken else await receive()

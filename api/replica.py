@@ -10,8 +10,7 @@ import msgspec
 
 from api.redis_link import Away
 from api.standing import Standing
-from projector.read_model import keys
-from projector.read_model.keys import Keys
+from projector.read_model.keys import Keys, names_of
 from projector.views.documents import Head, read_head
 
 Names = Callable[[Keys], Sequence[str]]
@@ -60,7 +59,8 @@ class Replica:
         names: list[str] = []
         for partition in standing.places:
             generation = standing.generation[partition]
-            names += (keys.serving(partition), Keys(partition, generation).head)
+            keys = names_of(partition, generation)
+            names += (keys.serving, keys.head)
         before = list(standing.position)
         time_ms, at, values = await self.link.survey(names)
         standing.note_time(time_ms, at)
@@ -79,8 +79,8 @@ class Replica:
         standing = self.standing
         highest = standing.highest(partition)
         for _ in range(2):
-            generation = Keys(partition, standing.generation[partition])
-            wanted = [keys.serving(partition), generation.head, *names(generation), *extra]
+            generation = names_of(partition, standing.generation[partition])
+            wanted = [generation.serving, generation.head, *names(generation), *extra]
             serving, head_document, *values = await self.link.read(wanted)
             if _is_serving(standing, partition, serving):
                 break

@@ -57,6 +57,8 @@ class Replicas:
         self.partitions: Final = partitions
         self.standings: Final = [each.standing for each in self._replicas.values()]
         self.passing: Final = Passing(self.standings)
+        self._first: list[Replica | None] = [None] * (partitions + 1)
+        """Of each place the replica that is read at once: found out in the background."""
         self._followers: list[asyncio.Task[object]] = []
 
     async def start(self) -> None:
@@ -131,13 +133,13 @@ class Replicas:
 
     async def read_at_once(self, partition: int, names: Names) -> Reading | None:
         """Read from the first replica where it is level and past all that was seen; else None."""
-        first = next(iter(in_order(self.standings, partition)))
-        if not first.in_service(partition):
+        first = self._first[partition]
+        if first is None:
             return None
-        reading = await self._try(self._replicas[first.name], partition, names, ())
-        if reading is None or reading.behind:
+        reading = await self._try(first, partition, names, ())
+        if reading is None or reading.position < highest_seen(self.standings, partition):
             return None
-        return reading if reading.position >= highest_seen(self.standings, partition) else None
+        return reading
 
     async def wait_past(self, partition: int, offset: int, timeout_s: float) -> None:
         """Wait until what is read is past `offset`, or for so long; what is read tells."""
@@ -287,6 +289,7 @@ class Replicas:
         if standing.reachable:
             say(_log, logging.WARNING, "replica lost", replica=standing.name, error=str(away))
         standing.lose()
+        self._choose()
         self.passing.changed(standing.places)
 
     async def _survey(self, replica: Replica) -> None:
@@ -302,7 +305,15 @@ class Replicas:
             return
         if not was_reachable:
             say(_log, logging.INFO, "replica answers", replica=replica.standing.name)
+        self._choose()
         self.passing.changed(changed)
+
+    def _choose(self) -> None:
+        """Find out which replica is read at once: the first that is in service and level."""
+        for place in self.standings[0].places:
+            first = next(in_order(self.standings, place))
+            level = first.in_service(place)
+            self._first[place] = self._replicas[first.name] if level else None
 
     async def _survey_forever(self, replica: Replica) -> None:
         while True:

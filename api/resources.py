@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -45,12 +46,14 @@ def license_resource(
     """License resource: the ready-made answer and what changes with the moment or the caller."""
     head, tail = answer
     last_ms = now_ms if validated else license_.last_validated_ms
-    volatile = {
-        "key": key,
-        "lastValidated": None if last_ms is None else rfc3339(last_ms),
-        "status": status(license_, now_ms),
-    }
-    return head + b"," + _encoder.encode(volatile)[1:-1] + tail
+    last = b"null" if last_ms is None else b'"%b"' % rfc3339(last_ms).encode()
+    return b'%b,"key":%b,"lastValidated":%b,"status":"%b"%b' % (
+        head,
+        _encoder.encode(key),
+        last,
+        status(license_, now_ms).encode(),
+        tail,
+    )
 
 
 def document(resource: bytes) -> bytes:
@@ -84,22 +87,27 @@ def check_document(
     said: Said,
 ) -> bytes:
     """Document of a check: what was found, with what was asked for, and who said so."""
-    echoed = {} if asked is None else {"scope": asked.scope, "nonce": asked.nonce}
-    meta: dict[str, object] = {
-        "ts": rfc3339(now_ms),
-        "valid": answer.valid,
-        "detail": answer.detail,
-        "code": answer.code,
-        **echoed,
-        "position": said.position,
-        "ageMs": said.age_ms,
-        "source": said.source,
-    }
-    if meta.get("nonce") is UNSET:
-        del meta["nonce"]
-    if said.frozen:
-        meta["frozen"] = True
-    return b'{"meta":' + _encoder.encode(meta) + b',"data":' + (resource or b"null") + b"}"
+    echoed = b""
+    if asked is not None:
+        echoed = b',"scope":' + _encoder.encode(asked.scope)
+        if asked.nonce is not UNSET:
+            echoed += b',"nonce":%d' % asked.nonce
+    return b'{"meta":{"ts":"%b",%b%b,%b%b},"data":%b}' % (
+        rfc3339(now_ms).encode(),
+        _members(answer),
+        echoed,
+        b'"position":"%b","ageMs":%d,"source":"%b"'
+        % (said.position.encode(), said.age_ms, said.source.encode()),
+        b',"frozen":true' if said.frozen else b"",
+        resource or b"null",
+    )
+
+
+@lru_cache(maxsize=1024)
+def _members(answer: Answer) -> bytes:
+    """Members of an answer; there are few, but those that name a number of seats."""
+    members = {"valid": answer.valid, "detail": answer.detail, "code": answer.code}
+    return _encoder.encode(members)[1:-1]
 
 
 def machine_resource(

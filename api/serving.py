@@ -13,13 +13,14 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from api.exchange import JSON_API
+from api.exchange import BODY_S, JSON_API
 from api.problems import malformed
 from api.settings import ApiSettings
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 """Of a request's line and headers, before the gate's own limit can be told."""
 HEAD_S: Final = 10.0
+BODY_MAX_S: Final = BODY_S + 5.0
 KEEP_ALIVE_S: Final = 75
 CONNECTIONS_MAX: Final = 8192
 BACKLOG: Final = 1024
@@ -64,10 +65,16 @@ class BoundedProtocol(HttpToolsProtocol):
         self._impatience = self.loop.call_later(HEAD_S, self.transport.abort)
 
     def on_headers_complete(self) -> None:
-        """End a request's head."""
+        """End a request's head; its body has its own time, which who reads it may cut shorter."""
         self._in_head = False
         self._be_patient()
+        self._impatience = self.loop.call_later(BODY_MAX_S, self.transport.abort)
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._be_patient()
+        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is no HTTP, in the form that clients can read."""

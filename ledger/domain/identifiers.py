@@ -36,13 +36,15 @@ class Pepper:
     `secret`: 32 to 64 bytes. Raises `ValueError` for any other length. Never printed.
     """
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_begun", "_secret")
 
     def __init__(self, secret: bytes) -> None:
         if not _PEPPER_BYTES_MIN <= len(secret) <= _PEPPER_BYTES_MAX:
             msg = f"a pepper has 32 to 64 bytes, this one has {len(secret)}"
             raise ValueError(msg)
         self._secret = secret
+        self._begun: dict[tuple[str, int], hashlib.blake2b] = {}
+        """Digests that have taken the secret and nothing else yet, by purpose and size."""
 
     def __repr__(self) -> str:
         """Say that it is one, never what it is."""
@@ -50,7 +52,11 @@ class Pepper:
 
     def digest(self, purpose: str, *parts: bytes, size: int = 16) -> bytes:
         """Keyed BLAKE2b of the length-prefixed parts, apart for each purpose (≤ 16 bytes)."""
-        state = hashlib.blake2b(key=self._secret, digest_size=size, person=purpose.encode())
+        begun = self._begun.get((purpose, size))
+        if begun is None:
+            begun = hashlib.blake2b(key=self._secret, digest_size=size, person=purpose.encode())
+            self._begun[purpose, size] = begun
+        state = begun.copy()
         for part in parts:
             state.update(len(part).to_bytes(4, "big"))
             state.update(part)

@@ -5,7 +5,7 @@ All keys of a partition share its hash tag, so a replica can be one Redis or a R
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 FIRST_GENERATION: Final = "1"
@@ -51,15 +51,22 @@ def data_keys_position(partition: int) -> str:
     return f"{tag(partition)}:D:position"
 
 
+@lru_cache(maxsize=16_384)
+def names_of(partition: int, generation: str) -> Keys:
+    """Key names of a partition in a generation, made once."""
+    return Keys(partition, generation)
+
+
 class Keys:
     """Key names of one partition in one generation."""
 
-    __slots__ = ("head", "partition", "prefix")
+    __slots__ = ("head", "partition", "prefix", "serving")
 
     def __init__(self, partition: int, generation: str = FIRST_GENERATION) -> None:
         self.prefix = f"{tag(partition)}:{generation}:"
         self.partition = partition
         self.head = self.prefix + "head"
+        self.serving = serving(partition)
 
     def entity(self, id_: str) -> str:
         """One entity of the catalog."""
