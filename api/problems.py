@@ -1,7 +1,7 @@
 """Errors as the contract has them: JSON:API documents that say what is wrong and what to do.
 
 Existing clients decide on the first error's status and code. No text here quotes a key, a
-fingerprint, a token or anything else that a caller sent.
+fingerprint, a token or anything else that a caller sent, but names of members and a filter's word.
 """
 
 from __future__ import annotations

@@ -24,8 +24,11 @@ HIDDEN_KEY: Final = ""
 """In place of a key that was erased, or whose seal key is lost: clients need a string."""
 
 
+STATUSES: Final = ("ACTIVE", "EXPIRING", "EXPIRED", "SUSPENDED")
+
+
 def status(license_: License, now_ms: int) -> str:
-    """Status of a live license at `now_ms`, as the contract names it."""
+    """Status of a live license at `now_ms`, one of `STATUSES`, as the contract names it."""
     if license_.suspended:
         return "SUSPENDED"
     if license_.expiry_ms is None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from api.exchange import IDEMPOTENCY_KEY_MAX
+from api.filters import IDS
 from api.listing import METADATA, NUMBER_MAX, SIZE, SIZE_MAX
 from api.openapi.resources import NAMES
 from api.positions import AT_LEAST, POSITION
+from api.resources import STATUSES
 from api.routes.endpoint import Form, Route
 from api.routes.lists import LICENSE_FILTERS, MACHINE_FILTERS
+from api.routes.tokens import BEARER_TYPES
 
 Parameter = dict[str, Any]
 REFERENCE: Final = "#/components/parameters/{name}"
@@ -21,6 +24,7 @@ FILTERS: Final[dict[str, tuple[str, ...]]] = {
     "/tokens": ("bearer[id]", "bearer[type]"),
 }
 """Filters of lists that offer some, by the list's path."""
+_WORDS: Final = {"status": STATUSES, "bearer[type]": BEARER_TYPES}
 _NAMED_BY: Final = {
     "licenses": "Id of a license, or its key.",
     "machines": "Id of a machine, or its fingerprint.",
@@ -103,7 +107,12 @@ def _filter(name: str) -> Parameter:
             "description": "Only with this value of metadata: `metadata[name]=value`.",
             "schema": {"type": "object"},
         }
-    return _query(name, {"type": "string"}, f"Only with this {name}.")
+    schema: dict[str, Any] = {"type": "string"}
+    if name in _WORDS:
+        schema |= {"enum": list(_WORDS[name])}
+    elif name in IDS:
+        schema |= {"format": "uuid"}
+    return _query(name, schema, f"Only with this {name}.")
 
 
 def _path(name: str, description: str) -> Parameter:

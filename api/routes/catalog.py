@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -12,6 +12,7 @@ from api.catalog.commands import CatalogDecided
 from api.catalog.refusals import catalog_refusal
 from api.catalog.resources import TYPES, entity_path, entity_resource, list_document
 from api.exchange import answer
+from api.filters import check_filters
 from api.listing import listing
 from api.problems import not_found
 from api.resources import document
@@ -79,10 +80,15 @@ async def listed(
     *,
     sees: Callable[[T], bool],
     filters: dict[str, Callable[[T, str], bool]] | None = None,
+    words: Mapping[str, Sequence[str]] | None = None,
 ) -> Response:
-    """Answer with a page of the account's entities of a kind, newest first."""
+    """Answer with a page of the account's entities of a kind, newest first.
+
+    `words`: what the filters take that take only some words.
+    """
     offered = filters or {}
     asked = listing(call.request.scope["query_string"], offered)
+    check_filters(asked.filters, words)
 
     def wanted(entity: AnyEntity) -> bool:
         return (

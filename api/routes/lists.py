@@ -12,17 +12,19 @@ from starlette.responses import Response
 
 from api.catalog.resources import list_document
 from api.exchange import answer
+from api.filters import check_filters
+from api.finding import Found as FoundLicense
 from api.listing import Listing, listing
 from api.lists import Found
 from api.newest import Index
 from api.principals import ANYONE
-from api.resources import license_path, license_resource, status
+from api.resources import STATUSES, license_path, license_resource, status
 from api.routes.call import Call
 from api.routes.endpoint import Handler, Route
 from api.routes.licenses import found_license
 from api.routes.machines import machines_shown
 from ledger.domain.catalog.entities import Policy
-from ledger.domain.identifiers import fingerprint_digest, is_id
+from ledger.domain.identifiers import fingerprint_digest
 from ledger.domain.license import License, Machine
 from projector.read_model.keys import Keys
 from projector.views.documents import read_answer
@@ -44,6 +46,7 @@ Test = Callable[[License], bool]
 async def list_licenses(call: Call) -> Response:
     """GET licenses."""
     asked = listing(call.request.scope["query_string"], LICENSE_FILTERS)
+    check_filters(asked.filters, {"status": STATUSES})
     test = _license_test(call, asked)
     found = await _licenses(call, asked, test)
     now_ms = call.services.clock.check_ms
@@ -58,6 +61,7 @@ async def list_licenses(call: Call) -> Response:
 async def list_machines(call: Call) -> Response:
     """GET machines."""
     asked = listing(call.request.scope["query_string"], MACHINE_FILTERS)
+    check_filters(asked.filters)
     license_ = await _license_named(call, asked.filters)
     if license_ == NOBODY:
         found: Found[tuple[License, Machine]] = Found(entries=[], more=False, last_id=None)
@@ -106,7 +110,7 @@ async def _policies(call: Call, asked: Listing) -> list[str] | None:
     """Policies whose indexes hold all that is wanted; None: the account's index is to be read."""
     policy, product = asked.filters.get("policy"), asked.filters.get("product")
     if policy is not None:
-        return [policy.lower()] if is_id(policy.lower()) else []
+        return [policy.lower()]
     product = call.who.product or product
     if product is None:
         return None
@@ -132,6 +136,10 @@ def _license_test(call: Call, asked: Listing) -> Test | None:
     if who.role == "product" or "product" in filters:
         product = filters.get("product", who.product or "").lower()
         tests.append(lambda license_: license_.product == product and who.sees_license(license_))
+    if who.license is not None and "policy" in filters:
+        # Its list is itself, from no index.
+        policy = filters["policy"].lower()
+        tests.append(lambda license_: license_.policy == policy)
     if "status" in filters:
         wanted = filters["status"].upper()
         tests.append(lambda license_: status(license_, now_ms) == wanted)
@@ -193,11 +201,18 @@ def _page_of(
 
 
 async def _license_named(call: Call, filters: Mapping[str, str]) -> str | None:
-    """License that the filters name by id or key; `NOBODY` where they see none such."""
-    named = filters.get("license", filters.get("key"))
-    if named is None:
+    """License that the filters name, by id, key or both; `NOBODY` where they see none such."""
+    finder, wanted = call.services.finder, set[str]()
+    if "license" in filters:
+        wanted.add(_seen(call, await finder.license(call.account, filters["license"])))
+    if "key" in filters:
+        wanted.add(_seen(call, await finder.license_by_key(call.account, filters["key"])))
+    if not wanted:
         return None
-    found = await call.services.finder.license(call.account, named)
+    return wanted.pop() if len(wanted) == 1 else NOBODY
+
+
+def _seen(call: Call, found: FoundLicense | None) -> str:
     if found is None or not call.who.sees_license(found.license):
         return NOBODY
     return found.license.id

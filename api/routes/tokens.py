@@ -58,9 +58,15 @@ async def list_tokens(call: Call) -> Response:
         sees=lambda token: _sees(who, token) or token.bearer == bearer,
         filters={
             "bearer[id]": lambda token, id_: token.bearer == id_.lower(),
-            "bearer[type]": lambda token, type_: token.role == _ROLES.get(type_.rstrip("s")),
+            "bearer[type]": lambda token, type_: token.role == _role_of(type_),
         },
+        words={"bearer[type]": BEARER_TYPES},
     )
+
+
+def _role_of(bearer_type: str) -> Role:
+    """Role of the tokens of a type of bearer, which may be named in the singular."""
+    return _ROLES[f"{bearer_type.lower().removesuffix('s')}s"]
 
 
 async def regenerate(call: Call) -> Response:
@@ -79,11 +85,12 @@ async def revoke(call: Call) -> Response:
 
 
 _ROLES: Final[dict[str, Role]] = {
-    "account": "admin",
-    "user": "admin",
-    "product": "product",
-    "license": "activation",
+    "accounts": "admin",
+    "users": "admin",
+    "products": "product",
+    "licenses": "activation",
 }
+BEARER_TYPES: Final = (*_ROLES, *(name.removesuffix("s") for name in _ROLES))
 
 
 async def _create(call: Call, role: Role, bearer: str) -> Response:
