@@ -20,6 +20,7 @@ from api.requests import (
     refuse_unsupported,
     time_ms,
 )
+from api.unchanged import Related
 from ledger.domain.events import Changed, UsageRecorded
 from ledger.domain.terms import SEATS_MAX
 
@@ -56,7 +57,7 @@ class LicenseChangeData(Body, frozen=True, kw_only=True):
     type: str
     id: str | None = None
     attributes: LicenseChangeAttributes = LicenseChangeAttributes()
-    relationships: dict[str, Any] | None = None
+    relationships: Related | None = None
 
 
 class LicenseChange(Body, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ class MachineChangeData(Body, frozen=True, kw_only=True):
     type: str
     id: str | None = None
     attributes: MachineChangeAttributes = MachineChangeAttributes()
-    relationships: dict[str, Any] | None = None
+    relationships: Related | None = None
 
 
 class MachineChange(Body, frozen=True, kw_only=True):

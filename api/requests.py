@@ -204,7 +204,7 @@ def refuse_unsupported(
     fields = given.__struct_fields__
     for field in fields[fields.index(first) :]:
         value = getattr(given, field)
-        if _asks_nothing(value) or value == usual.get(field, UNSET):
+        if asks_nothing(value) or value == usual.get(field, UNSET):
             continue
         name = given.__struct_encode_fields__[fields.index(field)]
         raise unprocessable(
@@ -214,7 +214,8 @@ def refuse_unsupported(
         )
 
 
-def _asks_nothing(value: object) -> bool:
+def asks_nothing(value: object) -> bool:
+    """Whether the value of a member that isn't supported is as good as none."""
     return value is UNSET or value is None or value is False or value == {"data": None}
 
 

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from api.bodies import Body, Identifier, Linkage
+from api.unchanged import Related
 
 Text = str | UnsetType | None
 Number = int | UnsetType | None
@@ -58,7 +59,7 @@ class ProductData(Body, frozen=True, kw_only=True):
     type: str
     id: str | None = None
     attributes: ProductAttributes = ProductAttributes()
-    relationships: dict[str, Any] | None = None
+    relationships: Related | None = None
 
 
 class ProductBody(Body, frozen=True, kw_only=True):
@@ -159,7 +160,7 @@ class EntitlementData(Body, frozen=True, kw_only=True):
     type: str
     id: str | None = None
     attributes: EntitlementAttributes = EntitlementAttributes()
-    relationships: dict[str, Any] | None = None
+    relationships: Related | None = None
 
 
 class EntitlementBody(Body, frozen=True, kw_only=True):
@@ -179,15 +180,16 @@ class TokenAttributes(Body, frozen=True, kw_only=True):
 
 
 class TokenData(Body, frozen=True, kw_only=True):
-    """A new token."""
+    """A token, new or with a new secret."""
 
     type: str
+    id: str | None = None
     attributes: TokenAttributes = TokenAttributes()
-    relationships: dict[str, Any] | None = None
+    relationships: Related | None = None
 
 
 class TokenBody(Body, frozen=True, kw_only=True):
-    """Body of POST tokens; it may be missing."""
+    """Body of POST tokens and PUT tokens/{id}; it may be missing."""
 
     data: TokenData = TokenData(type="tokens")
 

@@ -17,6 +17,7 @@ from api.catalog.bodies import (
 from api.problems import Problem, unprocessable
 from api.requests import metadata_text, name_text, nothing_changed, refuse_unsupported, time_ms
 from ledger.domain.catalog import events
+from ledger.domain.catalog.entities import Token
 from ledger.domain.terms import Terms
 
 T = TypeVar("T", bound=Struct)
@@ -153,6 +154,18 @@ def token_terms(given: TokenAttributes) -> tuple[str | None, int | None]:
     expiry = _or_none(given.expiry)
     name = name_text(_or_none(given.name), "name")
     return name, None if expiry is None else time_ms(expiry, "expiry")
+
+
+def token_renewal(given: TokenAttributes, token: Token) -> int | UnsetType | None:
+    """When a token with a new secret ends, in milliseconds since 1970; UNSET: it isn't said."""
+    refuse_unsupported(given, _ATTRIBUTES, "max_activations", {})
+    if given.name not in {UNSET, token.name}:
+        raise unprocessable(
+            "ATTRIBUTE_FIXED",
+            "A token keeps its name when it is given a new secret: leave it out, or make another.",
+            f"{_ATTRIBUTES}/name",
+        )
+    return time_ms(given.expiry, "expiry") if isinstance(given.expiry, str) else given.expiry
 
 
 def _product(given: ProductAttributes) -> dict[str, object]:

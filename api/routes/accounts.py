@@ -20,6 +20,7 @@ from api.routes.call import Call
 from api.routes.catalog import decided, one, shown
 from api.routes.endpoint import Route
 from api.routes.licenses import resource_of
+from api.unchanged import check_id
 from ledger.domain.catalog.entities import Account, Token
 
 _ROOT: Final[frozenset[Role]] = frozenset({"root"})
@@ -28,6 +29,7 @@ _ROOT: Final[frozenset[Role]] = frozenset({"root"})
 async def create(call: Call) -> Response:
     """POST accounts."""
     body = await _body(call)
+    check_id(body.data.id)
     outcome = await decided(call, account_created(body.data.attributes))
     return await shown(call, outcome, status=HTTPStatus.CREATED)
 
@@ -41,6 +43,7 @@ async def change(call: Call) -> Response:
     """PATCH accounts/{account}."""
     account = await _found(call)
     body = await _body(call)
+    check_id(body.data.id, account.id, call.named("account"))
     outcome = await decided(call, account_changed(body.data.attributes), entity=account.id)
     return await shown(call, outcome, status=HTTPStatus.OK)
 

@@ -19,6 +19,7 @@ from api.principals import Principal, Role
 from api.problems import Problem, not_found, too_many_requests
 from api.routes.call import Call
 from api.services import Services
+from api.unchanged import refuse_content
 
 Handler = Callable[[Call], Awaitable[Response]]
 
@@ -121,6 +122,8 @@ class _Endpoint:
     async def _answer(self, request: Request, account: str | None) -> Response:
         route = self._route
         call = await _call(route, request, self._services, account)
+        if route.writes and route.body is None:
+            refuse_content(await call.content())
         if route.writes:
             return await self._writes.bounded(route.handler, call)
         return await route.handler(call)

@@ -14,6 +14,7 @@ from api.requests import check_type
 from api.routes.call import Call
 from api.routes.catalog import decided, found, gone, listed, one, shown
 from api.routes.endpoint import Route
+from api.unchanged import Related, check_id, refuse_related
 from ledger.domain.catalog.entities import Entitlement
 from ledger.domain.catalog.events import EntitlementDeleted
 
@@ -21,6 +22,7 @@ from ledger.domain.catalog.events import EntitlementDeleted
 async def create(call: Call) -> Response:
     """POST entitlements."""
     body = await _body(call)
+    check_id(body.data.id)
     outcome = await decided(call, entitlement_created(body.data.attributes))
     return await shown(call, outcome, status=HTTPStatus.CREATED)
 
@@ -39,6 +41,7 @@ async def change(call: Call) -> Response:
     """PATCH entitlements/{id}."""
     entitlement = await _found(call)
     body = await _body(call)
+    check_id(body.data.id, entitlement.id)
     data = entitlement_changed(body.data.attributes, code=entitlement.code)
     outcome = await decided(call, data, entity=entitlement.id)
     return await shown(call, outcome, status=HTTPStatus.OK)
@@ -57,6 +60,7 @@ async def _found(call: Call) -> Entitlement:
 async def _body(call: Call) -> EntitlementBody:
     body = await call.body(entitlement_bodies)
     check_type(body.data.type, "entitlements", "/data/type")
+    refuse_related(body.data.relationships or Related())
     return body
 
 

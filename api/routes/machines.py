@@ -20,6 +20,7 @@ from api.requests import MachineRequest, check_type, machine_request
 from api.resources import HIDDEN_KEY, document, machine_path, machine_resource
 from api.routes.call import Call
 from api.routes.endpoint import Route
+from api.unchanged import Related, check_id, refuse_related
 
 
 async def activate(call: Call) -> Response:
@@ -110,6 +111,8 @@ async def change(call: Call) -> Response:
     license_, machine = await found_machine(call)
     body = await call.body(machine_change_bodies)
     check_type(body.data.type, "machines", "/data/type")
+    check_id(body.data.id, machine.id, call.named())
+    refuse_related(body.data.relationships or Related())
     wanted = machine_change(body.data.attributes, machine.id)
     decided = await services.commands.change_machine(license_, wanted, call.asked)
     position = services.position(decided.license, decided.verdict.offset)

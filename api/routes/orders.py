@@ -30,6 +30,7 @@ from api.resources import document
 from api.routes.call import Call
 from api.routes.endpoint import Route
 from api.routes.licenses import found_license, resource_of
+from api.unchanged import Related, check_id, refuse_related
 from ledger.domain.catalog.entities import Policy
 from ledger.domain.events import (
     CheckedIn,
@@ -74,6 +75,10 @@ async def change(call: Call) -> Response:
     found = await found_license(call)
     body = await call.body(license_change_bodies)
     check_type(body.data.type, "licenses", "/data/type")
+    check_id(body.data.id, found.license.id, call.named())
+    refuse_related(
+        body.data.relationships or Related(), policy="leave it out; PUT …/policy transfers."
+    )
     return await _ordered(call, found, license_changed(body.data.attributes))
 
 

@@ -13,11 +13,12 @@ from api.catalog.resources import progress_resource
 from api.exchange import answer
 from api.principals import ANYONE, SELLERS, Principal
 from api.problems import unprocessable
-from api.requests import check_type
+from api.requests import check_type, refuse_unsupported
 from api.resources import document
 from api.routes.call import Call
 from api.routes.catalog import decided, found, gone, listed, one, shown
 from api.routes.endpoint import Route
+from api.unchanged import check_id, fixed
 from ledger.domain.catalog.entities import Policy, Product
 from ledger.domain.catalog.events import PolicyDeleted
 from ledger.domain.identifiers import is_id
@@ -37,6 +38,7 @@ def _sees(who: Principal, policy: Policy) -> bool:
 async def create(call: Call) -> Response:
     """POST policies."""
     body = await _body(call)
+    check_id(body.data.id)
     product = await _product(call, body)
     outcome = await decided(call, policy_created(body.data.attributes, product=product))
     return await shown(call, outcome, status=HTTPStatus.CREATED)
@@ -70,6 +72,10 @@ async def change(call: Call) -> Response:
     """PATCH policies/{id}."""
     policy = await found_policy(call)
     body = await _body(call)
+    check_id(body.data.id, policy.id)
+    linked = body.data.relationships.product
+    if linked is not None and linked.data.id.lower() != policy.product:
+        raise fixed("product", "leave it out, or make a policy of the other product.")
     outcome = await decided(call, policy_changed(body.data.attributes), entity=policy.id)
     return await shown(call, outcome, status=HTTPStatus.OK)
 
@@ -87,6 +93,7 @@ async def delete(call: Call) -> Response:
 async def _body(call: Call) -> PolicyBody:
     body = await call.body(policy_bodies)
     check_type(body.data.type, "policies", "/data/type")
+    refuse_unsupported(body.data.relationships, "/data/relationships", "environment")
     return body
 
 

@@ -14,6 +14,7 @@ from api.requests import check_type
 from api.routes.call import Call
 from api.routes.catalog import decided, found, gone, listed, one, shown
 from api.routes.endpoint import Route
+from api.unchanged import Related, check_id, refuse_related
 from ledger.domain.catalog.entities import Product
 from ledger.domain.catalog.events import ProductDeleted
 
@@ -26,6 +27,7 @@ async def found_product(call: Call) -> Product:
 async def create(call: Call) -> Response:
     """POST products."""
     body = await _body(call)
+    check_id(body.data.id)
     outcome = await decided(call, product_created(body.data.attributes))
     return await shown(call, outcome, status=HTTPStatus.CREATED)
 
@@ -45,6 +47,7 @@ async def change(call: Call) -> Response:
     """PATCH products/{id}."""
     product = await found_product(call)
     body = await _body(call)
+    check_id(body.data.id, product.id)
     outcome = await decided(call, product_changed(body.data.attributes), entity=product.id)
     return await shown(call, outcome, status=HTTPStatus.OK)
 
@@ -58,6 +61,7 @@ async def delete(call: Call) -> Response:
 async def _body(call: Call) -> ProductBody:
     body = await call.body(product_bodies)
     check_type(body.data.type, "products", "/data/type")
+    refuse_related(body.data.relationships or Related())
     return body
 
 

@@ -9,18 +9,20 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import parse_qsl
 
+from msgspec import UNSET
 from starlette.responses import Response
 
 from api.catalog.bodies import TokenBody, token_bodies
-from api.catalog.requests import token_terms
+from api.catalog.requests import token_renewal, token_terms
 from api.principals import ANYONE, SELLERS, STAFF, Principal
-from api.problems import not_found
+from api.problems import Problem, not_found, pointer
 from api.requests import check_type
 from api.routes.call import Call
 from api.routes.catalog import decided, found, gone, listed, one, shown
 from api.routes.endpoint import Route
 from api.routes.licenses import found_license
 from api.routes.products import found_product
+from api.unchanged import Related, check_id, refuse_related
 from ledger.domain import identifiers
 from ledger.domain.catalog.entities import Role, Token
 from ledger.domain.catalog.events import TokenCreated, TokenRegenerated, TokenRevoked
@@ -70,12 +72,31 @@ def _role_of(bearer_type: str) -> Role:
 
 
 async def regenerate(call: Call) -> Response:
-    """PUT tokens/{id}: a new secret, from now on the only one."""
+    """PUT tokens/{id}: a new secret, from now on the only one, and perhaps another end."""
     token = await _found(call)
+    body = await _body(call)
+    check_id(body.data.id, token.id)
+    expiry_ms = token_renewal(body.data.attributes, token)
+    if expiry_ms not in {UNSET, token.expiry_ms} and not await _gives(call, token):
+        raise Problem(
+            HTTPStatus.FORBIDDEN,
+            "ROLE_NOT_ALLOWED",
+            "Whoever holds a token can't say when it ends: leave expiry out, or ask with a token "
+            "of those who give it.",
+            source=pointer("/data/attributes/expiry"),
+        )
     secret = _secret(call, token.role)
-    data = TokenRegenerated(digest=identifiers.token_digest(call.services.pepper, secret))
-    outcome = await decided(call, data, entity=token.id, request="regenerate")
+    data = TokenRegenerated(
+        digest=identifiers.token_digest(call.services.pepper, secret), expiry_ms=expiry_ms
+    )
+    request = "regenerate" if expiry_ms is UNSET else ("regenerate", expiry_ms)
+    outcome = await decided(call, data, entity=token.id, request=request)
     return await shown(call, outcome, status=HTTPStatus.OK, secret=secret)
+
+
+async def _gives(call: Call, token: Token) -> bool:
+    """Whether who asks may make such tokens."""
+    return call.who.role in STAFF or await _sells_to(call, token.bearer)
 
 
 async def revoke(call: Call) -> Response:
@@ -94,9 +115,8 @@ BEARER_TYPES: Final = (*_ROLES, *(name.removesuffix("s") for name in _ROLES))
 
 
 async def _create(call: Call, role: Role, bearer: str) -> Response:
-    content = await call.content()
-    body = TokenBody() if not content else call.decoded(token_bodies, content)
-    check_type(body.data.type, "tokens", "/data/type")
+    body = await _body(call)
+    check_id(body.data.id)
     name, expiry_ms = token_terms(body.data.attributes)
     secret = _secret(call, role)
     data = TokenCreated(
@@ -109,6 +129,14 @@ async def _create(call: Call, role: Role, bearer: str) -> Response:
     request = (role, bearer, name, expiry_ms)
     outcome = await decided(call, data, request=request)
     return await shown(call, outcome, status=HTTPStatus.CREATED, secret=secret)
+
+
+async def _body(call: Call) -> TokenBody:
+    content = await call.content()
+    body = TokenBody() if not content else call.decoded(token_bodies, content)
+    check_type(body.data.type, "tokens", "/data/type")
+    refuse_related(body.data.relationships or Related())
+    return body
 
 
 def _secret(call: Call, role: Role) -> str:
@@ -202,6 +230,7 @@ ROUTES: Final = (
         success=200,
         summary="Give a token a new secret; the old one ends at once",
         roles=ANYONE,
+        body=TokenBody,
         writes=True,
     ),
     Route(
