@@ -31,6 +31,7 @@ from api.metrics import Metrics
 from api.noticing import Noticing
 from api.openapi.document import DESCRIPTION, description_router
 from api.problems import Problem, broken, not_found
+from api.repeating import Repeating
 from api.replicas import Replicas
 from api.routes import (
     accounts,
@@ -91,6 +92,14 @@ def build_services(
     verdicts = Verdicts(log, replicas, metrics)
     finder = Finder(pepper=pepper, replicas=replicas)
     data_keys = DataKeys(sealer=sealer, stored=stored, verdicts=verdicts)
+    commands = Commands(
+        catalog=catalog,
+        pepper=pepper,
+        clock=clock,
+        finder=finder,
+        data_keys=data_keys,
+        verdicts=verdicts,
+    )
     return Services(
         pepper=pepper,
         catalog=catalog,
@@ -105,14 +114,8 @@ def build_services(
         ),
         lists=Lists(replicas),
         data_keys=data_keys,
-        commands=Commands(
-            catalog=catalog,
-            pepper=pepper,
-            clock=clock,
-            finder=finder,
-            data_keys=data_keys,
-            verdicts=verdicts,
-        ),
+        commands=commands,
+        repeating=Repeating(pepper=pepper, finder=finder, commands=commands, verdicts=verdicts),
         catalog_commands=CatalogCommands(
             catalog=catalog, pepper=pepper, clock=clock, verdicts=verdicts
         ),

@@ -186,7 +186,7 @@ class Commands:
         deadline = _deadline()
         time_ms = self._clock.write_ms
         refuse_frozen(license_)
-        told = canonical((TYPE_NAMES[type(data)], data if request is None else request))
+        told = order_digested(data, request)
         event = await self._event(license_.id, data, told, time_ms, asked)
         event = replace(event, policy_version=version)
         verdict = await self._verdicts.decide(event, asked.traceparent, deadline)
@@ -241,7 +241,7 @@ class Commands:
         self, license_: str, data: EventData, request: bytes, time_ms: int, asked: Asked
     ) -> Event:
         return Event(
-            id=self._command_id(license_, asked),
+            id=self.id_of(license_, asked),
             source=SOURCE,
             license=license_,
             time_ms=time_ms,
@@ -251,12 +251,18 @@ class Commands:
             rules=await self._catalog.rules(),
         )
 
-    def _command_id(self, license_: str, asked: Asked) -> str:
+    def id_of(self, license_: str, asked: Asked) -> str:
+        """Id of a command on a license: the same each time with the same Idempotency-Key."""
         if asked.idempotency_key is None:
             return identifiers.random_id()
         return identifiers.command_id(
             self._pepper, asked.account, asked.actor, license_, asked.idempotency_key
         )
+
+
+def order_digested(data: EventData, request: object = None) -> bytes:
+    """What of an order is digested."""
+    return canonical((TYPE_NAMES[type(data)], data if request is None else request))
 
 
 def _sealed(data_key: DataKey, account: str, license_: str, text: str | None) -> str | None:

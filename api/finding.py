@@ -8,6 +8,7 @@ from typing import Final
 
 from api.checks import holds
 from api.problems import replica_behind
+from api.redis_link import Link
 from api.replica import Reading
 from api.replicas import Replicas
 from ledger.domain import identifiers
@@ -18,6 +19,8 @@ from projector.views.documents import read_license, read_machine
 
 MACHINES_MAX: Final = 1000
 """Machines of one fingerprint that are looked at for the oldest."""
+EXAMINED_AT_ONCE: Final = 2_000
+"""Entries of an index that Redis looks at in one go: well under a millisecond."""
 Held = tuple[License, Machine]
 
 
@@ -80,6 +83,33 @@ class Finder:
         """License of this id, live or revoked, and the values of keys outside the generations."""
         document, *values = (await self._license_reading(id_, extra)).values
         return None if document is None else read_license(document), values
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions there are."""
+        return self._replicas.partitions
+
+    async def licenses_routed_as(self, account: str, machine: str) -> list[str]:
+        """Live licenses of the account that a machine of this id may be of: one in 4,096.
+
+        They are picked from the index by the digits that route both. Raises a 503 `Problem`.
+        """
+        partition = partition_of(machine, self._replicas.partitions)
+        pattern = f"*{machine[-identifiers.ROUTING_DIGITS :]}"
+
+        async def read(names: Sequence[Keys], link: Link) -> list[str]:
+            index = names[partition].licenses_of_account(account)
+            found: set[bytes] = set()
+            cursor, started = 0, False
+            while cursor or not started:
+                started = True
+                [(cursor, members)] = await link.ask(
+                    [("ZSCAN", index, cursor, "MATCH", pattern, "COUNT", EXAMINED_AT_ONCE)]
+                )
+                found |= {member for member, _ in members}
+            return sorted(member.decode() for member in found)
+
+        return await self._replicas.from_one(read)
 
     async def has_licenses(self, policy: str) -> bool:
         """Whether any live license has the policy. Raises a 503 `Problem`."""

@@ -18,6 +18,7 @@ from api.lists import Lists
 from api.metrics import Metrics
 from api.noticing import Noticing
 from api.positions import position_of
+from api.repeating import Repeating
 from api.replicas import Replicas
 from api.throttle import Throttle
 from ledger.domain.identifiers import Pepper
@@ -31,6 +32,7 @@ class Services:
     catalog: Catalog
     doorkeeper: Doorkeeper
     clock: Clock
+    repeating: Repeating
     replicas: Replicas
     finder: Finder
     checker: Checker

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from api.metrics import Metrics
-from api.problems import Problem, unavailable, unprocessable
+from api.problems import Problem, replica_behind, unavailable, unprocessable
 from api.refusals import frozen, mismatch
 from api.replicas import Replicas
 from ledger.domain.catalog.events import CatalogEvent
@@ -89,6 +89,21 @@ class Verdicts:
             raise mismatch()
         self._metrics.verdicts.labels(event.type, verdict.code).inc()
         return verdict
+
+    async def remembered(
+        self, place: int, names: Callable[[Keys], Sequence[str]]
+    ) -> tuple[int, bytes] | None:
+        """First remembered verdict at these keys, with its place; None where there is none.
+
+        Nothing is appended. Raises a 503 `Problem` where it can't be told.
+        """
+        reading = await self._replicas.read(place, names, absent=lambda values: not any(values))
+        for at, value in enumerate(reading.values):
+            if value is not None:
+                return at, value
+        if reading.behind:
+            raise replica_behind()
+        return None
 
     async def _decided(
         self,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from api.catalog.reading import Catalog
 from api.clock import Clock
 from api.commands import SOURCE, Asked
+from api.refusals import mismatch
 from api.verdicts import DECIDED_S, Verdicts
 from ledger.domain import identifiers
 from ledger.domain.catalog.events import (
@@ -21,8 +22,10 @@ from ledger.domain.catalog.events import (
     CatalogData,
     CatalogEvent,
 )
-from ledger.domain.catalog.verdicts import CatalogVerdict
+from ledger.domain.catalog.verdicts import CatalogVerdict, scope_of
 from ledger.domain.identifiers import Pepper
+from projector.read_model.keys import CATALOG
+from projector.views.catalog import read_catalog_verdict
 
 _OF_ACCOUNTS: Final = (AccountCreated, AccountChanged)
 _encoder: Final = msgspec.json.Encoder(order="sorted")
@@ -59,7 +62,6 @@ class CatalogCommands:
         time_ms = self._clock.write_ms
         command = self.command_id(asked)
         subject = entity or new_entity_id(command)
-        told = CATALOG_TYPE_NAMES[type(data)], entity, data if request is None else request
         event = CatalogEvent(
             id=command,
             source=SOURCE,
@@ -67,12 +69,39 @@ class CatalogCommands:
             subject=subject,
             time_ms=time_ms,
             actor=asked.actor,
-            content_digest=identifiers.content_digest(self._pepper, _encoder.encode(told)),
+            content_digest=self._digest(data, entity, request),
             data=data,
         )
         verdict = await self._verdicts.decide_catalog(event, asked.traceparent, deadline)
+        return self._decided(verdict, subject)
+
+    async def decided_before(
+        self, data: CatalogData, asked: Asked, *, entity: str
+    ) -> CatalogDecided | None:
+        """What was decided on this command when it came first; None where it isn't remembered.
+
+        Nothing is appended. Raises a `Problem`: 503 where it can't be told, 422 for a mismatch.
+        """
+        if asked.idempotency_key is None:
+            return None
+        scope, command = scope_of(asked.account, asked.actor), self.command_id(asked)
+        found = await self._verdicts.remembered(
+            CATALOG, lambda keys: [keys.command(scope, command)]
+        )
+        if found is None:
+            return None
+        verdict = read_catalog_verdict(found[1])
+        if verdict.content_digest != self._digest(data, entity):
+            raise mismatch()
+        return self._decided(verdict, entity)
+
+    def _decided(self, verdict: CatalogVerdict, entity: str) -> CatalogDecided:
         position = f"{self._catalog.ledger}:catalog.{verdict.offset}"
-        return CatalogDecided(verdict=verdict, entity=subject, position=position)
+        return CatalogDecided(verdict=verdict, entity=entity, position=position)
+
+    def _digest(self, data: CatalogData, entity: str | None, request: object = None) -> str:
+        told = CATALOG_TYPE_NAMES[type(data)], entity, data if request is None else request
+        return identifiers.content_digest(self._pepper, _encoder.encode(told))
 
     def command_id(self, asked: Asked) -> str:
         """Id of a command: the same for each repetition with the same Idempotency-Key."""

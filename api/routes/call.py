@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TypeVar
 
 import msgspec
 from starlette.requests import Request
+from starlette.responses import Response
 
 from api.bodies import read_body
 from api.commands import Asked
@@ -15,8 +17,15 @@ from api.exchange import Exchange, exchange_of, path_text, read_content
 from api.positions import AT_LEAST, Place, read_at_least
 from api.principals import Principal
 from api.services import Services
+from ledger.domain.verdicts import Verdict
 
 T = TypeVar("T")
+
+
+def removed(call: Call, license_: str, verdict: Verdict) -> Response:
+    """Answer that something of a license went, or the license itself: 204, and where it stands."""
+    headers = {"Ledger-Position": call.services.position(license_, verdict.offset)}
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -14,7 +14,7 @@ from api.catalog.resources import TYPES, entity_path, entity_resource, list_docu
 from api.exchange import answer
 from api.filters import check_filters
 from api.listing import listing
-from api.problems import not_found
+from api.problems import Problem, not_found
 from api.resources import document
 from api.routes.call import Call
 from ledger.domain.catalog.entities import AnyEntity, Entity
@@ -67,6 +67,26 @@ async def shown(
 def one(entity: AnyEntity) -> Response:
     """Answer with an entity."""
     return answer(HTTPStatus.OK, document(entity_resource(entity)))
+
+
+async def removed(
+    call: Call, data: CatalogData, finding: Callable[[Call], Awaitable[Entity]]
+) -> Response:
+    """Remove what `finding` finds; where it is gone, answer a repetition as it was at first.
+
+    Raises a `Problem`: 404 where it isn't there, and was not removed by this very command.
+    """
+    try:
+        entity = await finding(call)
+    except Problem as problem:
+        if problem.status != HTTPStatus.NOT_FOUND:
+            raise
+        commands, id_ = call.services.catalog_commands, call.named().lower()
+        before = await commands.decided_before(data, call.asked, entity=id_)
+        if before is None or not before.verdict.granted:
+            raise
+        return gone(before)
+    return gone(await decided(call, data, entity=entity.id))
 
 
 def gone(outcome: CatalogDecided) -> Response:

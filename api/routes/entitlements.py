@@ -12,7 +12,7 @@ from api.catalog.requests import entitlement_changed, entitlement_created
 from api.principals import SELLERS, STAFF
 from api.requests import check_type
 from api.routes.call import Call
-from api.routes.catalog import decided, found, gone, listed, one, shown
+from api.routes.catalog import decided, found, listed, one, removed, shown
 from api.routes.endpoint import Route
 from api.unchanged import Related, check_id, refuse_related
 from ledger.domain.catalog.entities import Entitlement
@@ -49,8 +49,7 @@ async def change(call: Call) -> Response:
 
 async def delete(call: Call) -> Response:
     """DELETE entitlements/{id}."""
-    entitlement = await _found(call)
-    return gone(await decided(call, EntitlementDeleted(), entity=entitlement.id))
+    return await removed(call, EntitlementDeleted(), _found)
 
 
 async def _found(call: Call) -> Entitlement:

@@ -72,10 +72,16 @@ async def _policy(call: Call, body: NewLicense) -> Policy:
 
 async def found_license(call: Call) -> Found:
     """License that the path names; raises a 404 `Problem` where they see no such license."""
-    found = await call.services.finder.license(call.account, call.named())
-    if found is None or not call.who.sees_license(found.license):
+    found = await seen_license(call)
+    if found is None:
         raise not_found("license")
     return found
+
+
+async def seen_license(call: Call) -> Found | None:
+    """License that the path names; None where they see no such license."""
+    found = await call.services.finder.license(call.account, call.named())
+    return None if found is None or not call.who.sees_license(found.license) else found
 
 
 async def resource_of(call: Call, found: Found) -> bytes:

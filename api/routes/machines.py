@@ -18,7 +18,7 @@ from api.problems import not_found
 from api.refusals import activation_refusal, deactivation_refusal
 from api.requests import MachineRequest, check_type, machine_request
 from api.resources import HIDDEN_KEY, document, machine_path, machine_resource
-from api.routes.call import Call
+from api.routes.call import Call, removed
 from api.routes.endpoint import Route
 from api.unchanged import Related, check_id, refuse_related
 
@@ -128,13 +128,19 @@ async def change(call: Call) -> Response:
 
 async def deactivate(call: Call) -> Response:
     """DELETE machines/{id or fingerprint}."""
-    license_, machine = await found_machine(call)
+    services, asked = call.services, call.asked
+    held = await services.finder.machine(call.account, call.named(), sees=call.who.sees_license)
+    if held is None:
+        before = await services.repeating.deactivated(call.named(), asked)
+        if before is None:
+            raise not_found("machine")
+        return removed(call, *before)
     _refuse_protected(call)
-    decided = await call.services.commands.deactivate(license_, machine, call.asked)
-    position = call.services.position(decided.license, decided.verdict.offset)
+    decided = await services.commands.deactivate(*held, asked)
     if not decided.verdict.granted:
+        position = services.position(decided.license, decided.verdict.offset)
         raise deactivation_refusal(decided.verdict).at(position)
-    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Ledger-Position": position})
+    return removed(call, decided.license, decided.verdict)
 
 
 ROUTES: Final = (

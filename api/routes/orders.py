@@ -27,9 +27,9 @@ from api.problems import not_found
 from api.refusals import order_refusal
 from api.requests import check_type, no_such_policy
 from api.resources import document
-from api.routes.call import Call
+from api.routes.call import Call, removed
 from api.routes.endpoint import Route
-from api.routes.licenses import found_license, resource_of
+from api.routes.licenses import found_license, resource_of, seen_license
 from api.unchanged import Related, check_id, refuse_related
 from ledger.domain.catalog.entities import Policy
 from ledger.domain.events import (
@@ -84,11 +84,16 @@ async def change(call: Call) -> Response:
 
 async def revoke(call: Call) -> Response:
     """DELETE licenses/{id}, and licenses/{id}/actions/revoke."""
-    found = await found_license(call)
-    position = granted(
-        call, await call.services.commands.order(found.license, Revoked(), call.asked)
-    )
-    return Response(status_code=HTTPStatus.NO_CONTENT, headers={POSITION: position})
+    services, asked = call.services, call.asked
+    found = await seen_license(call)
+    if found is None:
+        before = await services.repeating.revoked(call.named(), asked)
+        if before is None:
+            raise not_found("license")
+        return removed(call, *before)
+    decided = await services.commands.order(found.license, Revoked(), asked)
+    granted(call, decided)
+    return removed(call, decided.license, decided.verdict)
 
 
 async def transfer(call: Call) -> Response:

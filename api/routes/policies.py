@@ -16,7 +16,7 @@ from api.problems import unprocessable
 from api.requests import check_type, refuse_unsupported
 from api.resources import document
 from api.routes.call import Call
-from api.routes.catalog import decided, found, gone, listed, one, shown
+from api.routes.catalog import decided, found, listed, one, removed, shown
 from api.routes.endpoint import Route
 from api.unchanged import check_id, fixed
 from ledger.domain.catalog.entities import Policy, Product
@@ -82,12 +82,16 @@ async def change(call: Call) -> Response:
 
 async def delete(call: Call) -> Response:
     """DELETE policies/{id}: one that no license has."""
+    return await removed(call, PolicyDeleted(), _unused)
+
+
+async def _unused(call: Call) -> Policy:
     policy = await found_policy(call)
     if await call.services.finder.has_licenses(policy.id):
         raise unprocessable(
             "IN_USE", "The policy has licenses: transfer or revoke these first.", "/data"
         )
-    return gone(await decided(call, PolicyDeleted(), entity=policy.id))
+    return policy
 
 
 async def _body(call: Call) -> PolicyBody:

@@ -12,7 +12,7 @@ from api.catalog.requests import product_changed, product_created
 from api.principals import ANYONE, SELLERS, STAFF
 from api.requests import check_type
 from api.routes.call import Call
-from api.routes.catalog import decided, found, gone, listed, one, shown
+from api.routes.catalog import decided, found, listed, one, removed, shown
 from api.routes.endpoint import Route
 from api.unchanged import Related, check_id, refuse_related
 from ledger.domain.catalog.entities import Product
@@ -54,8 +54,7 @@ async def change(call: Call) -> Response:
 
 async def delete(call: Call) -> Response:
     """DELETE products/{id}."""
-    product = await found_product(call)
-    return gone(await decided(call, ProductDeleted(), entity=product.id))
+    return await removed(call, ProductDeleted(), found_product)
 
 
 async def _body(call: Call) -> ProductBody:

@@ -18,7 +18,7 @@ from api.principals import ANYONE, SELLERS, STAFF, Principal
 from api.problems import Problem, not_found, pointer
 from api.requests import check_type
 from api.routes.call import Call
-from api.routes.catalog import decided, found, gone, listed, one, shown
+from api.routes.catalog import decided, found, listed, one, removed, shown
 from api.routes.endpoint import Route
 from api.routes.licenses import found_license
 from api.routes.products import found_product
@@ -101,8 +101,7 @@ async def _gives(call: Call, token: Token) -> bool:
 
 async def revoke(call: Call) -> Response:
     """DELETE tokens/{id}."""
-    token = await _found(call)
-    return gone(await decided(call, TokenRevoked(), entity=token.id))
+    return await removed(call, TokenRevoked(), _found)
 
 
 _ROLES: Final[dict[str, Role]] = {

@@ -53,8 +53,8 @@ async def test_a_product_lives_and_goes(worker: Worker) -> None:
     assert changed["attributes"]["metadata"] == {"a": 1}
     assert (await worker.client.delete(path)).status_code == 204
     for method in ("GET", "PATCH", "DELETE"):
-        body = change if method == "PATCH" else None
-        gone = await worker.client.request(method, path, json=body)
+        sent = change if method == "PATCH" else None
+        gone = await worker.client.request(method, path, json=sent)
         assert error_of(gone)[:2] == (404, "NOT_FOUND")
 
 
