@@ -28,7 +28,7 @@ from api.logs import say
 from api.problems import UNAVAILABLE, Problem
 from api.redis_link import Link
 from api.replicas import Replicas
-from api.verdicts import Verdicts
+from api.verdicts import Verdicts, rules_not_active
 from ledger.domain import identifiers
 from ledger.domain.catalog.entities import Policy
 from ledger.domain.events import Event, TermsChanged
@@ -50,6 +50,8 @@ PATIENCE_S: Final = 30.0
 DECIDED_S: Final = 5.0
 POLICIES_AT_ONCE: Final = 64
 WINDOWS_MAX: Final = 256
+NAMING_RULES: Final = 2
+"""First rules under which changed terms name their policy."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -280,9 +282,10 @@ class FanOut:
 
     async def _event(self, policy: Policy, license_: str, name: str) -> Event:
         rules = await self._catalog.rules()
-        data = TermsChanged(terms=policy.terms)
-        if rules > 1:
-            data = TermsChanged(terms=policy.terms, policy=policy.id)
+        if rules < NAMING_RULES:
+            # Terms that don't say whose they are may come after a transfer: whatever their policy,
+            # with a higher version they would pass for newer ones of the license's new one.
+            raise rules_not_active(rules)
         return Event(
             id=identifiers.command_id(self._pepper, policy.account, ACTOR, license_, name),
             source=ACTOR,
@@ -290,7 +293,7 @@ class FanOut:
             time_ms=self._clock.write_ms,
             actor=ACTOR,
             content_digest=identifiers.content_digest(self._pepper, name.encode()),
-            data=data,
+            data=TermsChanged(terms=policy.terms, policy=policy.id),
             rules=rules,
             policy_version=policy.version,
         )

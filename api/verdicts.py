@@ -191,12 +191,17 @@ def _record(event: Event) -> tuple[bytes, bytes]:
     except UndecodableError:
         if event.rules >= RULES_VERSION:
             raise
-        raise unprocessable(
-            "RULES_NOT_ACTIVE",
-            f"The ledger still writes by rules version {event.rules}, which has no such thing. "
-            f"Whoever runs it activates the next one: ledger rules activate {RULES_VERSION}",
-            "/data",
-        ) from None
+        raise rules_not_active(event.rules) from None
+
+
+def rules_not_active(rules: int) -> Problem:
+    """422: what the rules that writers use don't have."""
+    return unprocessable(
+        "RULES_NOT_ACTIVE",
+        f"The ledger still writes by rules version {rules}, which has no such thing. "
+        f"Whoever runs it activates the next one: ledger rules activate {RULES_VERSION}.",
+        "/data",
+    )
 
 
 def _forgotten() -> Problem:

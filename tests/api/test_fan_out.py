@@ -9,9 +9,11 @@ import pytest
 
 from api import fan_out
 from api.ending import end
-from ledger.domain.events import TermsChanged, Transferred
+from api.problems import unprocessable
+from ledger.domain.events import Event, TermsChanged, Transferred
 from ledger.domain.identifiers import partition_of
 from ledger.domain.terms import Terms
+from ledger.domain.verdicts import Verdict
 from ledger.event_log.codec import encode
 from ledger.event_log.port import Topic
 from tests.api.conftest import LocalLedger, Worker
@@ -219,18 +221,51 @@ async def _grew(ledger: LocalLedger, partition: int, before: int) -> bool:
     return (await ledger.ends())[partition] > before
 
 
-async def test_terms_that_the_rules_don_t_have_hold_up_no_other_policy(
+async def test_nothing_is_written_by_rules_whose_events_name_no_policy(
     ledger: LocalLedger, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def first_rules() -> int:
-        return 1
+    """Such an event may come after a transfer, and pass for newer terms of the new policy."""
+    rules = [1]
 
-    monkeypatch.setattr(worker.catalog, "rules", first_rules)
+    async def active() -> int:
+        return rules[-1]
+
+    monkeypatch.setattr(worker.catalog, "rules", active)
+    monkeypatch.setattr(fan_out, "PATIENCE_S", 0.1)
+    old, new = [(await a_policy(worker, maxMachines=limit))["id"] for limit in (1, 2)]
+    moved, stayed = await issue(worker, old), await issue(worker, old)
+    for limit in (7, 8, 9):
+        await change(worker, old, maxMachines=limit)
+    ends = await ledger.ends()
+    async with fanning_out(worker):
+        await asyncio.sleep(0.5)
+        assert await ledger.ends() == ends
+        rules.append(2)
+        linked = {"data": {"type": "policies", "id": new}}
+        path = f"/v1/licenses/{moved['id']}/policy"
+        assert (await worker.client.put(path, json=linked)).status_code == 200
+        await all_have_it(worker, old)
+    assert [await limit_of(worker, license_) for license_ in (moved, stayed)] == [2, 9]
+    for license_ in (moved, stayed):
+        for event, _, _ in await history(ledger, license_["id"]):
+            assert not isinstance(event.data, TermsChanged) or event.data.policy == old
+
+
+async def test_terms_that_are_refused_hold_up_no_other_policy(
+    ledger: LocalLedger, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
     policies = [(await a_policy(worker, maxMachines=1))["id"] for _ in range(3)]
     issued = [await issue(worker, policy) for policy in policies]
-    for policy in policies[:2]:
-        await change(worker, policy, maxMachines=5, maxUses=3)
-    await change(worker, policies[2], maxMachines=5)
+    decide = worker.services.fan_out._verdicts.decide  # noqa: SLF001 - where it writes
+
+    async def refusing(event: Event, traceparent: str | None, deadline: float) -> Verdict:
+        if isinstance(event.data, TermsChanged) and event.data.policy in policies[:2]:
+            raise unprocessable("RULES_NOT_ACTIVE", "Activate the next rules: use them.", "/data")
+        return await decide(event, traceparent, deadline)
+
+    monkeypatch.setattr(worker.services.fan_out._verdicts, "decide", refusing)  # noqa: SLF001
+    for policy in policies:
+        await change(worker, policy, maxMachines=5)
     async with fanning_out(worker):
         await all_have_it(worker, policies[2])
         ends = await ledger.ends()

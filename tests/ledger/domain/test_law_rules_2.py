@@ -16,6 +16,7 @@ from ledger.domain.events import (
     EntitlementsDetached,
     EventData,
     Revoked,
+    TermsChanged,
     Transferred,
     UsageRecorded,
 )
@@ -23,7 +24,7 @@ from ledger.domain.license import License
 from ledger.domain.spans import next_check_in_ms
 from ledger.domain.terms import SEATS_MAX, TIME_MS_MAX, CheckInInterval, OwnTerms, Terms, max_uses
 from ledger.event_log.codec import decode, encode
-from tests.ledger.domain.given import LICENSE, NOW_MS, PRODUCT, asked, issued, least_rules
+from tests.ledger.domain.given import LICENSE, NOW_MS, POLICY, PRODUCT, asked, issued, least_rules
 from tests.ledger.domain.replica import Replica
 from tests.ledger.domain.strategies import TIMES, later_requests, later_terms, own_terms, requests
 
@@ -163,6 +164,26 @@ def test_the_next_check_in_is_by_the_calendar(
     )
     license_ = License(id=LICENSE, terms=terms, last_check_in_ms=from_rfc3339(last))
     assert next_check_in_ms(license_) == from_rfc3339(due)
+
+
+@given(later_terms(), later_terms(), later_terms(), st.integers(0, 9), st.integers(0, 9))
+def test_a_policy_s_terms_don_t_follow_a_license_that_was_transferred(
+    first: Terms, late: Terms, others: Terms, of_version: int, moved_version: int
+) -> None:
+    moved = Transferred(policy=ELSEWHERE, product=PRODUCT, terms=others)
+    transferred = replace(asked(moved, "move", rules=2), policy_version=moved_version)
+    fanned = asked(TermsChanged(policy=POLICY, terms=late), "fan-out", rules=2)
+    fanned = replace(fanned, policy_version=of_version)
+    after, before = _issued(first), _issued(first)
+    assert after.take(transferred).granted
+    stood = after.license(LICENSE)
+    assert after.take(fanned).code == "stale-terms"
+    assert after.license(LICENSE).terms == stood.terms == others
+    assert after.license(LICENSE).policy_version == moved_version
+    assert before.take(fanned).granted
+    assert before.take(transferred).granted
+    known = before.license(LICENSE)
+    assert (known.terms, known.policy, known.policy_version) == (others, ELSEWHERE, moved_version)
 
 
 @given(later_terms(), st.integers(0, TIME_MS_MAX))
