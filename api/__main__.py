@@ -18,10 +18,12 @@ from api.app import build_app, build_services
 from api.catalog.reading import Catalog
 from api.ending import end
 from api.logs import AccessLog, alarm, say, set_up
+from api.renewal import Held, follow
 from api.replicas import Replicas
-from api.serving import listeners, make_server
+from api.serving import Server, listeners, make_server
 from api.settings import ApiSettings, read_api_settings
 from api.start import Gatekeeper, NotReadyError, Origin
+from ledger.connections import KafkaBrokers, client_context
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import ForeignLog, Topics
 from ledger.settings import SettingsError
@@ -107,10 +109,12 @@ async def _work(
             writes_closed=lambda: gatekeeper.closed,
         )
         server = make_server(build_app(services, settings, access_log), settings)
+        renewed = _renewed(server, settings.ledger.kafka)
         serving = asyncio.create_task(server.serve(list(sockets)))
         opening = asyncio.create_task(_open(origin, gatekeeper))
         beside = [
-            asyncio.create_task(part) for part in (services.noticing.run(), services.fan_out.run())
+            asyncio.create_task(part)
+            for part in (services.noticing.run(), services.fan_out.run(), follow(renewed))
         ]
         say(_log, logging.INFO, "serving", ledger=first.ledger)
         await _until_any(stopping, serving, opening)
@@ -124,6 +128,17 @@ async def _work(
         return 0
     finally:
         await origin.close()
+
+
+def _renewed(server: Server, kafka: KafkaBrokers) -> list[Held]:
+    """Certificates to be followed: the worker's own, and the one that it shows to Kafka."""
+    held = server.certificates()
+    if kafka.has_tls and kafka.certificate_file:
+        context = client_context(kafka.ca_file, kafka.certificate_file, kafka.key_file)
+        held.append(
+            Held(context=context, certificate_file=kafka.certificate_file, key_file=kafka.key_file)
+        )
+    return held
 
 
 async def _until_any(

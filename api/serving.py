@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from api.exchange import BODY_S, JSON_API
 from api.problems import malformed
+from api.renewal import Held
 from api.settings import ApiSettings
 
 HEAD_BYTES_MAX: Final = 32 * 1024
@@ -114,6 +115,22 @@ class Server(uvicorn.Server):
             for each in sockets or ()
         ]
         self.started = True
+
+    def certificates(self) -> list[Held]:
+        """What it is known by to its clients, to be renewed; none without TLS."""
+        config = self.config
+        if not config.loaded:
+            config.load()
+        certificate, key = config.ssl_certfile, config.ssl_keyfile
+        if config.ssl is None:
+            return []
+        return [
+            Held(
+                context=config.ssl,
+                certificate_file=str(certificate or ""),
+                key_file=str(key or ""),
+            )
+        ]
 
     def _connection(self) -> asyncio.Protocol:
         made: Any = self.config.http_protocol_class
