@@ -107,7 +107,8 @@ class Throttle:
     def _refusal(self, what: str, count: Count, who: str) -> Problem:
         self._metrics.throttled.labels(what).inc()
         return over_limit(
-            f"{who} more than {count.limit} times in this minute. Wait {count.left_s} s.",
+            f"{who} this worker more than {count.limit} times in this minute. "
+            f"Wait {count.left_s} s.",
             count.headers(),
         )
 

@@ -203,3 +203,13 @@ async def test_the_next_minute_begins_anew(
     monkeypatch.setattr("api.throttle._now_s", lambda: 1_800_000_060.0)
     for headers in (GOOD, {}):
         assert (await check(client, "k", **headers)).status_code == 200
+
+
+async def test_each_worker_counts_for_itself(ledger: LocalLedger, connect: Connect) -> None:
+    workers = [await ledger.worker(LEDGER_API_TOKEN_PER_MINUTE="2") for _ in range(2)]
+    for worker in workers:
+        client = connect(worker)
+        answers = [await client.get("/v1/me", headers=GOOD) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert refused(answers[2], 2)
+        assert "this worker" in answers[2].json()["errors"][0]["detail"]
