@@ -10,9 +10,11 @@ from redis import Redis
 
 from api.app import ROUTES
 from api.routes.accounts import ACCOUNT_ROUTES
+from api.routes.endpoint import Route
 from tests.api.conftest import LocalLedger, Worker
 from tests.vendor import license_body, machine_body, resource_body
 
+SCOPES = {"policy": "policies", "product": "products"}
 NOWHERE = "0b7e5a3c-1111-4222-8333-444455556666"
 
 
@@ -59,12 +61,23 @@ class Tenant:
         self.ids |= {one["type"]: one["id"] for one in made}
 
     async def ask(
-        self, method: str, path: str, *, of: Tenant | None = None, body: object = None
+        self,
+        method: str,
+        path: str,
+        *,
+        of: Tenant | None = None,
+        body: object = None,
+        headers: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Ask below the account `of` with this tenant's token."""
-        headers = {"Authorization": f"Bearer {self.token}"}
-        whole = (of or self).prefix + path
-        return await self._worker.stranger.request(method, whole, headers=headers, json=body)
+        return await self.from_outside(method, (of or self).prefix + path, body, headers)
+
+    async def from_outside(
+        self, method: str, whole: str, body: object = None, headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """Ask for a whole path with this tenant's token."""
+        sent = {"Authorization": f"Bearer {self.token}", **(headers or {})}
+        return await self._worker.stranger.request(method, whole, headers=sent, json=body)
 
 
 @pytest.fixture
@@ -96,8 +109,8 @@ async def test_no_route_shows_or_changes_what_is_another_s(tenants: tuple[Tenant
         for route in ROUTES:
             for path in named(route.path, other):
                 tried += 1
-                theirs = await own.ask(route.method, path, body=_body(route.path, own))
-                assert theirs.status_code in {404, 422, 400}, (route.method, path, theirs.text)
+                theirs = await own.ask(route.method, path, body=_body(route, own))
+                assert theirs.status_code in {404, 422}, (route.method, path, theirs.text)
                 for secret in (other.key, other.fingerprint, *other.ids.values()):
                     if secret not in path:
                         assert secret not in theirs.text
@@ -123,6 +136,47 @@ async def test_lists_show_the_own_only(tenants: tuple[Tenant, Tenant]) -> None:
         for kind in ("products", "policies", "entitlements", "licenses", "machines", "tokens"):
             listed = (await own.ask("GET", f"/{kind}")).json()["data"]
             assert [each["id"] for each in listed] == [own.ids[kind]], kind
+
+
+async def test_filters_find_nothing_of_another_s(tenants: tuple[Tenant, Tenant]) -> None:
+    for own, other in (tenants, tenants[::-1]):
+        theirs, key, print_ = other.ids, other.key, other.fingerprint
+        for query in (
+            *(f"licenses?{kind}={theirs[many]}" for kind, many in SCOPES.items()),
+            *(f"machines?{kind}={theirs[many]}" for kind, many in SCOPES.items()),
+            f"machines?license={theirs['licenses']}",
+            *(f"machines?license={key}", f"machines?key={key}", f"machines?fingerprint={print_}"),
+            f"policies?product={theirs['products']}",
+            f"tokens?bearer[id]={theirs['accounts']}",
+        ):
+            found = await own.ask("GET", f"/{query}")
+            assert (found.status_code, found.json()["data"]) == (200, []), query
+            seen = await other.ask("GET", f"/{query}")
+            assert len(seen.json()["data"]) == 1, query
+
+
+async def test_an_account_that_is_not_there_has_nothing(tenants: tuple[Tenant, Tenant]) -> None:
+    own = tenants[0]
+    for account in ("nobody", NOWHERE, own.ids["licenses"], own.slug + "%2F"):
+        for route in (*ROUTES, *ACCOUNT_ROUTES):
+            path = route.path.removeprefix("/v1/accounts/{account}")
+            if path == "/v1/accounts":
+                continue
+            whole = f"/v1/accounts/{account}" + path.replace("{id}", NOWHERE)
+            answer = await own.from_outside(route.method, whole)
+            assert answer.status_code == 404, (route.method, whole, answer.text)
+            assert answer.json()["errors"][0]["code"] == "NOT_FOUND"
+
+
+async def test_what_was_removed_in_one_account_is_not_repeated_in_another(
+    tenants: tuple[Tenant, Tenant],
+) -> None:
+    own, other = tenants
+    for kind in ("machines", "licenses"):
+        path, key = f"/{kind}/{own.ids[kind]}", {"Idempotency-Key": f"gone-{kind}"}
+        assert (await own.ask("DELETE", path, headers=key)).status_code == 204
+        assert (await own.ask("DELETE", path, headers=key)).status_code == 204
+        assert (await other.ask("DELETE", path, headers=key)).status_code == 404
 
 
 async def test_one_key_is_another_license_in_each_account(tenants: tuple[Tenant, Tenant]) -> None:
@@ -201,8 +255,11 @@ async def everything(tenant: Tenant) -> list[str]:
     return [(await tenant.ask("GET", f"/{kind}")).text for kind in kinds]
 
 
-def _body(path: str, own: Tenant) -> dict[str, Any]:
+def _body(route: Route, own: Tenant) -> dict[str, Any] | None:
     """Body that would do something, were the path the tenant's own."""
+    if route.body is None:
+        return None
+    path = route.path
     kind = path.split("/")[1]
     if path.endswith("/policy"):
         return {"data": {"type": "policies", "id": own.ids["policies"]}}
