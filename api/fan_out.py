@@ -7,8 +7,9 @@ with older terms is found by the next look. Every worker does it, each on licens
 random; the command's id is a function of license, policy and version, so that what two of them
 do is one change.
 
-Live traffic comes first: a worker has few changes in progress at once, rests as long as each batch
-took, and lets go of it for a while when the ledger refuses a change or has many writes waiting.
+Live traffic comes first: a worker has few changes in progress at once, fewer where it writes for
+anybody else, rests as long as each batch took or longer, and lets go of it for a while when the
+ledger refuses a change or has many writes waiting. What clients are limited to doesn't limit it.
 """
 
 from __future__ import annotations
@@ -41,7 +42,6 @@ ACTOR: Final = "policy-fan-out"
 EVERY_S: Final = 5.0
 LOOK_S: Final = 0.2
 BATCH: Final = 64
-AT_ONCE: Final = 16
 REST_MAX_S: Final = 1.0
 WAITING_MAX: Final = 256
 """Writes that wait for their verdict, above which the fan-out makes none of its own."""
@@ -54,6 +54,20 @@ NAMING_RULES: Final = 2
 """First rules under which changed terms name their policy."""
 
 _log: Final = logging.getLogger(__name__)
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How fast it goes: licenses in a batch, changes in progress at once, rest by work."""
+
+    batch: int
+    at_once: int
+    rest: float
+
+
+ALONE: Final = Pace(batch=BATCH, at_once=16, rest=1.0)
+BESIDE_OTHERS: Final = Pace(batch=16, at_once=2, rest=3.0)
+CALM_S: Final = 5.0
+"""Without a write of anybody else for this long a worker takes itself to be alone."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +98,8 @@ class FanOut:
         # Ids that are left alone at a version, and until when.
         self._left_alone: dict[tuple[str, int], float] = {}
         self._underway: dict[str, int] = {}
+        self._own_writes = self._others_writes = 0
+        self._others_wrote_at = float("-inf")
 
     async def run(self) -> None:
         """Look after each change of the catalog, and every few seconds besides."""
@@ -186,7 +202,8 @@ class FanOut:
         if self._replicas.passing.waiting >= WAITING_MAX:
             await asyncio.sleep(REST_MAX_S)
             return True
-        started, waiting = time.monotonic(), await self._licenses(policy)
+        pace = self._pace()
+        started, waiting = time.monotonic(), (await self._licenses(policy))[: pace.batch]
 
         async def some() -> int:
             moved = 0
@@ -199,8 +216,10 @@ class FanOut:
                 raise
             return moved
 
-        outcomes = await asyncio.gather(*(some() for _ in range(AT_ONCE)), return_exceptions=True)
-        await asyncio.sleep(min(time.monotonic() - started, REST_MAX_S))
+        outcomes = await asyncio.gather(
+            *(some() for _ in range(pace.at_once)), return_exceptions=True
+        )
+        await asyncio.sleep(min(pace.rest * (time.monotonic() - started), REST_MAX_S))
         moved = False
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -208,6 +227,13 @@ class FanOut:
             else:
                 moved = moved or outcome > 0
         return moved
+
+    def _pace(self) -> Pace:
+        """How fast it may go now: slower since this worker has written for somebody else."""
+        others, now = self._verdicts.begun - self._own_writes, time.monotonic()
+        if others != self._others_writes:
+            self._others_writes, self._others_wrote_at = others, now
+        return ALONE if now - self._others_wrote_at > CALM_S else BESIDE_OTHERS
 
     def _refused(self, policy: Policy, error: BaseException) -> None:
         """Leave a policy alone whose terms can't be written; raises what else there is."""
@@ -256,6 +282,7 @@ class FanOut:
                 return False
             deadline = asyncio.get_running_loop().time() + DECIDED_S
             event = await self._event(policy, license_, name)
+            self._own_writes += 1
             try:
                 verdict = await self._verdicts.decide(event, None, deadline)
             except Problem as problem:

@@ -40,6 +40,8 @@ class Verdicts:
         self._log = log
         self._replicas = replicas
         self._metrics = metrics
+        self.begun = 0
+        """Commands on licenses that this worker has asked to be decided, whoever asked for them."""
 
     async def decide(self, event: Event, traceparent: str | None, deadline: float) -> Verdict:
         """Append the event and return its verdict; the first one, where it was repeated.
@@ -47,6 +49,7 @@ class Verdicts:
         `deadline`: of the loop's clock. Raises a `Problem`: 503 where it isn't decided, 422 where
         the command is remembered with another content.
         """
+        self.begun += 1
         partition = partition_of(event.license, self._replicas.partitions)
         remembered = await self._decided(
             Topic.LICENSE_EVENTS,

@@ -39,6 +39,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks are made often, so that no test waits for the next one."""
     monkeypatch.setattr(fan_out, "EVERY_S", 0.1)
     monkeypatch.setattr(fan_out, "LOOK_S", 0.02)
+    monkeypatch.setattr(fan_out, "CALM_S", 0.0)
 
 
 async def test_progress_counts_the_licenses_and_those_behind(worker: Worker) -> None:
@@ -335,6 +336,52 @@ async def test_it_writes_nothing_while_many_writes_wait(
         await asyncio.sleep(0.5)
         assert await ledger.ends() == ends
         await end(crowd)
+        await all_have_it(worker, policy)
+
+
+@pytest.mark.parametrize(("calm_s", "pace"), [(60.0, "BESIDE_OTHERS"), (0.0, "ALONE")])
+async def test_it_makes_few_changes_at_once_beside_others(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch, calm_s: float, pace: str
+) -> None:
+    monkeypatch.setattr(fan_out, "CALM_S", calm_s)
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await asyncio.gather(*(issue(worker, policy) for _ in range(60)))
+    await change(worker, policy, maxMachines=5)
+    verdicts = worker.services.fan_out._verdicts  # noqa: SLF001 - where it writes
+    decide, most, now = verdicts.decide, [0], [0]
+
+    async def counted(event: Event, traceparent: str | None, deadline: float) -> Verdict:
+        now[0] += 1
+        most[0] = max(most[0], now[0])
+        try:
+            return await decide(event, traceparent, deadline)
+        finally:
+            now[0] -= 1
+
+    monkeypatch.setattr(verdicts, "decide", counted)
+    async with fanning_out(worker):
+        await all_have_it(worker, policy)
+    assert most[0] == getattr(fan_out, pace).at_once
+
+
+async def test_its_own_writes_are_nobody_else_s(worker: Worker) -> None:
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await asyncio.gather(*(issue(worker, policy) for _ in range(30)))
+    await change(worker, policy, maxMachines=5)
+    begun = worker.services.fan_out._verdicts.begun  # noqa: SLF001 - what it goes by
+    async with fanning_out(worker):
+        await all_have_it(worker, policy)
+    of_others = worker.services.fan_out._others_writes  # noqa: SLF001
+    assert of_others == begun == 30
+
+
+async def test_limits_of_clients_are_none_of_its_own(ledger: LocalLedger) -> None:
+    worker = await ledger.worker()
+    policy = (await a_policy(worker, maxMachines=1))["id"]
+    await asyncio.gather(*(issue(worker, policy) for _ in range(20)))
+    await change(worker, policy, maxMachines=5)
+    limited = await ledger.worker(LEDGER_API_WRITES_MAX="1", LEDGER_API_TOKEN_PER_MINUTE="1")
+    async with fanning_out(limited):
         await all_have_it(worker, policy)
 
 
