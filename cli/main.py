@@ -89,6 +89,8 @@ def main() -> None:
     # The pasted line of a shell may be cut off: a closed pipe is no trouble of ours.
     try:
         app(prog_name="ledger")
+    except KeyboardInterrupt:
+        sys.exit(trouble.INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(trouble.FAILED)

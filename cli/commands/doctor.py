@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from cli.doctor.finding import Finding, Level
 from cli.doctor.run import examine
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
+from cli.running import run
 
 _STYLES: Final = {Level.OK: "green", Level.WARN: "yellow", Level.FAIL: "bold red"}
 
@@ -28,7 +28,7 @@ def doctor(*, data: Data = DEFAULT, as_json: Json = False) -> None:
     nothing failed, warnings or not; 1 where something did; 2 for wrong usage.
     Examples: `ledger doctor`, `ledger doctor --json`.
     """
-    findings = asyncio.run(examine(data))
+    findings = run(examine(data))
     if as_json:
         output.print_json(document(findings))
     else:

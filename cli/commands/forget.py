@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from cli.forget import Forgotten
 from cli.forget import forget as erase
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json, Yes
+from cli.running import run
 
 
 def forget(
@@ -37,7 +37,7 @@ def forget(
         "nobody can read them again",
         yes=yes,
     )
-    done = asyncio.run(erase(settings, named))
+    done = run(erase(settings, named))
     if not done.known:
         raise trouble.Failed(
             f"the log has no data key of the license {done.license}: is it the id or key of this "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -18,6 +17,7 @@ from cli.importing.vendor_files import import_export
 from cli.importing.vendor_scan import write_rejects
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
+from cli.running import run
 from ledger.sources.vendor_csv import BadRow, Kind
 
 BAD_SHOWN: Final = 10
@@ -65,7 +65,7 @@ def import_csv(
         raise ImportRefusedError(f"--rejects {rejects}: it is there already; name a new file")
     settings = connection.settings(data)
     work = import_export(settings, files, on_stderr(), kind=kind, policy=policy, dry_run=dry_run)
-    results = asyncio.run(work)
+    results = run(work)
     if rejects is not None and results[0].table.bad_lines:
         write_rejects(results[0].table, rejects)
     if as_json:

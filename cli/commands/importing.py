@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
@@ -21,6 +20,7 @@ from cli.importing.progress import on_stderr
 from cli.importing.scan import Form, ImportRefusedError
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
+from cli.running import run
 from ledger.domain.terms import SEATS_MAX
 from ledger.sources import activity_csv, flexlm
 
@@ -95,7 +95,7 @@ class _Order:
 def _run(order: _Order, data: Path, *, as_json: bool) -> None:
     settings = connection.settings(data)
     work = import_files(settings, order.paths, order.form, order.seats, on_stderr())
-    results = asyncio.run(work)
+    results = run(work)
     if as_json:
         output.print_json([_document(result) for result in results])
         return

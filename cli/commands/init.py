@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from cli import connection, output
 from cli.initializing import initialize
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
+from cli.running import run
 
 
 def init(*, data: Data = DEFAULT, as_json: Json = False) -> None:
@@ -17,7 +16,7 @@ def init(*, data: Data = DEFAULT, as_json: Json = False) -> None:
     ledger's other settings. Running it again changes nothing and says whose log it is.
     """
     settings = connection.settings(data)
-    ledger = asyncio.run(initialize(settings))
+    ledger = run(initialize(settings))
     if as_json:
         output.print_json({"ledger": ledger, "partitions": settings.partitions})
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -13,6 +12,7 @@ from cli.local.folder import DEFAULT
 from cli.options import Data, Json, Sure
 from cli.rules import Replica, active, check, look
 from cli.rules import activate as order
+from cli.running import run
 from ledger.domain.events import RULES_VERSION
 from ledger.settings import Settings
 
@@ -33,7 +33,7 @@ def rules(context: typer.Context, *, data: Data = DEFAULT, as_json: Json = False
         if any(source is not None and source.name == "COMMANDLINE" for source in given):
             raise trouble.Missing("options come after the command: ledger rules activate N …")
         return
-    replicas = asyncio.run(look(connection.settings(data)))
+    replicas = run(look(connection.settings(data)))
     if as_json:
         output.print_json(_document(replicas))
     else:
@@ -54,9 +54,9 @@ def activate(
     It is refused while a running projector of any replica hasn't announced that it knows them.
     """
     settings = connection.settings(data)
-    check(version, asyncio.run(look(settings)))
+    check(version, run(look(settings)))
     trouble.confirmed(f"this activates rules {version}, for good", yes=yes)
-    offset = asyncio.run(_activate(settings, version))
+    offset = run(_activate(settings, version))
     if as_json:
         output.print_json({"active": version, "offset": offset})
     else:

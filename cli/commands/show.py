@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -15,6 +14,7 @@ from cli.history import Entry, History, why
 from cli.local.folder import DEFAULT
 from cli.opening import Opener, read_data_keys
 from cli.options import Data, Json
+from cli.running import run
 from ledger.domain.clocks import rfc3339
 from ledger.domain.identifiers import partition_of, slug_id
 from ledger.domain.license import License
@@ -57,7 +57,7 @@ def show(
     Reads Kafka alone: it works, and tells the truth, with every replica down.
     Examples: `ledger show LIC-…`, `ledger show 0f8b… --last 0 --json`.
     """
-    shown = asyncio.run(_read(connection.settings(data), key_of(license_), last or None))
+    shown = run(_read(connection.settings(data), key_of(license_), last or None))
     if shown.history.license is None:
         raise trouble.Failed(
             f"the log has no record of the license {shown.id} (partition {shown.partition}, "

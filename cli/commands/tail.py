@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 import time
@@ -21,6 +20,7 @@ from cli.connection import Connection
 from cli.forget import licenses_named
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
+from cli.running import run
 from cli.tailing.catalog import CatalogTeller
 from cli.tailing.following import ends_of
 from cli.tailing.following import follow as follow_log
@@ -142,7 +142,7 @@ def tail(  # noqa: PLR0913 - an option each
     if last is None and since is None:
         last = LAST
     show = _json_line if as_json else Lines().show
-    asyncio.run(_Tail(settings, wanted, last, show).run(account, named, forever=forever))
+    run(_Tail(settings, wanted, last, show).run(account, named, forever=forever))
 
 
 class _Tail:

@@ -26,11 +26,16 @@ _LISTS: Final = ("licenses", "machines", "products", "policies", "entitlements",
 
 
 class Listening(ThreadingHTTPServer):
-    """The server; `asked` has the method and the path of each request, in their order."""
+    """The server; `asked` has the method and the path of each request, in their order.
+
+    `answers`: it waits for this before it answers.
+    """
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Yes)
         self.asked: list[tuple[str, str]] = []
+        self.was_asked = threading.Event()
+        self.answers: threading.Event | None = None
 
     @property
     def url(self) -> str:
@@ -64,6 +69,10 @@ class _Yes(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path, _, _ = self.path.partition("?")
         self.server.asked.append((self.command, path))
+        self.server.was_asked.set()
+        if self.server.answers is not None:
+            self.server.answers.wait()
+            return
         listed = self.command == "GET" and path.endswith(_LISTS)
         data: Any = [] if listed else _RESOURCE
         body = json.dumps({"data": data, "meta": _META, "links": {}}).encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -300,6 +301,20 @@ def test_tail_tells_of_the_catalog_too_by_account_type_and_license(ledger: Syste
     assert "--account nobody" in nobody.stderr
     mistyped = invoke(ledger, "tail", "--type", "polcy-changed")
     assert "policy-changed" in mistyped.stderr
+
+
+def test_a_stream_that_is_followed_ends_quietly_by_an_interruption(ledger: System) -> None:
+    arguments = [LEDGER, "tail", "--follow", "--since", "beginning"]
+    env = {"PATH": os.environ["PATH"], **ledger.env}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, env=env, text=True, **pipes) as tail:  # type: ignore[call-overload]
+        try:
+            assert "account created" in tail.stdout.readline()
+            tail.send_signal(signal.SIGINT)
+            _, errors = tail.communicate(timeout=60)
+        finally:
+            tail.kill()
+    assert (tail.returncode, errors) == (130, "")
 
 
 @pytest.mark.parametrize(("option", "value"), [("--type", "none"), ("--since", "yesterday")])
