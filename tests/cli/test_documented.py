@@ -11,7 +11,7 @@ from cli.main import app
 from tests.servers import ROOT
 
 TEXT = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-GROUPS = ("license", "machine", "policy", "product", "entitlement", "token")
+GROUPS = ("license", "machine", "policy", "product", "entitlement", "token", "account")
 
 
 def commands(group: Any) -> dict[str, Any]:  # noqa: ANN401 - typer brings its own click
