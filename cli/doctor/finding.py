@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
+
+HANGS: Final = "it hangs, or its host or the network does"
+HANGS_STEP: Final = (
+    "look at its host; where `ledger status` has it running, end its process: it is started anew"
+)
 
 
 class Level(StrEnum):

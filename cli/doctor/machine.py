@@ -27,6 +27,8 @@ DISK_BYTES_MIN: Final = 1024**3
 DISK_SHARE_WARN: Final = 0.1
 DAYS_WARN: Final = 30
 _MAKE: Final = "`make` once: its set-up gets it, or says how"
+_RENEW: Final = "renew it, and start the processes that use it anew"
+_RENEW_LOCAL: Final = "`ledger stop`, then `ledger up --secure`: it makes all of them anew"
 _CERTIFICATES: Final = re.compile(r"LEDGER_\w+_(CERT|CA)_FILE", re.ASCII)
 
 
@@ -104,10 +106,13 @@ def certificates(environ: Mapping[str, str], folder: DataFolder) -> list[Finding
         for path in sorted(folder.root.glob("*/*.pem"))
         if "-key" not in path.name
     }
-    return [_certificate(f"certificate {name}", path) for name, path in {**named, **local}.items()]
+    return [
+        *(_certificate(f"certificate {name}", path, _RENEW) for name, path in named.items()),
+        *(_certificate(f"certificate {name}", path, _RENEW_LOCAL) for name, path in local.items()),
+    ]
 
 
-def _certificate(name: str, path: Path) -> Finding:
+def _certificate(name: str, path: Path, step: str) -> Finding:
     from cryptography import x509
 
     try:
@@ -117,9 +122,9 @@ def _certificate(name: str, path: Path) -> Finding:
     left = found.not_valid_after_utc - datetime.now(UTC)
     until = f"{found.not_valid_after_utc:%Y-%m-%d}"
     if left.total_seconds() <= 0:
-        return fail(name, f"ended on {until}", "renew it and start the processes that use it anew")
+        return fail(name, f"ended on {until}", step)
     if left.days < CERTIFICATE_DAYS_WARN:
-        return warn(name, f"ends in {left.days} days ({until})", "renew it")
+        return warn(name, f"ends in {left.days} days ({until})", step)
     return ok(name, f"good for {left.days} days (until {until})")
 
 

@@ -9,9 +9,15 @@ from typing import Any, Final
 
 from msgspec import Struct
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from cli.doctor.finding import Finding, fail, ok, warn
+from cli.doctor.finding import HANGS, HANGS_STEP, Finding, fail, ok, warn
 from cli.doctor.machine import size
 from cli.replica import Replicas
 from ledger.domain.clocks import CLOCKS_APART_ALARM_MS, CLOCKS_APART_REFUSE_MS
@@ -70,7 +76,6 @@ def judge(looked: Sequence[Looked], ends: Mapping[int, int]) -> list[Finding]:
 
 async def _replica(letter: str, client: Redis, settings: Settings) -> Looked:
     name = f"replica {letter}"
-    step = "is it running? `ledger status`; else start it, or correct LEDGER_REPLICAS"
     try:
         async with asyncio.timeout(_ASK_S):
             own_ms = time.time_ns() // 1_000_000
@@ -78,9 +83,7 @@ async def _replica(letter: str, client: Redis, settings: Settings) -> Looked:
             heads, holders = await _read(client, letter, settings)
             info = await _info(client)
     except (RedisError, OSError, TimeoutError) as error:
-        # Not its own text: that may have the address with a password in it.
-        said = f"doesn't answer ({type(error).__name__})"
-        return Looked(letter=letter, findings=[fail(name, said, step)])
+        return Looked(letter=letter, findings=[_away(name, error)])
     now_ms = int(seconds) * 1000 + int(microseconds) // 1000
     return Looked(
         letter=letter,
@@ -90,6 +93,17 @@ async def _replica(letter: str, client: Redis, settings: Settings) -> Looked:
         now_ms=now_ms,
         apart_ms=now_ms - own_ms,
     )
+
+
+def _away(name: str, error: Exception) -> Finding:
+    """Why a replica can't be asked; not in its own words, which may have a password in them."""
+    if isinstance(error, RedisTimeoutError | TimeoutError):
+        return fail(name, f"doesn't answer within {_ASK_S:.0f} s: {HANGS}", HANGS_STEP)
+    if isinstance(error, AuthenticationError | NoPermissionError):
+        step = "correct its user and password in LEDGER_REPLICAS"
+        return fail(name, "refuses the user, or the password", step)
+    step = "start it (`ledger status` says how it is), or correct LEDGER_REPLICAS"
+    return fail(name, f"can't be reached ({type(error).__name__})", step)
 
 
 async def _read(
@@ -156,7 +170,10 @@ def projector(letter: str, slots: Sequence[int]) -> Finding:
     """Who holds the replica's slots."""
     name = f"projector {letter}"
     if not slots:
-        step = f"start it (`ledger status` says how it is), and see {_RUNBOOK}"
+        step = (
+            f"start it; where `ledger status` has it running it hangs: end its process, and it is "
+            f"started anew. See {_RUNBOOK}"
+        )
         return fail(name, f"nobody holds any of the slots 0 to {SLOTS - 1}", step)
     return ok(name, f"at work: slot {', '.join(map(str, slots))}")
 

@@ -10,7 +10,7 @@ from typing import Final
 from cli import connection
 from cli.doctor import log as log_part
 from cli.doctor import machine, processes, replicas
-from cli.doctor.finding import Finding, fail, ok
+from cli.doctor.finding import HANGS, HANGS_STEP, Finding, fail, ok
 from cli.doctor.log import Log
 from cli.local.folder import DataFolder, data_folder, read_environment
 from cli.trouble import Missing
@@ -82,8 +82,8 @@ async def _log(settings: Settings) -> Log:
         async with asyncio.timeout(LOG_S):
             return await log_part.look(settings)
     except TimeoutError:
-        said = f"{settings.kafka.bootstrap} does not answer within {LOG_S:.0f} s"
-        return Log(findings=[fail("broker", said, "look at it and its host")], ends={})
+        said = f"{settings.kafka.bootstrap} doesn't answer within {LOG_S:.0f} s: {HANGS}"
+        return Log(findings=[fail("broker", said, HANGS_STEP)], ends={})
 
 
 def _bytes_a_day(folder: DataFolder, log: Log) -> float | None:

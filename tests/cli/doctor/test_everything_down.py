@@ -72,7 +72,31 @@ async def test_what_is_frozen_or_gone_holds_it_up_no_longer_than_its_limits(
     for name in ("broker", "replica A", "replica B", "API"):
         assert found[name].level is Level.FAIL
         assert found[name].step
+    for name in ("broker", "replica A"):
+        assert "hangs" in found[name].said
+        assert "end its process" in found[name].step
+    assert "can't be reached" in found["replica B"].said
+    assert "LEDGER_REPLICAS" in found["replica B"].step
     assert found["settings"].level is Level.OK
+    assert not any("secret-word" in one.said + one.step for one in findings)
+
+
+async def test_a_replica_that_refuses_the_password_says_so_and_not_which(
+    new_redis: Callable[[], RedisServer], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    replica = new_redis()
+    for name, value in {
+        "LEDGER_KAFKA": "127.0.0.1:1",
+        "LEDGER_REPLICAS": f"redis://nobody:secret-word@127.0.0.1:{replica.port}/0",
+        "LEDGER_PEPPER": "ab" * 32,
+        "LEDGER_SEAL_KEYS": f"k1:{'cd' * 32}",
+        "LEDGER_LOCAL": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    findings = await examine(tmp_path)
+    found = by_name(findings)["replica A"]
+    assert found.level is Level.FAIL
+    assert "refuses the user" in found.said
     assert not any("secret-word" in one.said + one.step for one in findings)
 
 

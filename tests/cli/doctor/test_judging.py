@@ -19,6 +19,7 @@ from cli.doctor import machine, processes, replicas
 from cli.doctor.finding import Finding, Level
 from cli.doctor.listeners import who_listens
 from cli.local.folder import data_folder
+from cli.local.supervision import State
 from projector.read_model.keys import CATALOG
 from projector.views.documents import Head
 
@@ -53,6 +54,25 @@ def test_a_redis_is_judged_by_what_it_says(told: Mapping[str, Any], level: Level
     found = replicas.server("replica A", GOOD | dict(told))
     assert worst(found) is level
     assert all(one.step for one in found if one.level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("states", "level", "said"),
+    [
+        ({"kafka": State.RUNNING, "redis-a": State.RUNNING}, Level.OK, "2 run"),
+        ({"kafka": State.RUNNING, "redis-a": State.STARTING}, Level.WARN, "redis-a starting"),
+        ({"kafka": State.FATAL, "redis-a": State.STARTING}, Level.FAIL, "kafka fatal"),
+        ({"kafka": State.RUNNING, "redis-a": State.BACKOFF}, Level.FAIL, "redis-a backoff"),
+    ],
+)
+def test_a_process_that_starts_is_waited_for_and_one_that_cannot_is_not(
+    states: Mapping[str, State], level: Level, said: str, tmp_path: Path
+) -> None:
+    found = processes.judge_states(states, data_folder(tmp_path))
+    assert found.level is level
+    assert said in found.said
+    name = next((name for name, state in states.items() if state is not State.RUNNING), None)
+    assert (name is None) or f"{name}.log" in found.step
 
 
 def test_a_redis_that_may_not_be_asked_is_a_warning() -> None:
