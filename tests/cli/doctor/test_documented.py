@@ -10,6 +10,7 @@ _SAID = re.compile(
     r'\b(?:ok|warn|fail)\(\s*f?"([A-Za-z\' -]+)'
     r'|\bname = f?"([A-Za-z\' -]+)'
     r'|(?<=[{\[])f?"(API[a-z ]*)'
+    r'|_PROCESSES: Final = "([a-z]+)'
     r'|_certificate\(f"([a-z]+)'
 )
 """What a finding is called: a finding made, a name given to several, the API's addresses."""
