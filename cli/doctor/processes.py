@@ -16,7 +16,6 @@ from cli.local.supervision import State, Supervisor, SupervisorUnavailable
 from cli.web import ApiUnavailable, call
 
 ASK_S: Final = 2.0
-_PROCESSES: Final = "processes"
 _WORKER: Final = "worker-"
 _OK: Final = 200
 
@@ -31,7 +30,7 @@ def local(folder: DataFolder, scheme: str) -> tuple[Finding, list[str]]:
 
     `scheme`: how the API is spoken to, "http" or "https".
     """
-    name = _PROCESSES
+    name = "processes"
     noted = processes.noted(folder)
     if not runs(folder):
         if noted is not None and any(map(processes.is_alive, noted.children.values())):
@@ -49,15 +48,16 @@ def local(folder: DataFolder, scheme: str) -> tuple[Finding, list[str]]:
 
 def judge_states(states: Mapping[str, State], folder: DataFolder) -> Finding:
     """What supervisor says of the processes, by name."""
-    bad = {name: state for name, state in states.items() if state is not State.RUNNING}
+    name = "processes"
+    bad = {one: state for one, state in states.items() if state is not State.RUNNING}
     if not bad:
-        return ok(_PROCESSES, f"{len(states)} run under supervision on {folder.root}")
-    said = ", ".join(f"{name} {state.lower()}" for name, state in bad.items())
+        return ok(name, f"{len(states)} run under supervision on {folder.root}")
+    said = ", ".join(f"{one} {state.lower()}" for one, state in bad.items())
     log = f"{folder.logs}/{next(iter(bad))}.log"
     if set(bad.values()) == {State.STARTING}:
         step = f"run this again in a few seconds; what keeps it from running stands in {log}"
-        return warn(_PROCESSES, said, step)
-    return fail(_PROCESSES, said, f"look at {log}")
+        return warn(name, said, step)
+    return fail(name, said, f"look at {log}")
 
 
 def api(urls: Mapping[str, str], ca_file: str | None = None) -> list[Finding]:

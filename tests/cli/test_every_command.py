@@ -1,4 +1,4 @@
-"""What all commands keep to: help, `--json`, a word of consent, completion, a page of the docs."""
+"""What all commands keep to: help, `--json`, a word of consent, completion, exit codes."""
 
 from __future__ import annotations
 
@@ -138,19 +138,6 @@ def test_bash_completes(typed: str, completed: set[str], shell: dict[str, str]) 
         check=True,
     )
     assert set(done.stdout.split()) == completed
-
-
-def test_the_page_has_every_command_and_no_other() -> None:
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    listed = {
-        f"{group} {command}"
-        for group, commands in re.findall(r"^\| `([a-z]+)` \| (`.*`) \|$", text, re.MULTILINE)
-        for command in re.findall(r"`([a-z-]+)`", commands)
-    }
-    groups = {one.split()[0] for one in listed}
-    assert listed == {one for one in COMMANDS if one.split()[0] in groups}
-    for command in COMMANDS:
-        assert command in listed or f"ledger {command}" in text
 
 
 def test_exit_codes_of_the_page_are_those_of_the_help() -> None:
