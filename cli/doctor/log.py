@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
@@ -43,11 +44,12 @@ class Log(Struct, frozen=True, kw_only=True):
     records_a_day: float | None = None
 
 
-async def look(settings: Settings) -> Log:
-    """Look at the log; bounded in time."""
+async def look(settings: Settings, limit_s: float) -> Log:
+    """Look at the log for so long; raises `TimeoutError`. It is closed whole in any case."""
     log = connection.new_log(settings)
     try:
-        return await _look(settings, log)
+        async with asyncio.timeout(limit_s):
+            return await _look(settings, log)
     finally:
         await log.close()
 

@@ -79,8 +79,7 @@ async def _ledger(data: Path) -> tuple[list[Finding], Log]:
 
 async def _log(settings: Settings) -> Log:
     try:
-        async with asyncio.timeout(LOG_S):
-            return await log_part.look(settings)
+        return await log_part.look(settings, LOG_S)
     except TimeoutError:
         said = f"{settings.kafka.bootstrap} doesn't answer within {LOG_S:.0f} s: {HANGS}"
         return Log(findings=[fail("broker", said, HANGS_STEP)], ends={})
