@@ -59,7 +59,7 @@ def refuse_related(related: Related, **instead: str) -> None:
 
 def fixed(name: str, what_to_do: str) -> Problem:
     """422: a relationship that this request leaves as it is."""
-    detail = f"This request leaves {name} as it is: {what_to_do}"
+    detail = f"This request does not change {name}, so leave it out: {what_to_do}"
     return unprocessable("ATTRIBUTE_FIXED", detail, f"{_RELATED}/{name}")
 
 

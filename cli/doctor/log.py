@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from cli import connection
-from cli.doctor.finding import Finding, fail, ok, warn
+from cli.doctor.finding import HANGS, HANGS_STEP, Finding, fail, ok, warn
 from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import (
@@ -25,6 +25,7 @@ from ledger.event_log.topics import differing
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG
 
+LOOK_S: Final = 4.0
 DAY_MS: Final = 24 * 3600 * 1000
 _RECORDS_MIN: Final = 1_000
 _AGE_MIN_MS: Final = 3600 * 1000
@@ -44,14 +45,22 @@ class Log(Struct, frozen=True, kw_only=True):
     records_a_day: float | None = None
 
 
-async def look(settings: Settings, limit_s: float) -> Log:
-    """Look at the log for so long; raises `TimeoutError`. It is closed whole in any case."""
+async def look(settings: Settings) -> Log:
+    """Look at the log; bounded in time. However that ends, all connections are closed."""
     log = connection.new_log(settings)
     try:
-        async with asyncio.timeout(limit_s):
+        async with asyncio.timeout(LOOK_S):
             return await _look(settings, log)
+    except TimeoutError:
+        return hung(settings)
     finally:
         await log.close()
+
+
+def hung(settings: Settings) -> Log:
+    """What is found of a broker that takes connections and answers nothing."""
+    said = f"{settings.kafka.bootstrap} doesn't answer in time: {HANGS}"
+    return Log(findings=[fail("broker", said, HANGS_STEP)], ends={})
 
 
 async def _look(settings: Settings, log: KafkaLog) -> Log:
@@ -62,6 +71,8 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
     except MissingTopic as error:
         return Log(findings=[fail("topics", str(error), _INIT)], ends={})
     except LogError as error:
+        if isinstance(error.__context__, TimeoutError):
+            return hung(settings)
         step = "is it running? `ledger status`; else start it, or correct LEDGER_KAFKA"
         return Log(findings=[fail("broker", f"{settings.kafka.bootstrap}: {error}", step)], ends={})
     findings = [

@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
-from typing import Final
 
 from cli import connection
 from cli.doctor import log as log_part
 from cli.doctor import machine, processes, replicas
-from cli.doctor.finding import HANGS, HANGS_STEP, Finding, fail, ok
+from cli.doctor.finding import Finding, fail, ok
 from cli.doctor.log import Log
 from cli.local.folder import DataFolder, data_folder, read_environment
 from cli.trouble import Missing
-from ledger.settings import Settings, SettingsError
-
-LOG_S: Final = 4.0
-"""A log that takes longer is told as one that doesn't answer; letting go of it takes as long."""
+from ledger.settings import SettingsError
 
 
 async def examine(data: Path) -> list[Finding]:
@@ -71,18 +67,10 @@ async def _ledger(data: Path) -> tuple[list[Finding], Log]:
         return [fail("settings", "no ledger runs here, and none is named", step)], nothing
     except SettingsError as error:
         return [fail("settings", str(error), "correct it, and run this again")], nothing
-    log, looked = await asyncio.gather(_log(settings), replicas.look(settings))
+    log, looked = await asyncio.gather(log_part.look(settings), replicas.look(settings))
     source = "the environment" if os.environ.get("LEDGER_KAFKA") else "the data folder"
     complete = ok("settings", f"complete, of {source}")
     return [complete, *log.findings, *replicas.judge(looked, log.ends)], log
-
-
-async def _log(settings: Settings) -> Log:
-    try:
-        return await log_part.look(settings, LOG_S)
-    except TimeoutError:
-        said = f"{settings.kafka.bootstrap} doesn't answer within {LOG_S:.0f} s: {HANGS}"
-        return Log(findings=[fail("broker", said, HANGS_STEP)], ends={})
 
 
 def _bytes_a_day(folder: DataFolder, log: Log) -> float | None:

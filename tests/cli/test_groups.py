@@ -282,7 +282,7 @@ def test_what_is_mistyped_is_told_with_what_may_be_meant() -> None:
 
 
 def test_a_list_of_nothing_says_so() -> None:
-    nothing = invoke("license", "list", "--policy", "nobody")
+    nothing = invoke("license", "list", "--policy", "0b7e5a3c-1111-4222-8333-444455556666")
     assert nothing.exit_code == 0
     assert "There is none" in nothing.stderr
     assert invoke("license", "list", "--status", "nonsense").exit_code == 2
