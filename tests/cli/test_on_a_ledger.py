@@ -358,6 +358,7 @@ def test_doctor_names_the_setting_that_is_wrong_and_is_1(
     assert value not in done.output or name != "LEDGER_PEPPER"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_examples_of_the_docs_run_as_they_stand(
     ledger: System, imported: list[dict[str, Any]], tmp_path: Path

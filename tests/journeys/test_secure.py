@@ -48,6 +48,7 @@ def in_sight(local: Local) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_from_nothing(local: Local) -> None:
     local.start("--secure")

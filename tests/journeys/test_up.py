@@ -76,8 +76,9 @@ def _a_killed_worker_comes_back(local: Local) -> None:
     assert '"code":"VALID"' in local.pasted()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("also_supervisor", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("also_supervisor", [False, True])
 def test_after_kill_9_the_next_start_ends_the_orphans_and_the_data_is_there(
     local: Local,
     also_supervisor: bool,  # noqa: FBT001 - a parameter of the test

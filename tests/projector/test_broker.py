@@ -38,6 +38,7 @@ async def own_replica(
         yield started
 
 
+@pytest.mark.slow
 async def test_kafka_frozen_killed_and_restarted(own_replica: Replica) -> None:
     activity, kafka = Activity(51, partitions=PARTITIONS), own_replica.kafka
     process = await own_replica.start()

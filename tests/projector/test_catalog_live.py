@@ -6,6 +6,7 @@ import asyncio
 import re
 from random import Random
 
+import pytest
 import redis.asyncio
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -44,6 +45,7 @@ async def test_killed_at_any_moment_it_ends_with_the_bytes_of_an_independent_fol
     await replica.assert_catalog_equals_an_independent_fold()
 
 
+@pytest.mark.slow
 async def test_it_goes_with_the_first_partitions_and_is_lost_and_regained(
     replica: Replica,
 ) -> None:
