@@ -59,11 +59,14 @@ class Replicas:
         self.passing: Final = Passing(self.standings)
         self._first: list[Replica | None] = [None] * (partitions + 1)
         """Of each place the replica that is read at once: found out in the background."""
+        self._alone_since: float | None = None
+        """Monotonic time since which no Redis answers; None while one does."""
         self._followers: list[asyncio.Task[object]] = []
 
     async def start(self) -> None:
         """Look at every replica once, then follow them in the background."""
         await asyncio.gather(*(self._survey(each) for each in self._all()))
+        self._note_alone()
         self._followers = [
             *(asyncio.create_task(self._survey_forever(each)) for each in self._all()),
             *(asyncio.create_task(self._listen_forever(each)) for each in self._replicas.values()),
@@ -126,7 +129,8 @@ class Replicas:
         if local is not None and (best is None or best.behind):
             read = await self._try(local, partition, names, extra)
             if read is not None and (best is None or read.position > best.position):
-                best = replace(read, behind=read.position < highest or read.age_ms > FRESH_MS)
+                knows_all = read.position >= highest and read.age_ms <= self._sure_ms
+                best = replace(read, behind=not knows_all)
         if best is None:
             raise _nobody()
         return best
@@ -289,6 +293,7 @@ class Replicas:
         if standing.reachable:
             say(_log, logging.WARNING, "replica lost", replica=standing.name, error=str(away))
         standing.lose()
+        self._note_alone()
         self._choose()
         self.passing.changed(standing.places)
 
@@ -305,8 +310,27 @@ class Replicas:
             return
         if not was_reachable:
             say(_log, logging.INFO, "replica answers", replica=replica.standing.name)
+        self._note_alone()
         self._choose()
         self.passing.changed(changed)
+
+    def _note_alone(self) -> None:
+        """Note whether any Redis answers."""
+        if any(standing.reachable for standing in self.standings):
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = time.monotonic()
+
+    @property
+    def _sure_ms(self) -> float:
+        """How old a local copy may be that surely lacks nothing.
+
+        What was acknowledged while a Redis answered may have come after the copy was level; since
+        none does nothing is acknowledged here.
+        """
+        if self._alone_since is None:
+            return -1
+        return min(FRESH_MS, (time.monotonic() - self._alone_since) * 1000)
 
     def _choose(self) -> None:
         """Find out which replica is read at once: the first that is in service and level."""

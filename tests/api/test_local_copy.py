@@ -89,12 +89,16 @@ async def test_an_old_copy_says_no_no_that_rests_on_absence(
 
 
 @pytest.mark.usefixtures("fresh")
-async def test_a_level_copy_may_say_no(
+async def test_a_copy_says_no_once_it_was_level_with_no_redis_answering(
     ledger: LocalLedger, issued: dict[str, Any], tmp_path: Path
 ) -> None:
     await ledger.copied(tmp_path)
     await all_away(ledger)
     alone = await cold(ledger, tmp_path)
+    # What was acknowledged after it was level, and before all died, is not in it.
+    before = await alone.stranger.post(BY_KEY, json={"meta": {"key": "nobody's"}})
+    assert before.status_code == 503
+    alone.replicas._alone_since = float("-inf")  # noqa: SLF001 - as if that were long ago
     answer = await alone.stranger.post(BY_KEY, json={"meta": {"key": "nobody's"}})
     assert answer.json()["meta"]["code"] == "NOT_FOUND"
     assert (await meta_of(alone, issued, "another"))["code"] == "FINGERPRINT_SCOPE_MISMATCH"
