@@ -46,6 +46,7 @@ class Follower:
     def __init__(self, log: MemoryLog, model: ReadModel, first: Genesis) -> None:
         self.still = False
         self.mute = False
+        self._turn = asyncio.Lock()
         self._log = log
         self._model = model
         self._first = first
@@ -60,6 +61,12 @@ class Follower:
         await self._level()
         self._task = asyncio.create_task(self._follow())
 
+    async def hold_still(self) -> None:
+        """Fold nothing more, not even what was begun."""
+        self.still = True
+        async with self._turn:
+            pass
+
     async def stop(self) -> None:
         if self._task is not None:
             await end((self._task,))
@@ -70,11 +77,12 @@ class Follower:
         due = loop.time()
         while True:
             try:
-                if not self.still:
-                    await self._fold_all()
-                    if loop.time() >= due:
-                        await self._level()
-                        due = loop.time() + _LEVEL_S
+                async with self._turn:
+                    if not self.still:
+                        await self._fold_all()
+                        if loop.time() >= due:
+                            await self._level()
+                            due = loop.time() + _LEVEL_S
             except (ReadModelError, LogError):
                 pass
             await asyncio.sleep(_POLL_S)

@@ -201,7 +201,7 @@ async def test_a_lost_subscription_loses_no_verdict(
 async def test_an_emptied_replica_is_not_asked_what_is_not_there(
     ledger: LocalLedger, worker: Worker, issued: dict[str, Any]
 ) -> None:
-    ledger.followers[0].still = True
+    await ledger.followers[0].hold_still()
     with Redis(port=ledger.servers[0].port, socket_timeout=5) as client:
         client.flushall()
     for _ in range(20):
@@ -216,7 +216,7 @@ async def test_a_replica_that_is_filled_again_serves_when_it_is_past_what_was_se
     ledger: LocalLedger, worker: Worker, issued: dict[str, Any]
 ) -> None:
     await all_serve(worker)
-    ledger.followers[0].still = True
+    await ledger.followers[0].hold_still()
     with Redis(port=ledger.servers[0].port, socket_timeout=5) as client:
         client.flushall()
     await until(lambda: serving(worker, "A") == 0, what="A out of service")
