@@ -12,10 +12,9 @@ import time
 from itertools import chain
 from typing import Final, NamedTuple
 
-from msgspec import DecodeError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.bodies import BODY_BYTES_MAX, validate_key_bodies
+from api.bodies import BODY_BYTES_MAX, read_body, validate_key_bodies
 from api.exchange import (
     JSON_API,
     MEDIA_TYPES,
@@ -120,12 +119,12 @@ class FastLane:
         """Document of a check's answer; None where it isn't sure at once."""
         services = self._services
         try:
-            meta = validate_key_bodies.decode(body).meta
+            meta = read_body(validate_key_bodies, body).meta
             check_key_size(meta.key)
             check_scope(meta.scope)
             license_ = services.finder.id_of_key(account, meta.key)
             check = await services.checker.check_at_once(account, license_, meta.scope.scope())
-        except (DecodeError, Problem):
+        except Problem:
             return None
         if check is None:
             return None
@@ -152,7 +151,7 @@ def _plain(scope: Scope) -> Plain | None:
     length = given.get(b"content-length", b"")
     version = given.get(b"keygen-version", _VERSION).removeprefix(b"v")
     size = len(scope["raw_path"]) + sum(map(len, chain.from_iterable(headers)))
-    if not 0 < len(length) <= _LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
+    if not length.isdigit() or len(length) > _LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
         return None
     if size > HEADER_BYTES_MAX or version not in _VERSIONS:
         return None

@@ -137,6 +137,8 @@ async def test_a_plain_check_takes_the_lane_in_each_form_of_the_path(
 
 REFUSED: dict[str, dict[str, Any]] = {
     "no JSON": {"content": b"{"},
+    "no UTF-8": {"content": b'{"meta":{"key":"\xff"}}'},
+    "half a character": {"content": b'{"meta":{"key":"\\ud800"}}'},
     "no body": {"content": b""},
     "another media type": {"content": b"{}", "headers": {"Content-Type": "text/plain"}},
     "an unknown member": {"json": {"meta": {"key": "k", "scopes": {}}}},
