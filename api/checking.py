@@ -80,18 +80,11 @@ class Checker:
             return judged[-1][1][0].rests_on_absence
 
         reading = await self._replicas.read(partition, self._names(license_, scope), absent=absent)
-        known = [made for values, made in judged if values is reading.values]
-        answer, found, now_ms = known[-1] if known else self._judged(account, reading.values, scope)
-        if reading.position <= past or (reading.behind and answer.rests_on_absence):
+        known = [each for values, each in judged if values is reading.values]
+        made = known[-1] if known else self._judged(account, reading.values, scope)
+        if reading.position <= past or (reading.behind and made[0].rests_on_absence):
             raise replica_behind()
-        self._metrics.checked(answer.code, reading.source)
-        return Check(
-            answer=answer,
-            now_ms=now_ms,
-            reading=reading,
-            license=found,
-            document=reading.values[0] or b"",
-        )
+        return self._checked(made, reading)
 
     async def check_at_once(self, account: str, license_: str, scope: Scope) -> Check | None:
         """Check as `check` does, by one read of the replica that is level.
@@ -103,9 +96,11 @@ class Checker:
         reading = await self._replicas.read_at_once(partition, names)
         if reading is None:
             return None
-        answer, found, now_ms = self._judged(account, reading.values, scope)
-        if answer.rests_on_absence:
-            return None
+        made = self._judged(account, reading.values, scope)
+        return None if made[0].rests_on_absence else self._checked(made, reading)
+
+    def _checked(self, judged: _Judged, reading: Reading) -> Check:
+        answer, found, now_ms = judged
         self._metrics.checked(answer.code, reading.source)
         return Check(
             answer=answer,

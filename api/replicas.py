@@ -66,7 +66,6 @@ class Replicas:
     async def start(self) -> None:
         """Look at every replica once, then follow them in the background."""
         await asyncio.gather(*(self._survey(each) for each in self._all()))
-        self._note_alone()
         self._followers = [
             *(asyncio.create_task(self._survey_forever(each)) for each in self._all()),
             *(asyncio.create_task(self._listen_forever(each)) for each in self._replicas.values()),
