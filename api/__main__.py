@@ -7,6 +7,7 @@ settings, or a log that isn't this ledger's.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from typing import Final
 from api.app import build_app, build_services
 from api.catalog.reading import Catalog
 from api.ending import end
+from api.fast_lane import FastLane
 from api.logs import AccessLog, alarm, say, set_up
 from api.renewal import Held, follow
 from api.replicas import Replicas
@@ -108,7 +110,9 @@ async def _work(
             replicas=replicas,
             writes_closed=lambda: gatekeeper.closed,
         )
-        server = make_server(build_app(services, settings, access_log), settings)
+        app = build_app(services, settings, access_log)
+        lane = FastLane(services, app.crowd, access_log)
+        server = make_server(app, settings, lane)
         renewed = _renewed(server, settings.ledger.kafka)
         serving = asyncio.create_task(server.serve(list(sockets)))
         opening = asyncio.create_task(_open(origin, gatekeeper))
@@ -116,6 +120,9 @@ async def _work(
             asyncio.create_task(part)
             for part in (services.noticing.run(), services.fan_out.run(), follow(renewed))
         ]
+        # What has been made until now stays: no collection has to walk over it again.
+        gc.collect()
+        gc.freeze()
         say(_log, logging.INFO, "serving", ledger=first.ledger)
         await _until_any(stopping, serving, opening)
         say(_log, logging.INFO, "stopping")

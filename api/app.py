@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from api.catalog.commands import CatalogCommands
 from api.catalog.reading import Catalog
@@ -21,7 +20,6 @@ from api.data_keys import DataKeys, StoredKeys
 from api.doorkeeper import Doorkeeper
 from api.exchange import exchange_of, problem_answer
 from api.fan_out import FanOut
-from api.fast_lane import FastLane
 from api.finding import Finder
 from api.gate import Gate
 from api.lists import Lists
@@ -132,7 +130,7 @@ def build_services(
     )
 
 
-def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) -> ASGIApp:
+def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) -> Gate:
     """Application of these parts, behind the gate."""
     app = FastAPI(
         openapi_url=None,
@@ -147,7 +145,7 @@ def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) 
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _unrouted(methods))
     app.add_exception_handler(Exception, _on_exception)
-    gate = Gate(
+    return Gate(
         app,
         methods=methods,
         metrics=services.metrics,
@@ -155,7 +153,6 @@ def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) 
         access_log=access_log,
         requests_max=settings.requests_max,
     )
-    return FastLane(gate, services, access_log)
 
 
 async def _on_problem(request: Request, problem: Exception) -> Response:

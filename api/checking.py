@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
-from msgspec import UNSET
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from api import checks
 from api.bodies import ValidateKeyMeta, ValidateMeta
@@ -15,7 +15,8 @@ from api.clock import Clock
 from api.metrics import Metrics
 from api.positions import Place, position_of
 from api.problems import replica_behind
-from api.replica import Names, Reading
+from api.redis_reads import Values
+from api.replica import Asked, Names, Reading, Replica
 from api.replicas import Replicas
 from api.resources import Said, check_document, license_resource
 from ledger.domain.identifiers import Pepper, is_id, machine_id, partition_of
@@ -27,8 +28,7 @@ AT_LEAST_S: Final = 1.0
 _Judged = tuple[Answer, License | None, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """A check's answer at `now_ms`; the live license and its document, None where there is none."""
 
     answer: Answer
@@ -40,6 +40,15 @@ class Check:
     def hidden(self) -> Check:
         """Return the same check for somebody who may not see the license."""
         return replace(self, answer=checks.NOT_FOUND, license=None, document=b"")
+
+
+class Look(NamedTuple):
+    """A check whose read is on its way."""
+
+    account: str
+    scope: Scope
+    replica: Replica
+    asked: Asked
 
 
 class Checker:
@@ -86,17 +95,21 @@ class Checker:
             raise replica_behind()
         return self._checked(made, reading)
 
-    async def check_at_once(self, account: str, license_: str, scope: Scope) -> Check | None:
-        """Check as `check` does, by one read of the replica that is level.
-
-        None where there is none such, or the answer rests on what isn't there: look again.
-        """
+    def look_at_once(self, account: str, license_: str, scope: Scope) -> Look | None:
+        """Begin a check that takes one read of the replica that is level; None without such."""
         partition = partition_of(license_, self._replicas.partitions)
-        names = self._names(license_, scope)
-        reading = await self._replicas.read_at_once(partition, names)
+        asked = self._replicas.ask_at_once(partition, self._names(license_, scope))
+        return None if asked is None else Look(account, scope, *asked)
+
+    def seen_at_once(self, look: Look, values: Values) -> Check | None:
+        """Check as `check` does, by what a look has brought.
+
+        None where that is not sure, or the answer rests on what isn't there: look again.
+        """
+        reading = self._replicas.read_at_once(look.replica, look.asked, values)
         if reading is None:
             return None
-        made = self._judged(account, reading.values, scope)
+        made = self._judged(look.account, reading.values, look.scope)
         return None if made[0].rests_on_absence else self._checked(made, reading)
 
     def _checked(self, judged: _Judged, reading: Reading) -> Check:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
-import secrets
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -26,6 +26,7 @@ IDEMPOTENCY_KEY_MAX: Final = 255
 VERSIONS: Final = frozenset({"1.7", "1.8"})
 VERSION: Final = "1.8"
 MEDIA_TYPES: Final = frozenset({JSON_API, "application/json"})
+_request_ids: Final = random.Random()  # noqa: S311 - seeded by the system; an id guards nothing
 _REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
 _PRINTABLE: Final = re.compile(r"^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$")
 _TRACEPARENT: Final = re.compile(r"^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$")
@@ -101,7 +102,7 @@ class Exchange:
 
 def request_id_of(given: str) -> str:
     """Id of a request: the given one where it may be logged, else one of our making."""
-    return given if _REQUEST_ID.match(given) else secrets.token_hex(16)
+    return given if _REQUEST_ID.match(given) else f"{_request_ids.getrandbits(128):032x}"
 
 
 def host_of(given: str) -> str:

@@ -1,38 +1,41 @@
-"""The fast lane: the check by key, answered in front of everything that other requests need.
+"""The fast lane: the check by key, answered before a request is taken apart for anybody else.
 
-A check that is plain (no credential, no query, no header that asks for more) and whose answer is
-sure at once is answered here: one read of the replica that is level, the stored bytes spliced.
-Everything else, and whatever goes wrong, goes on to the ordinary way with its body given back, so
-there is one place that refuses, one that looks twice, and one that says why.
+A check that is plain (one whole request, no credential, no query, no header that asks for more)
+and whose answer is sure at once is answered from its bytes: one read of the replica that is level,
+the stored bytes spliced. Of everything else, and whatever goes wrong, the bytes go on as they
+came, so there is one place that refuses, one that looks twice, and one that says why.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import re
 import time
+from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from typing import Final, NamedTuple
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+import httptools
 
-from api.bodies import BODY_BYTES_MAX, read_body, validate_key_bodies
-from api.exchange import (
-    JSON_API,
-    MEDIA_TYPES,
-    VERSION,
-    VERSIONS,
-    host_of,
-    request_id_of,
-)
-from api.gate import HEADER_BYTES_MAX, Gate
+from api.bodies import BODY_BYTES_MAX, ValidateKeyMeta, read_body, validate_key_bodies
+from api.checking import Look
+from api.exchange import JSON_API, MEDIA_TYPES, VERSION, VERSIONS, host_of, request_id_of
+from api.gate import HEADER_BYTES_MAX, Crowd
 from api.logs import AccessLog
 from api.problems import Problem
+from api.redis_reads import Away, Values
 from api.requests import check_key_size, check_scope
 from api.services import Services
 
 ROUTE: Final = "/v1/licenses/actions/validate-key"
-_PATH: Final = ROUTE.encode()
-_BEFORE: Final = b"/v1/accounts/"
-_AFTER: Final = b"/licenses/actions/validate-key"
+HEAD_BYTES_MAX: Final = 2048
+HEADS_MAX: Final = 1024
+"""Heads whose meaning is kept at hand: a client sends the same one each time."""
+_BEFORE: Final = b"POST /v1/"
+_TARGET: Final = re.compile(rb"/v1/(?:accounts/([^/%?#]+)/)?licenses/actions/validate-key")
+_END: Final = b"\r\n\r\n"
 _OK: Final = 200
 _LENGTH_DIGITS_MAX: Final = len(str(BODY_BYTES_MAX))
 _JSON: Final = JSON_API.encode()
@@ -42,94 +45,126 @@ _VERSIONS: Final = frozenset(each.encode() for each in VERSIONS)
 _ASKS_MORE: Final = frozenset(
     {
         *(b"authorization", b"keygen-environment", b"ledger-at-least", b"origin"),
-        b"transfer-encoding",
+        *(b"transfer-encoding", b"expect", b"upgrade"),
     }
 )
 """Headers of a check that is not plain: what they ask for, the ordinary way does."""
 
+_log: Final = logging.getLogger(__name__)
+Client = tuple[str, int] | None
+Done = Callable[[bytes | None], None]
+
 
 class Plain(NamedTuple):
-    """What the headers of a plain check say."""
+    """What the head of a plain check says. `named`: the account that its path names."""
 
-    version: bytes
-    length: int
+    body_bytes: int
+    named: str | None
     host: str
+    version: bytes
     request_id: str
+    headers: list[tuple[bytes, bytes]]
+
+
+class _Asked(NamedTuple):
+    """A check in progress."""
+
+    look: Look
+    meta: ValidateKeyMeta
+    plain: Plain
+    started: float
+    done: Done
 
 
 class FastLane:
-    """Wraps the gate."""
+    """Takes whole requests as they come from a connection."""
 
-    def __init__(self, gate: Gate, services: Services, access_log: AccessLog) -> None:
-        self._gate: ASGIApp = gate
-        self._crowd = gate.crowd
+    def __init__(self, services: Services, crowd: Crowd, access_log: AccessLog) -> None:
+        self._crowd = crowd
         self._services = services
         self._access_log = access_log
+        self._heads: dict[bytes, Plain] = {}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a plain check, and let everything else go on."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["query_string"]:
-            await self._gate(scope, receive, send)
-            return
-        path: bytes = scope["raw_path"]
-        if path != _PATH and not (path.startswith(_BEFORE) and path.endswith(_AFTER)):
-            await self._gate(scope, receive, send)
-            return
-        plain = _plain(scope)
-        account = None if plain is None else self._account(path, plain.host)
-        if plain is None or account is None or not self._may_enter(scope):
-            await self._gate(scope, receive, send)
-            return
-        message = await receive()
-        if len(message.get("body", b"")) != plain.length:
-            await self._gate(scope, _given_back(message, receive), send)
-            return
-        started = time.monotonic()
-        with self._crowd:
-            content = await self._answer(account, message["body"])
-        if content is None:
-            await self._gate(scope, _given_back(message, receive), send)
-            return
-        headers = [
-            (b"content-length", b"%d" % len(content)),
-            (b"content-type", _JSON),
-            (b"x-request-id", plain.request_id.encode()),
-            (b"keygen-version", plain.version),
-        ]
-        await send({"type": "http.response.start", "status": _OK, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
-        self._tell(plain.request_id, time.monotonic() - started)
+    def take(self, data: bytes, client: Client, done: Done) -> bool:
+        """Begin to answer what a connection brought; False, and nothing done, where it can't be.
 
-    def _account(self, path: bytes, host: str) -> str | None:
-        """Account that the check is about, where that is known without a read."""
-        catalog = self._services.catalog
-        if path == _PATH:
-            return catalog.host_at_hand(host)
-        named = path[len(_BEFORE) : -len(_AFTER)].decode("latin-1")
-        return None if "%" in named or "/" in named else catalog.account_at_hand(named)
-
-    def _may_enter(self, scope: Scope) -> bool:
-        """Whether nothing is to be counted or refused before the check."""
-        throttle = self._services.throttle
-        if throttle.counts_addresses or throttle.guessing(scope) is not None:
+        `done` is called later with the headers and the content of a 200, or with None where the
+        ordinary way has to answer `data` after all.
+        """
+        if not data.startswith(_BEFORE):
             return False
-        return self._crowd.has_room
-
-    async def _answer(self, account: str, body: bytes) -> bytes | None:
-        """Document of a check's answer; None where it isn't sure at once."""
+        end = data.find(_END, 0, HEAD_BYTES_MAX) + len(_END)
+        plain = self._plain(data[:end])
+        if plain is None or len(data) != end + plain.body_bytes:
+            return False
+        account = self._account(plain)
+        if account is None or not self._may_enter(plain, client):
+            return False
         services = self._services
         try:
-            meta = read_body(validate_key_bodies, body).meta
+            meta = read_body(validate_key_bodies, data[end:]).meta
             check_key_size(meta.key)
             check_scope(meta.scope)
-            license_ = services.finder.id_of_key(account, meta.key)
-            check = await services.checker.check_at_once(account, license_, meta.scope.scope())
         except Problem:
-            return None
+            return False
+        license_ = services.finder.id_of_key(account, meta.key)
+        look = services.checker.look_at_once(account, license_, meta.scope.scope())
+        if look is None:
+            return False
+        self._crowd.enter()
+        asked = _Asked(look, meta, plain, time.monotonic(), done)
+        asyncio.ensure_future(look.asked.values).add_done_callback(partial(self._seen, asked))
+        return True
+
+    def _plain(self, head: bytes) -> Plain | None:
+        plain = self._heads.get(head)
+        if plain is None and len(head) >= len(_END):
+            plain = read_head(head)
+            if plain is not None and not plain.request_id:
+                if len(self._heads) >= HEADS_MAX:
+                    self._heads.clear()
+                self._heads[head] = plain
+        return plain
+
+    def _account(self, plain: Plain) -> str | None:
+        """Account that the check is about, where that is known without a read."""
+        catalog = self._services.catalog
+        if plain.named is None:
+            return catalog.host_at_hand(plain.host)
+        return catalog.account_at_hand(plain.named)
+
+    def _may_enter(self, plain: Plain, client: Client) -> bool:
+        """Whether nothing is to be counted or refused before the check."""
+        throttle = self._services.throttle
+        if throttle.counts_addresses or not self._crowd.has_room:
+            return False
+        return throttle.guessing({"client": client, "headers": plain.headers}) is None
+
+    def _seen(self, asked: _Asked, values: asyncio.Future[Values]) -> None:
+        """Answer with what was read."""
+        self._crowd.leave()
+        answer = None
+        try:
+            answer = self._answer(asked, values.result())
+        except Away as away:
+            self._services.replicas.lost(asked.look.replica, away)
+        except Exception:  # noqa: BLE001 - the ordinary way finds out, and answers
+            _log.exception("the fast lane failed")
+        asked.done(answer)
+
+    def _answer(self, asked: _Asked, values: Values) -> bytes | None:
+        services, meta = self._services, asked.meta
+        check = services.checker.seen_at_once(asked.look, values)
         if check is None:
             return None
         services.noticing.note(check)
-        return services.checker.answered(check, meta, meta.key)
+        content = services.checker.answered(check, meta, meta.key)
+        request_id = asked.plain.request_id or request_id_of("")
+        self._tell(request_id, time.monotonic() - asked.started)
+        return (
+            b"content-length: %d\r\ncontent-type: %b\r\nx-request-id: %b\r\n"
+            b"keygen-version: %b\r\n\r\n%b"
+        ) % (len(content), _JSON, request_id.encode(), asked.plain.version, content)
 
     def _tell(self, request_id: str, seconds: float) -> None:
         self._services.metrics.answered(ROUTE, "POST", _OK, seconds)
@@ -137,37 +172,60 @@ class FastLane:
             route=ROUTE,
             method="POST",
             status=_OK,
-            ms=round(seconds * 1000, 2),
+            seconds=seconds,
             request_id=request_id,
         )
 
 
-def _plain(scope: Scope) -> Plain | None:
-    """Read the headers of a check; None for one that isn't plain."""
-    headers: list[tuple[bytes, bytes]] = scope["headers"]
-    given = dict(headers)
+class _Head:
+    """Takes a request's head apart."""
+
+    def __init__(self) -> None:
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.target = b""
+        self.is_whole = False
+
+    def on_url(self, url: bytes) -> None:
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        self.is_whole = True
+
+
+def read_head(head: bytes) -> Plain | None:
+    """Read the head of a request; None for one that is no plain check."""
+    read = _Head()
+    parser = httptools.HttpRequestParser(read)
+    try:
+        parser.feed_data(head)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    if not read.is_whole or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
+        return None
+    target = _TARGET.fullmatch(read.target)
+    return None if target is None else _plain(read, target[1])
+
+
+def _plain(read: _Head, named: bytes | None) -> Plain | None:
+    given = dict(read.headers)
     if not _ASKS_MORE.isdisjoint(given) or given.get(b"content-type", _JSON) not in _MEDIA:
         return None
     length = given.get(b"content-length", b"")
-    version = given.get(b"keygen-version", _VERSION).removeprefix(b"v")
-    size = len(scope["raw_path"]) + sum(map(len, chain.from_iterable(headers)))
     if not length.isdigit() or len(length) > _LENGTH_DIGITS_MAX or int(length) > BODY_BYTES_MAX:
         return None
+    version = given.get(b"keygen-version", _VERSION).removeprefix(b"v")
+    size = len(read.target) + sum(map(len, chain.from_iterable(read.headers)))
     if size > HEADER_BYTES_MAX or version not in _VERSIONS:
         return None
+    request_id = given.get(b"x-request-id", b"").decode("latin-1")
     return Plain(
-        version,
         int(length),
+        None if named is None else named.decode("latin-1"),
         host_of(given.get(b"host", b"").decode("latin-1")),
-        request_id_of(given.get(b"x-request-id", b"").decode("latin-1")),
+        version,
+        request_id_of(request_id) if request_id else "",
+        read.headers,
     )
-
-
-def _given_back(message: Message, receive: Receive) -> Receive:
-    """Return what receives a message again that was taken, and then the rest."""
-    taken = [message]
-
-    async def again() -> Message:
-        return taken.pop() if taken else await receive()
-
-    return again

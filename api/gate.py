@@ -42,11 +42,19 @@ class Crowd:
         """Whether more came than may be."""
         return self._count > self._limit
 
-    def __enter__(self) -> None:
+    def enter(self) -> None:
+        """Count one more."""
         self._count += 1
 
-    def __exit__(self, *_: object) -> None:
+    def leave(self) -> None:
+        """Count one less."""
         self._count -= 1
+
+    def __enter__(self) -> None:
+        self.enter()
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
 
 
 class Gate:
@@ -138,7 +146,7 @@ class Gate:
             route=route,
             method=method,
             status=exchange.status,
-            ms=round(seconds * 1000, 2),
+            seconds=seconds,
             request_id=exchange.request_id,
         )
 

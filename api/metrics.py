@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from api.counting import Counts, Durations
+
 _PREFIX: Final = "ledger_api_"
-_FIGURES_MAX: Final = 1024
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -18,20 +18,18 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = self._counter("requests", "Requests", ("route", "method", "status"))
-        self.seconds = Histogram(
-            _PREFIX + "request_seconds",
-            "Time of a request",
-            ("route", "method"),
-            buckets=_SECONDS,
-            registry=self.registry,
+        self._requests = Counts(_PREFIX + "requests", "Requests", ("route", "method", "status"))
+        self._seconds = Durations(
+            _PREFIX + "request_seconds", "Time of a request", ("route", "method"), _SECONDS
         )
+        self._checks = Counts(_PREFIX + "checks", "Checks by code and source", ("code", "source"))
+        for counted in (self._requests, self._seconds, self._checks):
+            self.registry.register(counted)
         self.in_progress = self._gauge("requests_in_progress", "Requests in progress")
         self.shed = self._counter("shed", "Requests refused for too many in progress", ("what",))
         self.throttled = self._counter(
             "throttled", "Requests refused for too many in a minute, or for guessing", ("what",)
         )
-        self.checks = self._counter("checks", "Checks by code and source", ("code", "source"))
         self.verdicts = self._counter("verdicts", "Verdicts by type and code", ("type", "code"))
         self.undecided = self._counter(
             "undecided", "Commands without a verdict, by outcome", ("outcome",)
@@ -53,28 +51,19 @@ class Metrics:
         )
         self.clocks_apart = self._gauge("clocks_apart_seconds", "How far the clocks are apart")
         self.errors = self._counter("errors", "Requests that failed inside", ("error",))
-        # There are few labels, and finding a figure by them costs more than counting it.
-        self._of_request = lru_cache(_FIGURES_MAX)(self._figures_of_request)
-        self._of_check = lru_cache(_FIGURES_MAX)(self.checks.labels)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that was answered in so many seconds."""
-        count, took = self._of_request(route, method, status)
-        count.inc()
-        took.observe(seconds)
+        self._requests.add(route, method, str(status))
+        self._seconds.add(seconds, route, method)
 
     def checked(self, code: str, source: str) -> None:
         """Count a check."""
-        self._of_check(code, source).inc()
+        self._checks.add(code, source)
 
     def page(self) -> bytes:
         """All of it, in Prometheus' text format."""
         return generate_latest(self.registry)
-
-    def _figures_of_request(
-        self, route: str, method: str, status: int
-    ) -> tuple[Counter, Histogram]:
-        return self.requests.labels(route, method, status), self.seconds.labels(route, method)
 
     def _counter(self, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(_PREFIX + name, meaning, labels, registry=self.registry)

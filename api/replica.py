@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
+from msgspec import Struct
 
-from api.redis_link import Away
+from api.redis_reads import Away, Values
 from api.standing import Standing
 from projector.read_model.keys import Keys, names_of
 from projector.views.documents import Head, read_head
@@ -16,8 +16,7 @@ from projector.views.documents import Head, read_head
 Names = Callable[[Keys], Sequence[str]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(Struct, frozen=True, kw_only=True):
     """Values of one partition from one replica, all of the same moment.
 
     `position`: the next offset that it will fold. `behind`: this worker has seen a higher one, so
@@ -32,10 +31,19 @@ class Reading:
     behind: bool
 
 
+class Asked(NamedTuple):
+    """What was asked of a replica: of which generation, and how far it was known to be then."""
+
+    partition: int
+    generation: str
+    highest: int
+    values: Awaitable[Values]
+
+
 class ReadLink(Protocol):
     """What a replica is read through. Calls raise `Away`."""
 
-    async def read(self, names: Sequence[str]) -> list[bytes | None]:
+    def read(self, names: Sequence[str]) -> Awaitable[Values]:
         """Values of `names`, all of one moment."""
 
     async def survey(self, names: Sequence[str]) -> tuple[int, float, list[bytes | None]]:
@@ -52,6 +60,7 @@ class Replica:
         self.standing: Final = Standing(name, partitions)
         self.link: Final = link
         self.source: Final = source
+        self._heads: dict[int, tuple[bytes | None, Head]] = {}
 
     async def survey(self) -> list[int]:
         """Look at its clock and all its heads; gives the partitions that moved. Raises `Away`."""
@@ -76,28 +85,50 @@ class Replica:
 
         Raises `Away`.
         """
-        standing = self.standing
-        highest = standing.highest(partition)
         for _ in range(2):
-            generation = names_of(partition, standing.generation[partition])
-            wanted = [generation.serving, generation.head, *names(generation), *extra]
-            serving, head_document, *values = await self.link.read(wanted)
-            if _is_serving(standing, partition, serving):
-                break
-        else:
-            return None
-        head = _head(head_document)
+            asked = self.ask(partition, names, extra)
+            values = await asked.values
+            if self.still_serves(asked, values):
+                return self.reading(asked, values)
+        return None
+
+    def ask(self, partition: int, names: Names, extra: Sequence[str] = ()) -> Asked:
+        """Ask for `names` of the generation that served last."""
+        standing = self.standing
+        generation = standing.generation[partition]
+        keys = names_of(partition, generation)
+        values = self.link.read([keys.serving, keys.head, *names(keys), *extra])
+        return Asked(partition, generation, standing.highest(partition), values)
+
+    def still_serves(self, asked: Asked, values: Values) -> bool:
+        """Whether what came is of the generation that serves; notes which one does."""
+        return _is_serving(self.standing, asked.partition, values[0], asked.generation)
+
+    def reading(self, asked: Asked, values: Values) -> Reading | None:
+        """Return what was read; None where it never was level, or its clock isn't known.
+
+        Raises `Away`.
+        """
+        standing, partition = self.standing, asked.partition
+        head = self._head(partition, values[1])
         if not (head.position and head.level_at_ms and standing.has_clock):
             return None
         standing.note_read(partition, head)
         return Reading(
-            values=values,
+            values=values[2:],
             partition=partition,
             position=head.position,
             age_ms=standing.age_ms(partition, head.level_at_ms),
             source=self.source,
-            behind=head.position < highest,
+            behind=head.position < asked.highest,
         )
+
+    def _head(self, partition: int, document: bytes | None) -> Head:
+        """Head of its stored form, which many reads in a row bring as it was."""
+        known = self._heads.get(partition)
+        if known is None or known[0] != document:
+            known = self._heads[partition] = (document, _head(document))
+        return known[1]
 
 
 def _head(document: bytes | None) -> Head:
@@ -108,9 +139,13 @@ def _head(document: bytes | None) -> Head:
         raise Away("a head that can't be read") from None
 
 
-def _is_serving(standing: Standing, partition: int, serving: bytes | None) -> bool:
+def _is_serving(
+    standing: Standing, partition: int, serving: bytes | None, asked: str | None = None
+) -> bool:
     """Whether the generation that was asked for is the one that serves; notes which one is."""
     if serving is None:
         return False
-    asked, standing.generation[partition] = standing.generation[partition], serving.decode()
-    return asked == standing.generation[partition]
+    if asked is None:
+        asked = standing.generation[partition]
+    standing.generation[partition] = serves = serving.decode()
+    return asked == serves

@@ -10,18 +10,20 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from api.ending import end
 from api.local_copy import FRESH_MS, FileLink
 from api.logs import say
 from api.passing import Passing
 from api.problems import Problem, unavailable
-from api.redis_link import Away, Link
-from api.replica import Names, Reading, Replica
+from api.redis_link import Link
+from api.redis_reads import Away, Values
+from api.replica import Asked, Names, Reading, Replica
 from api.standing import Standing, highest_seen, in_order
 from ledger.domain.identifiers import partition_of
 from projector.read_model import keys
@@ -134,13 +136,21 @@ class Replicas:
             raise _nobody()
         return best
 
-    async def read_at_once(self, partition: int, names: Names) -> Reading | None:
-        """Read from the first replica where it is level and past all that was seen; else None."""
+    def ask_at_once(self, partition: int, names: Names) -> tuple[Replica, Asked] | None:
+        """Ask the replica that is read first, where it is level; else None."""
         first = self._first[partition]
-        if first is None:
+        return None if first is None else (first, first.ask(partition, names))
+
+    def read_at_once(self, replica: Replica, asked: Asked, values: Values) -> Reading | None:
+        """Return what a replica answered, where it is past all that was seen; else None."""
+        try:
+            if not replica.still_serves(asked, values):
+                return None
+            reading = replica.reading(asked, values)
+        except Away as away:
+            self.lost(replica, away)
             return None
-        reading = await self._try(first, partition, names, ())
-        if reading is None or reading.position < highest_seen(self.standings, partition):
+        if reading is None or reading.position < highest_seen(self.standings, asked.partition):
             return None
         return reading
 
@@ -215,7 +225,7 @@ class Replicas:
             try:
                 [reply] = await self._links[standing.name].ask([command(keys)])
             except Away as away:
-                self._lost(replica, away)
+                self.lost(replica, away)
                 continue
             return reply
         raise _nobody()
@@ -243,7 +253,7 @@ class Replicas:
             try:
                 return await work(names, self._links[standing.name])
             except Away as away:
-                self._lost(replica, away)
+                self.lost(replica, away)
         raise _nobody()
 
     async def _members(
@@ -255,7 +265,7 @@ class Replicas:
         try:
             found = await self._links[replica.standing.name].members(wanted)
         except Away as away:
-            self._lost(replica, away)
+            self.lost(replica, away)
             return None
         return [member for members in found for member in members]
 
@@ -284,10 +294,11 @@ class Replicas:
         try:
             return await replica.read(partition, names, extra)
         except Away as away:
-            self._lost(replica, away)
+            self.lost(replica, away)
             return None
 
-    def _lost(self, replica: Replica, away: Away) -> None:
+    def lost(self, replica: Replica, away: Away) -> None:
+        """Take note that a replica did not answer."""
         standing = replica.standing
         if standing.reachable:
             say(_log, logging.WARNING, "replica lost", replica=standing.name, error=str(away))
@@ -301,11 +312,11 @@ class Replicas:
         try:
             changed = await replica.survey()
         except Away as away:
-            self._lost(replica, away)
+            self.lost(replica, away)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, checks go on from the other one
             _log.exception("a look at a replica failed")
-            self._lost(replica, Away(type(error).__name__))
+            self.lost(replica, Away(type(error).__name__))
             return
         if not was_reachable:
             say(_log, logging.INFO, "replica answers", replica=replica.standing.name)

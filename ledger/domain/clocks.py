@@ -53,8 +53,12 @@ def producer_now(own_ms: int, others_ms: list[int]) -> Now:
     return Now(time_ms=clocks[(len(clocks) - 1) // 2], apart_ms=apart_ms, may_write=may_write)
 
 
+@lru_cache(maxsize=1024)
 def rfc3339(time_ms: int) -> str:
-    """Write milliseconds since 1970 as RFC 3339 in UTC with milliseconds, the log's one form."""
+    """Write milliseconds since 1970 as RFC 3339 in UTC with milliseconds, the log's one form.
+
+    An answer, a log line and the next answer say the same moment.
+    """
     minutes, in_minute_ms = divmod(time_ms, 60_000)
     return f"{_minute(minutes)}{in_minute_ms // 1000:02d}.{in_minute_ms % 1000:03d}Z"
 

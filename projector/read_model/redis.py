@@ -56,7 +56,7 @@ _TROUBLE: Final[Mapping[type[RedisError], str]] = {
     "LEDGER_REDIS_PASSWORD_FILE)",
     NoPermissionError: "it refuses this user what it needs (docs/operations/security.md, Redis)",
 }
-_CLOSED: Final = "Connection closed by server"
+CLOSED: Final = "Connection closed by server"
 _TROUBLE_WORDS: Final = {
     "OOM": _MEMORY_FULL,
     "MISCONF": "it can't write to its disk",
@@ -225,7 +225,7 @@ def reason(error: Exception) -> str:
     for kind, meaning in _TROUBLE.items():
         if isinstance(error, kind):
             return meaning
-    if _CLOSED in str(error) or isinstance(error.__context__, ConnectionResetError):
+    if CLOSED in str(error) or isinstance(error.__context__, ConnectionResetError):
         return "it does not answer: it closes the connection (does it want TLS, rediss://?)"
     if not isinstance(error, ResponseError):
         return f"it does not answer ({type(error).__name__})"

@@ -41,6 +41,7 @@ class Worker:
 
     def __init__(self, services: Services, settings: ApiSettings) -> None:
         self.services = services
+        self.settings = settings
         self.access_log = io.StringIO()
         self.lines = AccessLog(enabled=True, stream=self.access_log)
         self.app = build_app(services, settings, self.lines)

@@ -75,7 +75,7 @@ def test_what_a_library_quotes_of_an_exception_is_not_logged() -> None:
 def test_an_access_log_that_is_off_writes_nothing() -> None:
     stream = io.StringIO()
     log = AccessLog(enabled=False, stream=stream)
-    log.line(route="/")
+    log.line(route="/", method="GET", status=200, seconds=0.001, request_id="r")
     log.flush()
     assert stream.getvalue() == ""
 

@@ -13,7 +13,8 @@ from redis import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 from redis.exceptions import ConnectionError as Refused
 
-from api.redis_link import Away, Link
+from api.redis_link import Link
+from api.redis_reads import Away
 from cli.local.certificates import Certificates
 from cli.local.security import Security
 from ledger.connection_settings import read_replicas
