@@ -118,7 +118,12 @@ async def _work(
         opening = asyncio.create_task(_open(origin, gatekeeper))
         beside = [
             asyncio.create_task(part)
-            for part in (services.noticing.run(), services.fan_out.run(), follow(renewed))
+            for part in (
+                services.noticing.run(),
+                services.fan_out.run(),
+                follow(renewed),
+                app.pressure.run(),
+            )
         ]
         # What has been made until now stays: no collection has to walk over it again.
         gc.collect()

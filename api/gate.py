@@ -12,12 +12,22 @@ from api.exchange import SCOPE_KEY, Exchange, matchable_path, problem_answer
 from api.logs import AccessLog, alarm, told
 from api.methods import CROSS_ORIGIN, Methods, options
 from api.metrics import Metrics
+from api.pressure import Pressure
 from api.problems import Problem, broken, too_many_requests
 from api.throttle import Throttle
 
 HEADER_BYTES_MAX: Final = 16 * 1024
 _UNSEEN: Final = ("/health/", "/metrics")
 """Answered however many requests are in progress, and not logged: they are asked all day."""
+_CHECKS: Final = ("/actions/validate-key", "/actions/validate", "/actions/validate-many")
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+WRITES_SHARE: Final = 0.5
+READS_SHARE: Final = 0.25
+"""Of the requests that may be in progress: what writes, and what lists and other reads, leave free
+is for checks."""
+WRITES_LATE_S: Final = 0.2
+READS_LATE_S: Final = 0.1
+"""How far behind its work a worker may be and still take a write, or a list."""
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 _log: Final = logging.getLogger(__name__)
@@ -37,10 +47,9 @@ class Crowd:
         """Whether one more may come."""
         return self._count < self._limit
 
-    @property
-    def is_over(self) -> bool:
-        """Whether more came than may be."""
-        return self._count > self._limit
+    def is_over(self, share: float = 1.0) -> bool:
+        """Whether more came than may be, or than a share of that; one always may."""
+        return self._count > max(1, self._limit * share)
 
     def enter(self) -> None:
         """Count one more."""
@@ -76,6 +85,7 @@ class Gate:
         self._throttle = throttle
         self._access_log = access_log
         self.crowd: Final = Crowd(requests_max)
+        self.pressure: Final = Pressure()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -130,12 +140,27 @@ class Gate:
             detail = f"Path and headers have at most {HEADER_BYTES_MAX} bytes together."
             raise Problem(431, "HEADERS_TOO_LARGE", detail)
         if not scope["path"].startswith(_UNSEEN):
-            if self.crowd.is_over:
-                self._metrics.shed.labels("requests").inc()
-                raise too_many_requests("requests")
+            self._shed(exchange, scope)
             self._throttle.count_address(scope)
         scope["path"] = matchable_path(scope["raw_path"])
         exchange.check_headers()
+
+    def _shed(self, exchange: Exchange, scope: Scope) -> None:
+        """Refuse what there is no room for: lists first, then writes, checks last."""
+        if self.crowd.is_over():
+            what = "requests"
+        elif scope["path"].endswith(_CHECKS):
+            return
+        elif exchange.method in _READS:
+            what = "reads"
+            if not self.crowd.is_over(READS_SHARE) and self.pressure.late_s < READS_LATE_S:
+                return
+        else:
+            what = "writes"
+            if not self.crowd.is_over(WRITES_SHARE) and self.pressure.late_s < WRITES_LATE_S:
+                return
+        self._metrics.shed.labels(what).inc()
+        raise too_many_requests(what)
 
     def _tell(self, exchange: Exchange, path: str, seconds: float) -> None:
         if path.startswith(_UNSEEN):

@@ -6,6 +6,7 @@ fingerprint, a token or anything else that a caller sent, but names of members a
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -19,6 +20,7 @@ BAD_REQUEST: Final = HTTPStatus.BAD_REQUEST
 UNPROCESSABLE: Final = HTTPStatus.UNPROCESSABLE_ENTITY
 UNAVAILABLE: Final = HTTPStatus.SERVICE_UNAVAILABLE
 RETRY_AFTER_S: Final = 1
+SHED_RETRY_AFTER_MAX_S: Final = 4
 
 TITLES: Final[dict[int, str]] = {
     400: "Bad request",
@@ -133,9 +135,15 @@ def replica_behind() -> Problem:
 
 
 def too_many_requests(what: str) -> Problem:
-    """429: as many requests are in progress as this worker takes."""
-    detail = f"This worker has as many {what} in progress as it takes. Repeat after a second."
-    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    """429: as many requests are in progress as this worker takes.
+
+    Who is refused together shall not come back together.
+    """
+    detail = (
+        f"This worker has as many {what} in progress as it takes. Repeat after the seconds that "
+        "Retry-After names."
+    )
+    headers = {"Retry-After": str(random.randint(1, SHED_RETRY_AFTER_MAX_S))}  # noqa: S311
     return Problem(HTTPStatus.TOO_MANY_REQUESTS, "TOO_MANY_REQUESTS", detail, headers=headers)
 
 

@@ -216,8 +216,12 @@ class _Wire(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        try:
             self._transport.write(data)
+        except RuntimeError:  # uvloop's, for a connection that was closed a moment ago
+            self.lose(reason(ConnectionError(CLOSED)))
 
     def ask(self, batch: _Batch) -> None:
         """Send a batch; `answered` is called with its reply."""

@@ -216,7 +216,7 @@ async def test_too_many_at_once_are_shed_writes_before_checks(ledger: LocalLedge
     done, _ = await asyncio.wait(writing, return_when=asyncio.FIRST_COMPLETED)
     shed = done.pop().result()
     assert (shed.status_code, error_of(shed)["code"]) == (429, "TOO_MANY_REQUESTS")
-    assert shed.headers["retry-after"] == "1"
+    assert 1 <= int(shed.headers["retry-after"]) <= 4
     assert (await worker.stranger.post(BY_KEY, json=CHECK)).status_code == 200
     more = await asyncio.gather(*(worker.stranger.post(BY_KEY, json=CHECK) for _ in range(20)))
     assert {answer.status_code for answer in more} <= {200, 429}

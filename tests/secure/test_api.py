@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from api.serving import HEAD_BYTES_MAX, listeners, make_server
+from api.connection import HEAD_BYTES_MAX
+from api.serving import listeners, make_server
 from api.settings import ApiSettings, read_api_settings
 from cli.local.security import Security
 from cli.web import ApiUnavailable, call
@@ -94,7 +95,7 @@ async def _ended(reader: asyncio.StreamReader) -> bytes:
 async def test_a_head_that_does_not_end_is_cut_off(
     settings: ApiSettings, secured: Security, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.serving.HEAD_S", 0.5)
+    monkeypatch.setattr("api.connection.HEAD_S", 0.5)
     await _cut_off(settings, client_context(str(secured.certificates.ca)), sent)
 
 
