@@ -1,0 +1,1 @@
+"""The faults suite: what docs/faults.md shows, made for real."""

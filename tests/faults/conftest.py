@@ -1,0 +1,32 @@
+"""One ledger for all rows that leave it whole, and the table when all are through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults import results
+from tests.faults.ledger import Ledger, running_ledger
+
+
+@pytest.fixture(scope="session")
+def table() -> Iterator[None]:
+    """Forget an earlier run's rows, and write this one's."""
+    results.forget()
+    yield
+    results.write_table()
+
+
+@pytest.fixture(scope="session")
+def shared_ledger(table: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """A ledger with a local copy that goes from row to row."""
+    with running_ledger(tmp_path_factory.mktemp("faults"), seed=1) as started:
+        yield started
+
+
+@pytest.fixture
+def ledger(shared_ledger: Ledger) -> Ledger:
+    """The shared ledger, whole again, whatever the last row did to it."""
+    shared_ledger.system.mend()
+    return shared_ledger

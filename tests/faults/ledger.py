@@ -1,0 +1,62 @@
+"""A running ledger with its licenses, as the rows find it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.faults.asking import Peer
+from tests.faults.world import FILLED, World
+from tests.faults.writing import Vendor
+from tests.system import System
+
+WRITTEN: Final = 150
+"""Licenses that the vendor works with, from the beginning."""
+UNLIMITED: Final = {"LEDGER_API_FAILURES_PER_MINUTE": "0"}
+"""All checks come from one address; those of revoked licenses would be taken for guesses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """A system, and all that was ever issued in it."""
+
+    system: System
+    world: World
+
+
+@contextmanager
+def running_ledger(
+    directory: Path,
+    *,
+    seed: int,
+    system: System | None = None,
+    filled: int = FILLED,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Ledger]:
+    """Start a ledger with a local copy, or a given system, and issue its licenses."""
+    system = system or System(directory, terms={**UNLIMITED, **(env or {})}, local_copy=True)
+    began = time.monotonic()
+    try:
+        system.start()
+        world = World(system, seed=seed, began=began)
+        asyncio.run(_issue(system, world, filled, seed))
+        yield Ledger(system=system, world=world)
+    finally:
+        system.stop()
+
+
+async def _issue(system: System, world: World, filled: int, seed: int) -> None:
+    await world.fill(system, filled)
+    peers = [Peer(worker.port) for worker in system.workers]
+    vendor = Vendor(world, peers, rate=1, seed=seed)
+    while len(world.written) < WRITTEN:
+        vendor.begin("issue")
+        await asyncio.sleep(0.01)
+    await vendor.finish()
+    for peer in peers:
+        peer.close()

@@ -1,0 +1,157 @@
+"""What the suite shows: a file a row in build/faults, rendered as one table when the run ends."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NoReturn
+
+import msgspec
+import pytest
+
+from tests.faults.counts import Figures
+from tests.faults.rows import NOT_YET, ROWS, Row
+from tests.servers import CACHE, ROOT
+
+BUILD: Final = ROOT / "build" / "faults"
+TABLE: Final = Path(os.environ.get("FAULTS_TABLE") or ROOT / "build" / "faults.md")
+"""`make faults` writes docs/faults.md; every other run leaves the checkout clean."""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A row as it was shown, or why this machine can't show it."""
+
+    row: str
+    figures: Figures | None = None
+    recovery_s: float | None = None
+    note: str = ""
+    skipped: str = ""
+
+
+def forget() -> None:
+    """Drop what an earlier run has left."""
+    for file in BUILD.glob("*.json"):
+        file.unlink()
+
+
+def record(row: str, figures: Figures, recovery_s: float | None, note: str) -> None:
+    """Keep what a row has shown."""
+    _keep(Result(row=row, figures=figures, recovery_s=recovery_s, note=note))
+
+
+def skip(row: str, why: str) -> NoReturn:
+    """Keep why this machine can't show a row, and skip its test."""
+    _keep(Result(row=row, skipped=why))
+    pytest.skip(why)
+
+
+def _keep(result: Result) -> None:
+    assert any(row.id == result.row for row in ROWS), result.row
+    BUILD.mkdir(parents=True, exist_ok=True)
+    (BUILD / f"{result.row}.json").write_bytes(msgspec.json.encode(result))
+
+
+def write_table() -> None:
+    """Render what the run has shown."""
+    results = {}
+    for file in BUILD.glob("*.json"):
+        result = msgspec.json.decode(file.read_bytes(), type=Result)
+        results[result.row] = result
+    if results:
+        TABLE.parent.mkdir(parents=True, exist_ok=True)
+        TABLE.write_text(rendered(results), encoding="utf-8")
+
+
+def rendered(results: dict[str, Result]) -> str:
+    """Text of docs/faults.md."""
+    head = Path(__file__).with_name("faults.md").read_text(encoding="utf-8")
+    lines = [
+        f"Run on {_machine()}, {datetime.now(UTC):%Y-%m-%d}.",
+        "",
+        *_checks(results),
+        "",
+        *_activations(results),
+        "",
+        *_not_shown(results),
+    ]
+    return head + "\n".join(lines) + "\n"
+
+
+def _shown(results: dict[str, Result]) -> Iterator[tuple[Row, Result, Figures]]:
+    for row in ROWS:
+        result = results.get(row.id)
+        if result is not None and result.figures is not None:
+            yield row, result, result.figures
+
+
+def _checks(results: dict[str, Result]) -> Iterator[str]:
+    yield "## Checks while it lasted"
+    yield ""
+    yield (
+        "| fault | made by | checks | fresh | stale | 503 | of them owed | wrong | unanswered "
+        "| failed over | p50 ms | p99 | p99.9 | most | oldest s | answered by |"
+    )
+    yield "|---|---|" + "--:|" * 13 + "---|"
+    for row, _, it in _shown(results):
+        counts = [it.checks, it.fresh, it.stale, it.unavailable, it.unavailable_owed]
+        counts += [it.wrong, it.unanswered, it.over]
+        late = (it.p50_ms, it.p99_ms, it.p999_ms, it.most_ms)
+        by = ", ".join(f"{_SOURCES.get(name, name)} {part}" for name, part in _parts(it.sources))
+        yield (
+            f"| {row.fault} | {row.how} | "
+            + " | ".join(f"{each:,}" for each in counts)
+            + " | "
+            + " | ".join(f"{each:,.1f}" if each < 100 else f"{each:,.0f}" for each in late)
+            + f" | {it.oldest_ms / 1000:,.1f} | {by} |"
+        )
+
+
+_SOURCES: Final = {"REPLICA_A": "A", "REPLICA_B": "B", "LOCAL_COPY": "copy"}
+
+
+def _parts(sources: dict[str, int]) -> Iterator[tuple[str, str]]:
+    total = sum(sources.values()) or 1
+    for name, part in sorted(sources.items(), key=lambda each: -each[1]):
+        yield name, f"{100 * part / total:.0f} %"
+
+
+def _activations(results: dict[str, Result]) -> Iterator[str]:
+    yield "## Activations while it lasted, and the way back"
+    yield ""
+    yield "| fault | granted | 503 | unknown | refused | back to normal, s | |"
+    yield "|---|--:|--:|--:|--:|--:|---|"
+    for row, result, it in _shown(results):
+        tries = " | ".join(f"{it.activations[name]:,}" for name in it.activations)
+        back = "" if result.recovery_s is None else f"{result.recovery_s:.1f}"
+        yield f"| {row.fault} | {tries} | {back} | {result.note} |"
+
+
+def _not_shown(results: dict[str, Result]) -> Iterator[str]:
+    yield "## Not shown"
+    yield ""
+    yield "| fault | why |"
+    yield "|---|---|"
+    for row in ROWS:
+        result = results.get(row.id)
+        if result is None:
+            yield f"| {row.fault}: {row.how} | it was no part of this run, or it failed |"
+        elif result.skipped:
+            yield f"| {row.fault}: {row.how} | SKIPPED: {result.skipped} |"
+    for fault, why in NOT_YET:
+        yield f"| {fault} | {why} |"
+
+
+def _machine() -> str:
+    kafka = max((path.name for path in CACHE.glob("kafka-*")), default="Kafka")
+    redis = subprocess.run(
+        ["redis-server", "--version"], capture_output=True, text=True, timeout=10, check=False
+    ).stdout.partition("v=")[2]
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+        f"Python {platform.python_version()}, {kafka.replace('-', ' ').capitalize()}, "
+        f"Redis {redis.partition(' ')[0]}"
+    )
