@@ -44,7 +44,7 @@ class Program(Server):
 
     def __init__(self, directory: Path, module: str, *, port: int, env: Mapping[str, str]) -> None:
         super().__init__(directory, port=port, env=env)
-        self._module = module
+        self.module = module
 
     @property
     def url(self) -> str:
@@ -52,7 +52,7 @@ class Program(Server):
         return f"http://127.0.0.1:{self.port}"
 
     def _prepare(self) -> list[str]:
-        return [sys.executable, "-m", self._module]
+        return [sys.executable, "-m", self.module]
 
     def answers(self, path: str) -> bool:
         """Whether a GET is answered 200."""
@@ -60,6 +60,11 @@ class Program(Server):
             return httpx.get(self.url + path, timeout=1).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
+
+    def exit_code(self, *, timeout_s: float = 60.0) -> int:
+        """Wait until it has ended by itself."""
+        assert self._process is not None, "not started"
+        return self._process.wait(timeout_s)
 
     def get(self, path: str) -> dict[str, Any]:
         """What it answers to a GET."""
@@ -71,14 +76,14 @@ class Program(Server):
         return {**kept, "PYTHONPATH": str(ROOT)}
 
     def is_ready(self) -> bool:
-        return self.answers("/health/ready" if self._module == "api" else "/health/live")
+        return self.answers("/health/ready" if self.module == "api" else "/health/live")
 
 
 class System:
     """Broker, replicas A and B, a projector for each, `workers` API workers; started by `start`.
 
     `terms`: LEDGER_POLICY_* of the one policy. `local_copy`: whether the workers have one, and a
-    third projector that keeps it level.
+    third projector that keeps it level. `first_replica`: in place of an ordinary Redis for A.
     """
 
     def __init__(
@@ -88,10 +93,14 @@ class System:
         workers: int = 2,
         terms: Mapping[str, str] | None = None,
         local_copy: bool = False,
+        first_replica: RedisServer | None = None,
     ) -> None:
         self.directory = directory
         self.kafka = KafkaServer(directory / "kafka")
-        self.replicas = [RedisServer(directory / f"redis-{name}") for name in "ab"]
+        self.replicas = [
+            first_replica or RedisServer(directory / "redis-a"),
+            RedisServer(directory / "redis-b"),
+        ]
         self.env = {
             "LEDGER_KAFKA": self.kafka.bootstrap,
             "LEDGER_REPLICAS": ",".join(replica.url for replica in self.replicas),
@@ -106,7 +115,7 @@ class System:
         self.ledger = ""
         """The ledger's id, once it is started."""
         names = ["A", "B", *(["LOCAL"] if local_copy else [])]
-        self.projectors = [self._projector(name) for name in names]
+        self.projectors = [self.projector(name) for name in names]
         self.workers = [self._worker(number) for number in range(workers)]
 
     @property
@@ -177,7 +186,7 @@ class System:
         """Wait until both replicas have folded all that is in the log now."""
         ends = asyncio.run(self._ends())
         for replica in self.replicas:
-            with Redis(port=replica.port, socket_timeout=2) as client:
+            with Redis.from_url(replica.url, socket_timeout=2) as client:
                 level = partial(_is_level, client, ends)
                 wait_until(level, what=f"{replica.url} level", timeout_s=60)
 
@@ -218,10 +227,11 @@ class System:
         finally:
             await log.close()
 
-    def _projector(self, name: str) -> Program:
+    def projector(self, name: str, *, slot: int = 0) -> Program:
+        """A projector of a replica, not started yet."""
         (port,) = free_ports(1)
-        own = {"LEDGER_REPLICA": name, "LEDGER_SLOT": "0", "LEDGER_METRICS_PORT": str(port)}
-        folder = self.directory / f"projector-{name.lower()}"
+        own = {"LEDGER_REPLICA": name, "LEDGER_SLOT": str(slot), "LEDGER_METRICS_PORT": str(port)}
+        folder = self.directory / f"projector-{name.lower()}{slot or ''}"
         return Program(folder, "projector", port=port, env={**self.env, **own})
 
     def _worker(self, number: int) -> Program:

@@ -80,6 +80,7 @@ class OpenLoop:
     ) -> None:
         self.checks: list[Check] = []
         self.sent = 0
+        self._turn = 0
         self._peers = peers
         self._ledger = ledger
         self._draw = draw
@@ -103,8 +104,8 @@ class OpenLoop:
             await asyncio.wait(self._open)
 
     def _send(self, due: float) -> None:
-        self.sent += 1
-        task = asyncio.create_task(self._ask(self._draw(), due, self.sent))
+        self._turn += 1
+        task = asyncio.create_task(self._ask(self._draw(), due, self._turn))
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
@@ -112,6 +113,7 @@ class OpenLoop:
         story, key, fingerprint = question
         scope = {} if fingerprint is None else {"fingerprint": fingerprint}
         content = request("POST", PATH, {"meta": {"key": key, "scope": scope}})
+        self.sent += 1
         sent, sent_ms = time.monotonic(), time.time() * 1000
         over, reply = -1, None
         for turn in range(len(self._peers)):

@@ -21,10 +21,10 @@ _SHOWN: Final = 200
 _WAIT_S: Final = 60.0
 
 
-def stored_in(port: int) -> Stored:
+def stored_in(url: str) -> Stored:
     """All that a replica holds of the ledger; heads without their level-at, and no locks."""
     found: Stored = {}
-    with Redis(port=port, socket_timeout=10) as client:
+    with Redis.from_url(url, socket_timeout=10) as client:
         names = client.scan_iter("{*", count=5_000)
         while chunk := sorted(islice(names, _CHUNK)):
             pipeline = client.pipeline(transaction=False)
@@ -61,7 +61,7 @@ def differences(system: System) -> list[str]:
 
 
 def _differences(system: System) -> Iterator[str]:
-    first, second = [stored_in(replica.port) for replica in system.replicas]
+    first, second = [stored_in(replica.url) for replica in system.replicas]
     for name in sorted({*first, *second}):
         if first.get(name) != second.get(name):
             yield _shown(name, first.get(name), second.get(name))

@@ -66,9 +66,17 @@ class Stage:
 
     async def start(self) -> None:
         """Begin to ask and to write, and wait until that goes well."""
-        self._tasks = [asyncio.create_task(self.loop.run()), asyncio.create_task(self.vendor.run())]
+        self.go_on()
         await asyncio.sleep(HEALTHY_S)
         await self.until_healthy()
+
+    def go_on(self) -> None:
+        """Ask and write again after a stop: where no worker runs, nobody can be asked."""
+        self._tasks = [asyncio.create_task(self.loop.run()), asyncio.create_task(self.vendor.run())]
+
+    def check_only(self) -> None:
+        """Ask again after a stop, and write nothing."""
+        self._tasks = [asyncio.create_task(self.loop.run())]
 
     def begins(self) -> None:
         """From now on the fault counts; call it just before the breaking."""
@@ -120,10 +128,12 @@ class Stage:
 
     async def stop(self) -> None:
         """Ask and write no more; wait for the checks that are open."""
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
-        for task in self._tasks:
+        if tasks:
+            await asyncio.wait(tasks)
+        for task in tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
         await self.loop.finish()
@@ -190,31 +200,45 @@ def _wrong(told: dict[str, object], ignored: tuple[str, ...]) -> bool:
 
 
 @asynccontextmanager
-async def show(
-    ledger: Ledger, row: str, *, checks: int = CHECKS, seed: int = 1
-) -> AsyncIterator[Stage]:
-    """Show a row's fault: judge all that was answered, record it, and see that all is there.
-
-    Raises AssertionError for anything wrong, unanswered, lost or different.
-    """
+async def watch(ledger: Ledger, *, checks: int, seed: int = 1) -> AsyncIterator[Stage]:
+    """Ask and write while the block runs; whatever was unsettled then is unknown for ever."""
     stage = Stage(ledger, checks=checks, seed=seed)
     try:
         await stage.start()
         yield stage
-        await stage.stop()
-        await stage.vendor.finish()
-        counts = stage.counts()
-        await asyncio.to_thread(ledger.system.wait_level)
-        lost = await stage.sweep(ledger.world.written)
-        different = await asyncio.to_thread(differences, ledger.system)
-        record(row, counts.figures, stage.recovery_s, stage.note)
-        assert counts.checks >= checks
-        _see(stage, counts, lost, different)
     finally:
         await stage.stop()
         await stage.vendor.give_up()
         for peer in stage.peers:
             peer.close()
+
+
+@asynccontextmanager
+async def show(
+    ledger: Ledger, row: str, *, checks: int = CHECKS, seed: int = 1, comes_back: bool = True
+) -> AsyncIterator[Stage]:
+    """Show a row's fault: judge all that was answered, record it, and see that all is there.
+
+    `comes_back`: whether it is whole again without a person. Raises AssertionError for anything
+    wrong, unanswered, lost or different.
+    """
+    async with watch(ledger, checks=checks, seed=seed) as stage:
+        yield stage
+        await stage.stop()
+        if comes_back:
+            await stage.vendor.finish()
+        else:
+            await stage.vendor.give_up()
+        counts = stage.counts()
+        record(row, counts.figures, stage.recovery_s, stage.note)
+        lost: list[str] = []
+        different: list[str] = []
+        if comes_back:
+            await asyncio.to_thread(ledger.system.wait_level)
+            lost = await stage.sweep(ledger.world.written)
+            different = await asyncio.to_thread(differences, ledger.system)
+        assert counts.checks >= checks
+        _see(stage, counts, lost, different)
 
 
 def _see(stage: Stage, counts: Counts, lost: list[str], different: list[str]) -> None:

@@ -1,15 +1,18 @@
-"""Our own processes: workers and projectors killed, stopped and behind."""
+"""Our own processes: workers and projectors killed, stopped, behind, and restarted in turn."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from tests.faults.ledger import Ledger
 from tests.faults.stage import show
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+KILLS = 5
+ALL = ("REPLICA_A", "REPLICA_B", "LOCAL_COPY")
 
 
 async def test_nothing_breaks(ledger: Ledger) -> None:
@@ -23,14 +26,14 @@ async def test_nothing_breaks(ledger: Ledger) -> None:
 async def test_a_worker_is_killed(ledger: Ledger) -> None:
     async with show(ledger, "worker-killed") as stage:
         stage.begins()
-        for turn in range(5):
+        for turn in range(KILLS):
             worker = ledger.system.workers[turn % 2]
             stage.broken()
             await asyncio.to_thread(worker.kill)
-            await stage.enough((turn + 0.5) / 5)
+            await stage.enough((turn + 0.5) / KILLS)
             stage.broken()
             await asyncio.to_thread(worker.start)
-            await stage.enough((turn + 1) / 5)
+            await stage.enough((turn + 1) / KILLS)
         stage.lifted()
         await stage.recovered()
 
@@ -40,7 +43,67 @@ async def test_a_projector_is_killed(ledger: Ledger) -> None:
     async with show(ledger, "projector-killed") as stage:
         stage.begins()
         await asyncio.to_thread(projector.kill)
+        dead = time.monotonic()
         await stage.enough()
         stage.lifted()
+        stage.stands_still(dead, stage.ended, ["REPLICA_A"])
         await asyncio.to_thread(projector.start)
+        await stage.recovered()
+
+
+async def test_a_projector_is_stopped(ledger: Ledger) -> None:
+    projector = ledger.system.projectors[0]
+    async with show(ledger, "projector-stopped") as stage:
+        stage.begins()
+        await asyncio.to_thread(projector.freeze)
+        still = time.monotonic()
+        await stage.enough()
+        stage.lifted()
+        stage.stands_still(still, stage.ended, ["REPLICA_A"])
+        projector.thaw()
+        await stage.recovered()
+
+
+async def test_all_projectors_are_behind(ledger: Ledger) -> None:
+    projectors = ledger.system.projectors
+    async with show(ledger, "projectors-behind") as stage:
+        stage.begins()
+        for projector in projectors:
+            await asyncio.to_thread(projector.freeze)
+        still = time.monotonic()
+        await stage.enough()
+        stage.lifted()
+        stage.stands_still(still, stage.ended, ALL)
+        for projector in projectors:
+            projector.thaw()
+        await stage.recovered()
+
+
+async def test_partitions_move_to_another_projector_and_back(ledger: Ledger) -> None:
+    second = ledger.system.projector("A", slot=1)
+    try:
+        async with show(ledger, "partitions-move") as stage:
+            stage.begins()
+            for turn in range(2):
+                await asyncio.to_thread(second.start)
+                await stage.enough((turn + 0.5) / 2)
+                await asyncio.to_thread(second.stop)
+                await stage.enough((turn + 1) / 2)
+            stage.lifted()
+            await stage.recovered()
+    finally:
+        second.kill()
+
+
+async def test_everything_is_restarted_in_turn(ledger: Ledger) -> None:
+    servers = ledger.system.servers
+    async with show(ledger, "rolling-restart") as stage:
+        stage.begins()
+        for number, server in enumerate(servers):
+            stage.broken()
+            await asyncio.to_thread(server.restart)
+            await stage.until_healthy()
+            stage.broken()
+            await stage.enough((number + 1) / len(servers))
+        stage.lifted()
         await stage.recovered()

@@ -80,6 +80,10 @@ class World:
         self.all.append(known)
         self.written.append(known)
 
+    def alive(self) -> list[Known]:
+        """All licenses that aren't revoked: of them a "no" is never an answer by absence."""
+        return [known for known in self.all if known.story.last.live]
+
     def draw(self) -> Question:
         """Draw a check: of any license that was ever issued, for a machine of it, or another."""
         pick = self._random

@@ -1,0 +1,90 @@
+"""The log itself: a poison event in it, and another one in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+
+from ledger.event_log.genesis import initialize
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import Topic, Topics
+from ledger.event_log.topics import create_topics
+from tests.faults.asking import request
+from tests.faults.ledger import UNLIMITED, Ledger, running_ledger
+from tests.faults.stage import show
+from tests.system import TOKEN, System
+from tests.vendor import machine_body
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+ALL = ("REPLICA_A", "REPLICA_B", "LOCAL_COPY")
+
+
+async def test_an_event_is_poison(ledger: Ledger) -> None:
+    victim = next(each for each in ledger.world.all if each.story.last.expiry_ms is None)
+    log = KafkaLog(ledger.system.settings.kafka)
+    try:
+        async with show(ledger, "poison") as stage:
+            stage.begins()
+            partition, key = victim.story.partition, victim.id.encode()
+            await log.append(Topic.LICENSE_EVENTS, partition, key=key, value=b"poison")
+            await stage.enough()
+            headers = {"Authorization": f"Bearer {TOKEN}"}
+            content = request("POST", "/v1/machines", machine_body(victim.id, "f"), headers)
+            refused = await stage.peers[0].ask(content, 10)
+            told = orjson.loads(refused.body)["errors"][0]["code"]
+            stage.note = f"writes to that license: {refused.status} {told}"
+            asked = [check for check in stage.loop.checks if check.story is victim.story]
+            assert asked
+            assert refused.status >= 400
+            stage.lifted()
+            await stage.recovered()
+    finally:
+        await log.close()
+
+
+async def test_the_log_is_another_one(table: None, tmp_path: Path) -> None:
+    system = System(tmp_path, terms=UNLIMITED, local_copy=True)
+    with running_ledger(tmp_path, seed=5, system=system) as ledger:
+        async with show(ledger, "log-replaced", comes_back=False) as stage:
+            stage.begins()
+            await _replace_topics(system)
+            replaced = time.monotonic()
+            await stage.enough()
+            stage.lifted()
+            stage.stands_still(replaced, stage.ended, ALL)
+            for projector in system.projectors:
+                log = projector.log_path.read_text(encoding="utf-8")
+                assert '"alarm":"log-replaced"' in log or '"alarm":"foreign-log"' in log
+            granted = [at for at in stage.vendor.granted_at if at > replaced]
+            assert granted == []
+            # A worker that starts now refuses to run.
+            await asyncio.to_thread(system.workers[0].stop)
+            system.workers[0].start(wait=False)
+            code = await asyncio.to_thread(system.workers[0].exit_code)
+            stage.note = f"projectors stop; a worker started then ends with {code}"
+            assert code == 2
+
+
+async def _replace_topics(system: System) -> None:
+    settings, names = system.settings, [Topics().name(topic) for topic in Topic]
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics(names)
+        async with asyncio.timeout(60):
+            while set(names) & set(await admin.list_topics()):
+                await asyncio.sleep(0.1)
+    finally:
+        await admin.close()
+    await create_topics(settings.kafka, partitions=settings.partitions)
+    log = KafkaLog(settings.kafka)
+    try:
+        check = settings.pepper.check_value
+        await initialize(log, pepper_check=check, partitions=settings.partitions)
+    finally:
+        await log.close()
