@@ -262,9 +262,16 @@ class LmdbReader:
     def read(self, names: Sequence[str]) -> list[bytes | None]:
         """Values of `names`, all of the same moment. Raises `ReadModelUnavailableError`."""
         with _translated():
-            file = self._opened()
-            with file.begin(db=self._strings) as read:
-                return [read.get(_name(name)) for name in names]
+            try:
+                return self._read(names)
+            except lmdb.MapResizedError:
+                # Its limit was raised since it was opened.
+                self.close()
+                return self._read(names)
+
+    def _read(self, names: Sequence[str]) -> list[bytes | None]:
+        with self._opened().begin(db=self._strings) as read:
+            return [read.get(_name(name)) for name in names]
 
     def close(self) -> None:
         """Close the file."""
@@ -278,6 +285,9 @@ class LmdbReader:
                 raise ReadModelUnavailableError("there is no local copy yet")
             file = lmdb.open(
                 str(self._folder),
+                # As large as the writer may make it: with a size of its own it would be refused
+                # as soon as the file is larger.
+                map_size=0,
                 readonly=True,
                 create=False,
                 max_dbs=4,

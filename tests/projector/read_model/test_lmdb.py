@@ -155,3 +155,37 @@ async def test_writes_leave_the_loop_free(tmp_path: Path) -> None:
     turning.cancel()
     assert turns > 1
     await model.close()
+
+
+WRITTEN_MB = """
+import asyncio, sys
+from pathlib import Path
+from projector.read_model.lmdb import LmdbReadModel
+
+async def main():
+    folder, first, last, limit = sys.argv[1:]
+    model = LmdbReadModel(Path(folder), max_bytes=int(limit) << 20)
+    for number in range(int(first), int(last)):
+        await model.put(f"value {number}", bytes(1 << 20))
+    await model.close()
+
+asyncio.run(main())
+"""
+
+
+def write_mb(folder: Path, first: int, last: int, *, limit_mb: int) -> None:
+    """Have another process write values of a megabyte each."""
+    argv = [sys.executable, "-c", WRITTEN_MB, str(folder), str(first), str(last), str(limit_mb)]
+    subprocess.run(argv, check=True, timeout=60)
+
+
+def test_a_reader_follows_a_file_that_grows(tmp_path: Path) -> None:
+    write_mb(tmp_path, 0, 1, limit_mb=64)
+    reader = LmdbReader(tmp_path)
+    assert reader.read(["value 0", "value 29"]) == [bytes(1 << 20), None]
+    write_mb(tmp_path, 1, 30, limit_mb=64)
+    assert reader.read(["value 0", "value 29"]) == [bytes(1 << 20)] * 2
+    # Its limit was raised: what is further than the old one is read as well.
+    write_mb(tmp_path, 30, 90, limit_mb=128)
+    assert reader.read(["value 0", "value 89"]) == [bytes(1 << 20)] * 2
+    reader.close()
