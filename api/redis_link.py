@@ -25,7 +25,8 @@ POOL_TIMEOUT_S: Final = 0.1
 CONNECTIONS_MAX: Final = 16
 CALL_TIMEOUT_S: Final = 2 * TIMEOUT_S + POOL_TIMEOUT_S
 LISTEN_S: Final = 1.0
-_TROUBLE: Final = (RedisError, OSError, TimeoutError)
+_TROUBLE: Final = (RedisError, OSError, TimeoutError, RuntimeError)
+"""The last one is uvloop's, for a connection that was closed under the client's hands."""
 
 
 class Link:

@@ -24,6 +24,8 @@ IN_FLIGHT_MAX: Final = 2
 """MGETs without a reply: the more there are, the fewer reads share one."""
 KEYS_MAX: Final = 1024
 
+_NO_ANSWER: Final = "it answers with what is no answer"
+
 Values = list[bytes | None]
 
 
@@ -111,13 +113,16 @@ class Reads:
 
     def _answered(self, batch: _Batch, reply: object) -> None:
         """Give everybody of a batch what they asked for; `reply` is an `Away` where it is lost."""
-        if isinstance(reply, list):
+        if isinstance(reply, list) and len(reply) == len(batch.names):
             batch.answer(reply)
-        elif isinstance(reply, Away):
-            # Whoever waits behind would only wait for the same.
-            self._fail([*batch.reads, *self._taken()], *reply.args)
-        else:
+        elif isinstance(reply, ReplyError):
             self._do(self._ask_otherwise(batch.reads))
+        else:
+            # Whoever waits behind would only wait for the same.
+            away = reply if isinstance(reply, Away) else Away(_NO_ANSWER)
+            self._fail([*batch.reads, *self._taken()], *away.args)
+            if self._wire is not None:
+                self._wire.lose(_NO_ANSWER)
         if self._asked and not self._due:
             self._send()
 
@@ -212,7 +217,7 @@ class _Wire(asyncio.Protocol):
             while (reply := self._replies.gets()) is not False:
                 self._take(reply)
         except (HiredisError, IndexError):
-            self.lose("it answers with what is no answer")
+            self.lose(_NO_ANSWER)
 
     def write(self, data: bytes) -> None:
         """Send bytes as they are."""

@@ -212,7 +212,8 @@ def _translated() -> Iterator[None]:
         yield
     except NoScriptError:
         raise
-    except (RedisError, OSError, TimeoutError) as error:
+    except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+        # The last one is uvloop's, for a connection that was closed under the client's hands.
         if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
             raise ReadModelCorruptError("a key of the read model holds another type") from None
         raise ReadModelUnavailableError(reason(error)) from None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from api import clock, replicas, standing
-from api.redis_link import Away
+from api.redis_reads import Away
 from api.replica import Names, Reading, Replica
 from projector import projection
 from projector.loaded import Documents
@@ -56,20 +56,20 @@ def _first_reachable(with_level: bool) -> Callable[..., Any]:  # noqa: FBT001 - 
     return read
 
 
-async def _never_at_once(*_: object) -> None:
+def _never_at_once(*_: object) -> None:
     return None
 
 
 def not_found_from_an_empty_replica() -> None:
     """What isn't in the first replica that answers isn't anywhere."""
     _plant(replicas.Replicas, "read", _first_reachable(with_level=False))
-    _plant(replicas.Replicas, "read_at_once", _never_at_once)
+    _plant(replicas.Replicas, "ask_at_once", _never_at_once)
 
 
 def denial_from_the_lagging_replica() -> None:
     """The first replica's word is good, however far it is behind."""
     _plant(replicas.Replicas, "read", _first_reachable(with_level=True))
-    _plant(replicas.Replicas, "read_at_once", _never_at_once)
+    _plant(replicas.Replicas, "ask_at_once", _never_at_once)
 
 
 def approval_after_revocation() -> None:
@@ -98,6 +98,7 @@ def approval_after_revocation() -> None:
         )
 
     _plant(Replica, "read", read)
+    _plant(replicas.Replicas, "ask_at_once", _never_at_once)
 
 
 def age_by_the_wrong_clock() -> None:
@@ -119,6 +120,7 @@ def endless_retry() -> None:
                 await asyncio.sleep(0.05)
 
     _plant(Replica, "read", read)
+    _plant(replicas.Replicas, "ask_at_once", _never_at_once)
 
 
 def mixed_generations() -> None:
@@ -146,6 +148,7 @@ def mixed_generations() -> None:
         )
 
     _plant(Replica, "read", read)
+    _plant(replicas.Replicas, "ask_at_once", _never_at_once)
 
 
 def stale_projector_cache() -> None:
