@@ -21,8 +21,9 @@ import httptools
 
 from api.bodies import BODY_BYTES_MAX, ValidateKeyMeta, read_body, validate_key_bodies
 from api.checking import Look
+from api.crowd import Crowd
 from api.exchange import JSON_API, MEDIA_TYPES, VERSION, VERSIONS, host_of, request_id_of
-from api.gate import HEADER_BYTES_MAX, Crowd
+from api.gate import HEADER_BYTES_MAX
 from api.logs import AccessLog
 from api.problems import Problem
 from api.redis_reads import Away, Values

@@ -8,6 +8,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.crowd import Crowd
 from api.exchange import SCOPE_KEY, Exchange, matchable_path, problem_answer
 from api.logs import AccessLog, alarm, told
 from api.methods import CROSS_ORIGIN, Methods, options
@@ -31,39 +32,6 @@ READS_LATE_S: Final = 0.1
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 _log: Final = logging.getLogger(__name__)
-
-
-class Crowd:
-    """How many requests are in progress, of how many may be. Entered by each that is."""
-
-    __slots__ = ("_count", "_limit")
-
-    def __init__(self, limit: int) -> None:
-        self._count = 0
-        self._limit = limit
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more may come."""
-        return self._count < self._limit
-
-    def is_over(self, share: float = 1.0) -> bool:
-        """Whether more came than may be, or than a share of that; one always may."""
-        return self._count > max(1, self._limit * share)
-
-    def enter(self) -> None:
-        """Count one more."""
-        self._count += 1
-
-    def leave(self) -> None:
-        """Count one less."""
-        self._count -= 1
-
-    def __enter__(self) -> None:
-        self.enter()
-
-    def __exit__(self, *_: object) -> None:
-        self.leave()
 
 
 class Gate:

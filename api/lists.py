@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final, Generic, TypeVar
 
 from api.checks import holds
+from api.crowd import Crowd
 from api.listing import Page, no_such_cursor
 from api.newest import Ask, Index, Place, newest
 from api.problems import malformed
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 AT_ONCE: Final = 4
 """Pages that a worker makes at once; others wait for their turn."""
+WAITING_MAX: Final = 64
+"""Of those that it makes and that wait: a page that comes too late nobody wants any more."""
 BATCH_MAX: Final = 200
 EXAMINED_MAX: Final = 20_000
 """Entries that one request looks at for those that its filters want."""
@@ -81,6 +84,8 @@ class Lists:
 
     def __init__(self, replicas: Replicas) -> None:
         self._replicas = replicas
+        self.crowd: Final = Crowd(WAITING_MAX)
+        """To be entered by each request for a page."""
         self.turn: Final = asyncio.Semaphore(AT_ONCE)
         """To be held while a page is made: many at once would delay every reply of the replicas
         past its limit, and then those of checks too."""

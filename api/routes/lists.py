@@ -18,6 +18,7 @@ from api.listing import Listing, listing
 from api.lists import Found
 from api.newest import Index
 from api.principals import ANYONE
+from api.problems import too_many_requests
 from api.resources import STATUSES, license_path, license_resource, status
 from api.routes.call import Call
 from api.routes.endpoint import Handler, Route
@@ -80,11 +81,16 @@ async def list_machines_of(call: Call) -> Response:
 
 
 def _in_turn(handler: Handler) -> Handler:
-    """Have a few pages made at once, and the others wait."""
+    """Have a few pages made at once, some others wait, and the rest refused with a 429."""
 
     async def turned(call: Call) -> Response:
-        async with call.services.lists.turn:
-            return await handler(call)
+        lists = call.services.lists
+        with lists.crowd:
+            if lists.crowd.is_over():
+                call.services.metrics.shed.labels("lists").inc()
+                raise too_many_requests("lists")
+            async with lists.turn:
+                return await handler(call)
 
     return turned
 

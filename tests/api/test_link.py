@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
@@ -74,11 +75,12 @@ async def test_what_is_no_value_is_a_replica_away_in_words(
             assert await link.read(["absent"]) == [None]
         finally:
             await redis.config_set("maxmemory", "0")
-        await redis.execute_command("ACL", "SETUSER", "default", "-mget")
+        allow: Any = redis.execute_command  # has no types
+        await allow("ACL", "SETUSER", "default", "-mget")
         try:
             away = await told(link, 3)
         finally:
-            await redis.execute_command("ACL", "SETUSER", "default", "+mget")
+            await allow("ACL", "SETUSER", "default", "+mget")
     assert {str(each) for each in away} == {
         "it refuses this user what it needs (docs/operations/security.md, Redis)"
     }

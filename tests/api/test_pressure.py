@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from api.gate import READS_LATE_S, WRITES_LATE_S
+from api.lists import WAITING_MAX
 from api.pressure import TICK_S, WHILE_S, Pressure
 from api.serving import make_server
 from tests.api.conftest import Worker
@@ -147,3 +148,17 @@ async def test_a_client_that_doesn_t_read_is_let_go(
     finally:
         server.should_exit = True
         await serving
+
+
+async def test_lists_that_wait_are_bounded(worker: Worker) -> None:
+    lists = worker.services.lists
+    for _ in range(WAITING_MAX):
+        lists.crowd.enter()
+    try:
+        refused = await worker.client.get("/v1/machines")
+    finally:
+        for _ in range(WAITING_MAX):
+            lists.crowd.leave()
+    assert refused.status_code == 429
+    assert (await worker.client.get("/v1/machines")).status_code == 200
+    assert 'shed_total{what="lists"} 1.0' in (await worker.stranger.get("/metrics")).text
