@@ -26,7 +26,7 @@ from api.exchange import JSON_API, MEDIA_TYPES, VERSION, VERSIONS, host_of, requ
 from api.gate import HEADER_BYTES_MAX
 from api.logs import AccessLog
 from api.problems import Problem
-from api.redis_reads import Away, Values
+from api.redis_wire import Away, Values
 from api.requests import check_key_size, check_scope
 from api.services import Services
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from api.redis_reads import Away
+from api.redis_wire import Away
 from projector.read_model.lmdb import LmdbReader
 from projector.read_model.port import ReadModelError
 

@@ -7,7 +7,6 @@ key and no value.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
@@ -17,7 +16,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from api.redis_reads import TIMEOUT_S, Away, Reads, Values
+from api.redis_reads import Reads
+from api.redis_wire import TIMEOUT_S, Away, Values
 from projector.read_model.connection import connection_class
 from projector.read_model.redis import reason
 
@@ -56,15 +56,9 @@ class Link:
     async def _read(self, names: Sequence[str]) -> Values:
         return cast("Values", await _bounded(self._redis.execute_command("MGET", *names)))
 
-    async def survey(self, names: Sequence[str]) -> tuple[int, float, list[bytes | None]]:
+    async def survey(self, names: Sequence[str]) -> tuple[int, float, Values]:
         """Replica's clock, the monotonic time at which it was so, and values. Raises `Away`."""
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.execute_command("TIME")
-        pipeline.execute_command("MGET", *names)
-        started = time.monotonic()
-        (seconds, microseconds), values = await _bounded(pipeline.execute())
-        at = (started + time.monotonic()) / 2
-        return int(seconds) * 1000 + int(microseconds) // 1000, at, values
+        return await self._reads.survey(names)
 
     async def members(self, ranges: Mapping[str, tuple[str, str]]) -> list[list[bytes]]:
         """Members of sorted sets between two bounds (ZRANGEBYLEX), one pipeline. Raises `Away`."""

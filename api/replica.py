@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
-from api.redis_reads import Away, Values
+from api.redis_wire import Away, Values
 from api.standing import Standing
 from projector.read_model.keys import Keys, names_of
 from projector.views.documents import Head, read_head

@@ -22,7 +22,7 @@ from api.logs import say
 from api.passing import Passing
 from api.problems import Problem, unavailable
 from api.redis_link import Link
-from api.redis_reads import Away, Values
+from api.redis_wire import Away, Values
 from api.replica import Asked, Names, Reading, Replica
 from api.standing import Standing, highest_seen, in_order
 from ledger.domain.identifiers import partition_of

@@ -16,7 +16,7 @@ from orjson import dumps, loads
 
 from api.checking import Check, Checker, Look
 from api.fast_lane import FastLane
-from api.redis_reads import Values
+from api.redis_wire import Values
 from api.serving import Server, make_server
 from tests.api.conftest import LocalLedger, Worker
 from tests.api.ordering import until

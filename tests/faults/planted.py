@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from api import clock, replicas, standing
-from api.redis_reads import Away
+from api.redis_wire import Away
 from api.replica import Names, Reading, Replica
 from projector import projection
 from projector.loaded import Documents

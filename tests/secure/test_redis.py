@@ -14,7 +14,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, ResponseErr
 from redis.exceptions import ConnectionError as Refused
 
 from api.redis_link import Link
-from api.redis_reads import Away
+from api.redis_wire import Away
 from cli.local.certificates import Certificates
 from cli.local.security import Security
 from ledger.connection_settings import read_replicas
