@@ -14,6 +14,7 @@ from starlette.responses import Response
 from api.catalog.commands import CatalogCommands
 from api.catalog.reading import Catalog
 from api.checking import Checker
+from api.checking_many import ManyChecker
 from api.clock import Clock
 from api.commands import Commands
 from api.data_keys import DataKeys, StoredKeys
@@ -108,6 +109,9 @@ def build_services(
         replicas=replicas,
         finder=finder,
         checker=Checker(
+            ledger=catalog.ledger, pepper=pepper, clock=clock, replicas=replicas, metrics=metrics
+        ),
+        many_checker=ManyChecker(
             ledger=catalog.ledger, pepper=pepper, clock=clock, replicas=replicas, metrics=metrics
         ),
         lists=Lists(replicas),

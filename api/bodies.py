@@ -18,6 +18,11 @@ from api.problems import Problem, malformed, pointer
 T = TypeVar("T")
 
 BODY_BYTES_MAX: Final = 64 * 1024
+CHECKS_MAX: Final = 1000
+"""In one request."""
+MANY_BYTES_MAX: Final = CHECKS_MAX * 2048
+"""Of a body with many checks: a key and a fingerprint of 512 bytes each, ids, and the names of all
+that fit a thousand times."""
 _NAME_LENGTH_MAX: Final = 64
 _AT: Final = re.compile(r" - at `\$([^`]*)`$")
 _UNKNOWN: Final = re.compile(r"^Object contains unknown field `(.*)`$", re.DOTALL)
@@ -79,6 +84,32 @@ class ValidateKey(Body, frozen=True, kw_only=True):
     """Body of POST licenses/actions/validate-key."""
 
     meta: ValidateKeyMeta
+
+
+UNSCOPED: Final = ScopeBody()
+"""Scope of a check that names none."""
+
+
+class OneOfMany(Body, frozen=True, kw_only=True):
+    """A license that is to be checked among others: its key or its id, not both."""
+
+    key: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
+    scope: ScopeBody = UNSCOPED
+
+
+class ValidateManyMeta(Body, frozen=True, kw_only=True):
+    """Meta of many checks."""
+
+    checks: Annotated[
+        list[OneOfMany], Meta(extra_json_schema={"minItems": 1, "maxItems": CHECKS_MAX})
+    ]
+
+
+class ValidateMany(Body, frozen=True, kw_only=True):
+    """Body of POST licenses/actions/validate-many."""
+
+    meta: ValidateManyMeta
 
 
 class Identifier(Body, frozen=True, kw_only=True):
@@ -180,6 +211,7 @@ class NewMachine(Body, frozen=True, kw_only=True):
 
 validate_bodies: Final = msgspec.json.Decoder(Validate)
 validate_key_bodies: Final = msgspec.json.Decoder(ValidateKey)
+validate_many_bodies: Final = msgspec.json.Decoder(ValidateMany)
 license_bodies: Final = msgspec.json.Decoder(NewLicense)
 machine_bodies: Final = msgspec.json.Decoder(NewMachine)
 

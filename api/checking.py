@@ -51,6 +51,36 @@ class Look(NamedTuple):
     asked: Asked
 
 
+def machines_of(pepper: Pepper, license_: str, scope: Scope) -> list[str]:
+    """Ids of the machines that a check of the license looks at, in the order of `judged`."""
+    machines = [machine_id(pepper, license_, each) for each in scope.wanted or ()]
+    if scope.machine is not UNSET:
+        named = scope.machine.lower()
+        # Nothing is ever stored under a license's id.
+        machines.append(named if is_id(named) else license_)
+    return machines
+
+
+def judged(
+    account: str, values: Sequence[bytes | None], scope: Scope, now_ms: int
+) -> tuple[Answer, License | None]:
+    """Answer a check by what is stored of the license and of its `machines_of`; and the license."""
+    document = values[0]
+    found = None if document is None else read_license(document)
+    if found is None or found.status != "live" or found.account != account:
+        return checks.NOT_FOUND, None
+    machines: list[Machine | None] = [
+        None if each is None else read_machine(each) for each in values[1:]
+    ]
+    named = machines.pop() if scope.machine is not UNSET else None
+    return checks.check(found, machines, scope, now_ms, named), found
+
+
+def is_sure(answer: Answer, reading: Reading, past: int) -> bool:
+    """Whether the reading may say so: it is past `past`, and behind in nothing that matters."""
+    return reading.position > past and not (reading.behind and answer.rests_on_absence)
+
+
 class Checker:
     """Answers checks from the replicas."""
 
@@ -91,7 +121,7 @@ class Checker:
         reading = await self._replicas.read(partition, self._names(license_, scope), absent=absent)
         known = [each for values, each in judged if values is reading.values]
         made = known[-1] if known else self._judged(account, reading.values, scope)
-        if reading.position <= past or (reading.behind and made[0].rests_on_absence):
+        if not is_sure(made[0], reading, past):
             raise replica_behind()
         return self._checked(made, reading)
 
@@ -125,24 +155,13 @@ class Checker:
 
     def _names(self, license_: str, scope: Scope) -> Names:
         """Names of what a check reads: the license, then the machines in question."""
-        machines = [machine_id(self._pepper, license_, each) for each in scope.wanted or ()]
-        if scope.machine is not UNSET:
-            named = scope.machine.lower()
-            # Nothing is ever stored under a license's id.
-            machines.append(named if is_id(named) else license_)
+        machines = machines_of(self._pepper, license_, scope)
         return lambda keys: [keys.license(license_), *map(keys.machine, machines)]
 
     def _judged(self, account: str, values: Sequence[bytes | None], scope: Scope) -> _Judged:
-        document, *machine_documents = values
         now_ms = self._clock.check_ms
-        found = None if document is None else read_license(document)
-        if found is None or found.status != "live" or found.account != account:
-            return checks.NOT_FOUND, None, now_ms
-        machines: list[Machine | None] = [
-            None if each is None else read_machine(each) for each in machine_documents
-        ]
-        named = machines.pop() if scope.machine is not UNSET else None
-        return checks.check(found, machines, scope, now_ms, named), found, now_ms
+        answer, found = judged(account, values, scope, now_ms)
+        return answer, found, now_ms
 
     def answered(
         self, check: Check, asked: ValidateMeta | ValidateKeyMeta | None, key: str

@@ -21,9 +21,9 @@ class Counts(Collector):
         self._name, self._meaning, self._labels = name, meaning, labels
         self._counts: dict[tuple[str, ...], int] = {}
 
-    def add(self, *labels: str) -> None:
-        """Count one."""
-        self._counts[labels] = self._counts.get(labels, 0) + 1
+    def add(self, *labels: str, times: int = 1) -> None:
+        """Count one, or so many."""
+        self._counts[labels] = self._counts.get(labels, 0) + times
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Give what was counted."""

@@ -135,17 +135,15 @@ def path_text(request: Request, name: str) -> str:
     return text.replace(_NUL, "/")
 
 
-async def read_content(request: Request) -> bytes:
+async def read_content(request: Request, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """Read the body of a request, in bounded size and time; raises a 4xx `Problem`."""
     exchange = exchange_of(request)
     declared = exchange.header("content-length") or ""
-    if declared.isdigit() and (
-        len(declared) > len(str(BODY_BYTES_MAX)) or int(declared) > BODY_BYTES_MAX
-    ):
-        raise _too_large()
+    if declared.isdigit() and (len(declared) > len(str(bytes_max)) or int(declared) > bytes_max):
+        raise _too_large(bytes_max)
     try:
         async with asyncio.timeout(BODY_S):
-            body = await _received(request.receive)
+            body = await _received(request.receive, bytes_max)
     except TimeoutError:
         raise Problem(
             HTTPStatus.REQUEST_TIMEOUT,
@@ -157,7 +155,7 @@ async def read_content(request: Request) -> bytes:
     return body
 
 
-async def _received(receive: Receive) -> bytes:
+async def _received(receive: Receive, bytes_max: int) -> bytes:
     """All of a body, in one part nearly always; raises a 413 or 499 `Problem`."""
     body, more = b"", True
     while more:
@@ -169,17 +167,17 @@ async def _received(receive: Receive) -> bytes:
                 "The client went away before its request was read: send it again.",
             )
         body += message.get("body", b"")
-        if len(body) > BODY_BYTES_MAX:
-            raise _too_large()
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
         more = message.get("more_body", False)
     return body
 
 
-def _too_large() -> Problem:
+def _too_large(bytes_max: int) -> Problem:
     return Problem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         "BODY_TOO_LARGE",
-        f"A body has at most {BODY_BYTES_MAX} bytes: send less at once.",
+        f"This body has at most {bytes_max} bytes: send less at once.",
     )
 
 

@@ -47,10 +47,10 @@ class Minute:
     def __len__(self) -> int:
         return len(self._counts)
 
-    def add(self, subject: Hashable, now_s: float) -> Count:
-        """Count once more, at this Unix time."""
+    def add(self, subject: Hashable, now_s: float, times: int = 1) -> Count:
+        """Count so many times more, at this Unix time."""
         self._turn(now_s)
-        count = self._counts.pop(subject, 0) + 1
+        count = self._counts.pop(subject, 0) + times
         self._counts[subject] = count
         if len(self._counts) > self._subjects_max:
             del self._counts[next(iter(self._counts))]

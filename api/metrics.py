@@ -57,9 +57,9 @@ class Metrics:
         self._requests.add(route, method, str(status))
         self._seconds.add(seconds, route, method)
 
-    def checked(self, code: str, source: str) -> None:
-        """Count a check."""
-        self._checks.add(code, source)
+    def checked(self, code: str, source: str, times: int = 1) -> None:
+        """Count a check, or so many of the same."""
+        self._checks.add(code, source, times=times)
 
     def page(self) -> bytes:
         """All of it, in Prometheus' text format."""

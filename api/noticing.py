@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from api.catalog.reading import Catalog
 from api.checking import Check
+from api.checks import Answer
 from api.clock import Clock
 from api.metrics import Metrics
 from api.problems import Problem
@@ -72,10 +73,14 @@ class Noticing:
 
     def note(self, check: Check) -> None:
         """Take a check in, where it is worth an event."""
-        license_ = check.license
-        if license_ is None or license_.frozen_at is not None:
+        if check.license is not None:
+            self.note_of(check.license, check.answer, check.now_ms)
+
+    def note_of(self, license_: License, answer: Answer, now_ms: int) -> None:
+        """Take in a check of this license, which was answered so."""
+        if license_.frozen_at is not None:
             return
-        what = _worth(license_, check)
+        what = _worth(license_, answer, now_ms)
         if what is None:
             return
         now, noticed = time.monotonic(), (license_.id, what)
@@ -87,7 +92,7 @@ class Noticing:
         if len(self._noticed) >= REMEMBERED_MAX:
             self._noticed.clear()
         self._noticed[noticed] = now
-        validated = Validated(valid=check.answer.valid, code=check.answer.code)
+        validated = Validated(valid=answer.valid, code=answer.code)
         self._waiting.put_nowait(_Noted(license=license_, what=what, data=validated))
 
     async def run(self) -> None:
@@ -120,20 +125,20 @@ class Noticing:
         await self._verdicts.append(event)
 
 
-def _worth(license_: License, check: Check) -> str | None:
+def _worth(license_: License, answer: Answer, now_ms: int) -> str | None:
     """What an event of the check would be of; None where it is not worth one.
 
     Whoever notices the same in the license's same incarnation calls it the same.
     """
     terms = license_.terms
     if (
-        check.answer.valid
+        answer.valid
         and terms is not None
         and terms.expiration_basis == "FROM_FIRST_VALIDATION"
         and license_.started_ms is None
     ):
         return f"{license_.epoch}:begin:{license_.policy}:{license_.policy_version}"
     last_ms = license_.last_validated_ms
-    if last_ms is not None and check.now_ms - last_ms < DAY_MS:
+    if last_ms is not None and now_ms - last_ms < DAY_MS:
         return None
-    return f"{license_.epoch}:{check.now_ms // DAY_MS}"
+    return f"{license_.epoch}:{now_ms // DAY_MS}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
 
-from api.bodies import NewLicense, NewMachine, ScopeBody
+from api.bodies import CHECKS_MAX, UNSCOPED, NewLicense, NewMachine, OneOfMany, ScopeBody
 from api.problems import Problem, malformed, not_found, pointer, unprocessable
 from ledger.domain.clocks import from_rfc3339
 from ledger.domain.events import METADATA_BYTES_MAX, SECRET_BYTES_MAX
@@ -22,6 +22,9 @@ NAME_BYTES_MAX: Final = 1024
 FINGERPRINTS_MAX: Final = 20
 METADATA_DEPTH_MAX: Final = 32
 _ATTRIBUTES: Final = "/data/attributes"
+_CHECKS: Final = "/meta/checks"
+SURELY_SHORT: Final = SECRET_BYTES_MAX // 4
+"""Characters of a text that has no more than `SECRET_BYTES_MAX` bytes, whatever they are."""
 _POLICY: Final = "/data/relationships/policy"
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 
@@ -109,37 +112,69 @@ def machine_request(body: NewMachine) -> MachineRequest:
     )
 
 
-def check_scope(scope: ScopeBody) -> None:
+def check_many(checks: Sequence[OneOfMany]) -> None:
+    """Hold the limits of many checks; raises a 400 `Problem` that points to the first wrong one."""
+    if not checks:
+        raise malformed(
+            "CHECKS_MISSING", "The list of checks is empty: send at least one.", pointer(_CHECKS)
+        )
+    if len(checks) > CHECKS_MAX:
+        raise malformed(
+            "TOO_MANY_CHECKS",
+            f"A request has at most {CHECKS_MAX} checks: send the others in another one.",
+            pointer(_CHECKS),
+        )
+    for place, one in enumerate(checks):
+        if (one.key is UNSET) is (one.id is UNSET):
+            raise malformed(
+                "KEY_OR_ID",
+                "A check names the key or the id of a license, one of them: send that.",
+                pointer(f"{_CHECKS}/{place}"),
+            )
+        if one.key is not UNSET:
+            if len(one.key) > SURELY_SHORT:
+                check_key_size(one.key, f"{_CHECKS}/{place}/key")
+        elif one.id is not UNSET and not is_id(one.id.lower()):
+            raise malformed(
+                "VALUE_INVALID",
+                "This is no id of a license: send its id, or its key as `key`.",
+                pointer(f"{_CHECKS}/{place}/id"),
+            )
+        if one.scope is not UNSCOPED:
+            check_scope(one.scope, f"{_CHECKS}/{place}/scope")
+
+
+def check_scope(scope: ScopeBody, path: str = "/meta/scope") -> None:
     """Hold the limits of a scope; raises a 400 `Problem`."""
     fingerprints = scope.scope().wanted or []
     if scope.entitlements is not UNSET and len(scope.entitlements) > ENTITLEMENTS_MAX:
         raise malformed(
             "TOO_MANY_ENTITLEMENTS",
             f"A scope names at most {ENTITLEMENTS_MAX} entitlements.",
-            pointer("/meta/scope/entitlements"),
+            pointer(f"{path}/entitlements"),
         )
     if len(fingerprints) > FINGERPRINTS_MAX:
         raise malformed(
             "TOO_MANY_FINGERPRINTS",
             f"A scope names at most {FINGERPRINTS_MAX} fingerprints.",
-            pointer("/meta/scope/fingerprints"),
+            pointer(f"{path}/fingerprints"),
         )
     for fingerprint in fingerprints:
         if len(fingerprint.encode()) > SECRET_BYTES_MAX:
             raise malformed(
                 "VALUE_TOO_LONG",
                 f"A fingerprint has at most {SECRET_BYTES_MAX} bytes in UTF-8.",
-                pointer("/meta/scope"),
+                pointer(path),
             )
 
 
-def check_key_size(key: str) -> None:
+def check_key_size(key: str, path: str = "/meta/key") -> None:
     """Hold the limit of a key that is checked; raises a 400 `Problem`."""
     if len(key.encode()) > SECRET_BYTES_MAX:
         raise malformed(
             "VALUE_TOO_LONG",
             f"A key has at most {SECRET_BYTES_MAX} bytes in UTF-8.",
-            pointer("/meta/key"),
+            pointer(path),
         )
 
 

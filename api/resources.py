@@ -24,6 +24,12 @@ HIDDEN_KEY: Final = ""
 """In place of a key that was erased, or whose seal key is lost: clients need a string."""
 
 
+_FROZEN: Final = b',"frozen":true'
+_UNTOLD: Final = (
+    b'{"type":"validations","attributes":{"valid":null,"detail":"This can\'t be told now, which '
+    b'says nothing about the license: repeat after a second.","code":"UNAVAILABLE","license":null,'
+    b'"position":null,"ageMs":null,"source":null}}'
+)
 STATUSES: Final = ("ACTIVE", "EXPIRING", "EXPIRED", "SUSPENDED")
 
 
@@ -99,10 +105,38 @@ def check_document(
         rfc3339(now_ms).encode(),
         _members(answer),
         echoed,
-        b'"position":"%b","ageMs":%d,"source":"%b"'
-        % (said.position.encode(), said.age_ms, said.source.encode()),
-        b',"frozen":true' if said.frozen else b"",
+        said_members(said),
+        _FROZEN if said.frozen else b"",
         resource or b"null",
+    )
+
+
+def said_members(said: Said) -> bytes:
+    """Members of an answer that tell where it was read, and how old that was."""
+    return b'"position":"%b","ageMs":%d,"source":"%b"' % (
+        said.position.encode(),
+        said.age_ms,
+        said.source.encode(),
+    )
+
+
+def checks_document(entries: Sequence[bytes], now_ms: int) -> bytes:
+    """Document of many checks, judged for the time `now_ms`."""
+    return b'{"meta":{"ts":"%b"},"data":[%b]}' % (rfc3339(now_ms).encode(), b",".join(entries))
+
+
+def one_of_many(answer: Answer | None, license_: License | None, said: bytes) -> bytes:
+    """Entry of such a document; `said`: its `said_members`. `answer` None: it can't be told now."""
+    if answer is None:
+        return _UNTOLD
+    members = _members(answer)
+    if license_ is None:
+        return b'{"type":"validations","attributes":{%b,"license":null,%b}}' % (members, said)
+    return b'{"type":"validations","attributes":{%b,"license":"%b",%b%b}}' % (
+        members,
+        license_.id.encode(),
+        said,
+        b"" if license_.frozen_at is None else _FROZEN,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from api.catalog.commands import CatalogCommands
 from api.catalog.reading import Catalog
 from api.checking import Checker
+from api.checking_many import ManyChecker
 from api.clock import Clock
 from api.commands import Commands
 from api.data_keys import DataKeys
@@ -36,6 +37,7 @@ class Services:
     replicas: Replicas
     finder: Finder
     checker: Checker
+    many_checker: ManyChecker
     lists: Lists
     data_keys: DataKeys
     commands: Commands

@@ -49,11 +49,11 @@ class Throttle:
         if count.count > count.limit:
             raise self._refusal("address", count, "This address has asked")
 
-    def count_principal(self, who: Principal) -> None:
-        """Count a request of who asks; raises a 429 `Problem` above the limit."""
+    def count_principal(self, who: Principal, times: int = 1) -> None:
+        """Count a request of who asks, or so many; raises a 429 `Problem` above the limit."""
         if not self._by_token.limit:
             return
-        count = self._by_token.add((who.account, who.actor), _now_s())
+        count = self._by_token.add((who.account, who.actor), _now_s(), times)
         if count.count > count.limit:
             raise self._refusal("token", count, "Whoever has this credential has asked")
 

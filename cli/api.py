@@ -73,6 +73,10 @@ class Api:
         """Document of `/v1/` and the segments of `path`. Raises `ApiRefused`, `ApiAway`."""
         return self._ask("GET", path, None, {}, query)
 
+    def ask(self, body: Mapping[str, Any], *path: str) -> dict[str, Any]:
+        """POST what changes nothing. Raises `ApiRefused`, `ApiAway`."""
+        return self._ask("POST", path, body, {})
+
     def write(
         self,
         method: str,

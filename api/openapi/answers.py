@@ -14,6 +14,7 @@ from api.routes.endpoint import Route
 _SPECIAL: Final = {
     ("GET", "/me"): "Me",
     ("POST", "/licenses/actions/validate-key"): "CheckDocument",
+    ("POST", "/licenses/actions/validate-many"): "ManyChecksDocument",
     ("POST", "/licenses/{id}/actions/validate"): "CheckDocument",
     ("GET", "/licenses/{id}/actions/validate"): "QuickCheckDocument",
     ("POST", "/licenses/{id}/entitlements"): "LicenseEntitlements",

@@ -25,10 +25,13 @@ from api.requests import MachineRequest
 from api.resources import (
     Said,
     check_document,
+    checks_document,
     document,
     document_with,
     license_resource,
     machine_resource,
+    one_of_many,
+    said_members,
 )
 from ledger.domain.catalog.entities import Account, Entitlement, Policy, Product, Token
 from ledger.domain.clocks import rfc3339
@@ -83,6 +86,15 @@ BODIES: Final[dict[str, Any]] = {
     "TokenBody": _body("tokens", {"name": "nightly build"}),
     "Usage": {"meta": {"increment": 3}},
     "Validate": {"meta": {"scope": {"fingerprint": _FINGERPRINT}}},
+    "ValidateMany": {
+        "meta": {
+            "checks": [
+                {"key": _KEY, "scope": {"fingerprint": _FINGERPRINT}},
+                {"id": _LICENSE},
+                {"key": "nobody's"},
+            ]
+        }
+    },
     "ValidateKey": {"meta": {"key": _KEY, "scope": {"fingerprint": _FINGERPRINT}}},
 }
 """Of requests, by the name of the body's schema."""
@@ -98,6 +110,7 @@ def answers() -> dict[str, Any]:
     many = {f"{name}List": list_document([each], links) for name, each in resources.items()}
     more = {
         "CheckDocument": _check(resources["License"], _ASKED),
+        "ManyChecksDocument": _many_checks(),
         "QuickCheckDocument": _check(resources["License"], None),
         "Me": document_with(resources["Account"], [resources["Token"]]),
         "LicenseEntitlements": _attached("license", linked("licenses", _LICENSE)),
@@ -194,9 +207,21 @@ def _machine() -> bytes:
 _ASKED: Final = ValidateKeyMeta(key=_KEY, nonce=12, scope=ScopeBody(fingerprint=_FINGERPRINT))
 
 
+_SAID: Final = Said(position=f"{_ACCOUNT}:3.41", age_ms=18, source="REPLICA_A")
+
+
 def _check(license_: bytes, asked: ValidateKeyMeta | None) -> bytes:
-    said = Said(position=f"{_ACCOUNT}:3.41", age_ms=18, source="REPLICA_A")
-    return check_document(checks.VALID, license_, asked=asked, now_ms=_NOW_MS, said=said)
+    return check_document(checks.VALID, license_, asked=asked, now_ms=_NOW_MS, said=_SAID)
+
+
+def _many_checks() -> bytes:
+    said = said_members(_SAID)
+    entries = [
+        one_of_many(checks.VALID, License(id=_LICENSE), said),
+        one_of_many(checks.NOT_FOUND, None, said),
+        one_of_many(None, None, b""),
+    ]
+    return checks_document(entries, _NOW_MS)
 
 
 def _attached(to: str, linkage: dict[str, object]) -> bytes:

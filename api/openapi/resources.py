@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from api.bodies import CHECKS_MAX
 from api.openapi import shapes
 
 Schema = dict[str, Any]
@@ -30,6 +31,7 @@ def schemas() -> Schema:
     _, parts = msgspec.json.schema_components(_SHAPES, ref_template=REFERENCE)
     one, many = _documents(), _lists()
     checks = {"CheckDocument": _check("CheckMeta"), "QuickCheckDocument": _check("QuickCheckMeta")}
+    checks |= {"Validation": _validation(), "ManyChecksDocument": _many_checks()}
     return {**parts, **_resources(), **one, **many, **checks, "Me": _me()}
 
 
@@ -164,6 +166,17 @@ def _check(meta: str) -> Schema:
     return closed({"meta": ref(meta), "data": license_})
 
 
+def _validation() -> Schema:
+    """Entry of many checks: a resource that is kept nowhere, so it has no id."""
+    attributes = ref(shapes.ShownValidation.__name__)
+    return closed({"type": {"const": "validations"}, "attributes": attributes})
+
+
+def _many_checks() -> Schema:
+    data = {**_array(ref("Validation")), "minItems": 1, "maxItems": CHECKS_MAX}
+    return closed({"meta": ref(shapes.ManyMeta.__name__), "data": data})
+
+
 def _me() -> Schema:
     bearer = {"oneOf": [ref("License"), ref("Product"), ref("Account")]}
     one_token = {"type": "array", "items": ref("Token"), "minItems": 1, "maxItems": 1}
@@ -182,6 +195,8 @@ _SHAPES: Final[tuple[type[Struct], ...]] = (
     shapes.ShownAttachment,
     shapes.CheckMeta,
     shapes.QuickCheckMeta,
+    shapes.ManyMeta,
+    shapes.ShownValidation,
     shapes.Links,
     shapes.Errors,
 )

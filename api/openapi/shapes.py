@@ -236,6 +236,29 @@ class CheckMeta(QuickCheckMeta, frozen=True, kw_only=True):
     nonce: int | UnsetType = UNSET
 
 
+class ManyMeta(Shape, frozen=True, kw_only=True):
+    """`ts`: the time that all checks of the request were judged for."""
+
+    ts: Moment
+
+
+class ShownValidation(Shape, frozen=True, kw_only=True):
+    """What one of many checks has found; `license`: its id, null where they see none.
+
+    Where it can't be told now, `valid` is null, `code` UNAVAILABLE, and what tells from which state
+    of the ledger it is said is null, too.
+    """
+
+    valid: bool | None
+    detail: str
+    code: str
+    license: Id | None
+    position: str | None
+    age_ms: int | None
+    source: str | None
+    frozen: Literal[True] | UnsetType = UNSET
+
+
 class PageCount(Shape, frozen=True, kw_only=True):
     """How many pages and entries there are; null where that isn't counted."""
 

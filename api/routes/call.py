@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bodies import read_body
+from api.bodies import BODY_BYTES_MAX, read_body
 from api.commands import Asked
 from api.credentials import missing
 from api.exchange import Exchange, exchange_of, path_text, read_content
@@ -73,13 +73,13 @@ class Call:
         """Decoded segment of the path."""
         return path_text(self.request, name)
 
-    async def content(self) -> bytes:
+    async def content(self, bytes_max: int = BODY_BYTES_MAX) -> bytes:
         """Body of the request. Raises a 4xx `Problem`."""
-        return await read_content(self.request)
+        return await read_content(self.request, bytes_max)
 
-    async def body(self, decoder: msgspec.json.Decoder[T]) -> T:
+    async def body(self, decoder: msgspec.json.Decoder[T], bytes_max: int = BODY_BYTES_MAX) -> T:
         """Body of the request, decoded. Raises a 4xx `Problem`."""
-        return self.decoded(decoder, await self.content())
+        return self.decoded(decoder, await self.content(bytes_max))
 
     def decoded(self, decoder: msgspec.json.Decoder[T], content: bytes) -> T:
         """Decode a body that was read. Raises a 400 `Problem`."""

@@ -8,16 +8,20 @@ from typing import Final
 from starlette.responses import Response
 
 from api.bodies import (
+    MANY_BYTES_MAX,
     NewLicense,
     Validate,
     ValidateKey,
+    ValidateMany,
     ValidateMeta,
     license_bodies,
     read_body,
     validate_bodies,
     validate_key_bodies,
+    validate_many_bodies,
 )
 from api.catalog.reading import catalog_behind
+from api.checking_many import Asker
 from api.checks import Scope
 from api.exchange import answer
 from api.finding import Found
@@ -26,6 +30,7 @@ from api.problems import not_found
 from api.refusals import issue_refusal
 from api.requests import (
     check_key_size,
+    check_many,
     check_scope,
     license_request,
     no_such_policy,
@@ -126,6 +131,27 @@ async def validate_key(call: Call) -> Response:
     return answer(HTTPStatus.OK, services.checker.answered(check, meta, meta.key))
 
 
+async def validate_many(call: Call) -> Response:
+    """POST licenses/actions/validate-many."""
+    services = call.services
+    body = await call.body(validate_many_bodies, MANY_BYTES_MAX)
+    asked = body.meta.checks
+    check_many(asked)
+    # One was counted when they came.
+    services.throttle.count_principal(call.who, len(asked) - 1)
+    asker = Asker(
+        account=call.account,
+        sees=call.who.sees_license,
+        surely=call.surely,
+        at_least=call.at_least,
+    )
+    now_ms, checked = await services.many_checker.check(asker, asked)
+    for each in checked:
+        if each.license is not None and each.answer is not None:
+            services.noticing.note_of(each.license, each.answer, now_ms)
+    return answer(HTTPStatus.OK, services.many_checker.answered(checked, now_ms))
+
+
 async def validate(call: Call) -> Response:
     """POST licenses/{id or key}/actions/validate."""
     content = await call.content()
@@ -160,6 +186,15 @@ ROUTES: Final = (
         roles=ANYONE,
         open_to_all=True,
         body=ValidateKey,
+    ),
+    Route(
+        method="POST",
+        path="/licenses/actions/validate-many",
+        handler=validate_many,
+        success=200,
+        summary="Check up to 1,000 licenses by their keys or ids",
+        roles=SELLERS,
+        body=ValidateMany,
     ),
     Route(
         method="POST",

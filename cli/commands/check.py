@@ -1,8 +1,9 @@
-"""`ledger check`: ask the API whether a license is valid."""
+"""`ledger check`: ask the API whether a license is valid, or many."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,17 +11,24 @@ import typer
 from cli import connection, output, trouble
 from cli.api import refusal
 from cli.local.folder import DEFAULT
+from cli.many_checks import KEY_BYTES_MAX, check_many
 from cli.options import Data, Json
 from cli.web import call
 
 VALIDATE_KEY: Final = "/v1/licenses/actions/validate-key"
 _OK: Final = 200
-_KEY_BYTES_MAX: Final = 512
 
 
 def check(
-    key: Annotated[str, typer.Argument(help="The license key; - reads it from stdin.")],
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY]...", help="License keys; a single - reads one from stdin."),
+    ] = None,
     *,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", help="A file with one key a line; - reads them from stdin."),
+    ] = None,
     fingerprint: Annotated[
         str | None,
         typer.Option("--fingerprint", "-f", help="The machine that asks: is it activated?"),
@@ -32,7 +40,15 @@ def check(
 
     Examples: `ledger check LIC-…`, `ledger check LIC-… --fingerprint my-machine`,
     `echo LIC-… | ledger check - --json`. LEDGER_API_URL asks another ledger than the local one.
+
+    Of several keys each is told by its number, or its line; 0 if all are VALID. They need a token:
+    LEDGER_URL and LEDGER_TOKEN. `ledger check --file keys.txt --json | jq 'select(.valid | not)'`.
     """
+    keys = keys or []
+    if file is not None or len(keys) != 1:
+        all_valid = check_many(data, keys, file, fingerprint, as_json=as_json)
+        raise typer.Exit(trouble.OK if all_valid else trouble.FAILED)
+    key = keys[0]
     environment = connection.environment(data, "LEDGER_API_URL")
     ca_file = environment.get("LEDGER_API_CA_FILE")
     document = ask(environment["LEDGER_API_URL"], key_of(key), fingerprint, ca_file=ca_file)
@@ -45,9 +61,9 @@ def check(
 
 def key_of(argument: str) -> str:
     """The key of an argument, `-` for the first line of stdin. Raises `Missing`."""
-    key = sys.stdin.readline(_KEY_BYTES_MAX + 2).strip() if argument == "-" else argument
-    if not key or len(key.encode(errors="replace")) > _KEY_BYTES_MAX:
-        raise trouble.Missing(f"a license key has 1 to {_KEY_BYTES_MAX} bytes")
+    key = sys.stdin.readline(KEY_BYTES_MAX + 2).strip() if argument == "-" else argument
+    if not key or len(key.encode(errors="replace")) > KEY_BYTES_MAX:
+        raise trouble.Missing(f"a license key has 1 to {KEY_BYTES_MAX} bytes")
     return key
 
 

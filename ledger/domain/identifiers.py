@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Callable
 from typing import Final
 from uuid import UUID, uuid5
 
@@ -52,6 +53,10 @@ class Pepper:
 
     def digest(self, purpose: str, *parts: bytes, size: int = 16) -> bytes:
         """Keyed BLAKE2b of the length-prefixed parts, apart for each purpose (≤ 16 bytes)."""
+        return self.begun(purpose, *parts, size=size).digest()
+
+    def begun(self, purpose: str, *parts: bytes, size: int = 16) -> hashlib.blake2b:
+        """Begin a digest that has taken these parts, and takes more."""
         begun = self._begun.get((purpose, size))
         if begun is None:
             begun = hashlib.blake2b(key=self._secret, digest_size=size, person=purpose.encode())
@@ -60,7 +65,7 @@ class Pepper:
         for part in parts:
             state.update(len(part).to_bytes(4, "big"))
             state.update(part)
-        return state.digest()
+        return state
 
     @property
     def check_value(self) -> str:
@@ -71,6 +76,18 @@ class Pepper:
 def license_id(pepper: Pepper, account: str, key: str) -> str:
     """Id of the license that `account` (UUID text) holds under `key`."""
     return _uuid8(pepper.digest("ledger.license", id_bytes(account), key.encode()))
+
+
+def license_ids(pepper: Pepper, account: str) -> Callable[[str], str]:
+    """Return what makes ids of many keys of one account, each as `license_id` does."""
+    begun = pepper.begun("ledger.license", id_bytes(account))
+
+    def id_of(key: str) -> str:
+        part, state = key.encode(), begun.copy()
+        state.update(len(part).to_bytes(4, "big") + part)
+        return _uuid8(state.digest())
+
+    return id_of
 
 
 def machine_id(pepper: Pepper, license_: str, fingerprint: str) -> str:

@@ -38,6 +38,7 @@ from tests.api.situations import (
 )
 from tests.servers import ROOT
 
+MANY = "/v1/licenses/actions/validate-many"
 NOW = 1_700_000_000_000
 DAY_MS = 86_400_000
 PAIRS = [
@@ -174,6 +175,8 @@ class Reality:
         self._ledger = ledger
         self._worker = worker
         self._desk = Desk(worker)
+        self.asked: list[dict[str, Any]] = []
+        """All that was asked so far, by key and by id, to be asked in one request."""
 
     async def answers(self, facts: Facts) -> dict[str, tuple[str, bool]]:
         """What each way to check says; a check by key that nobody asks has a lane of its own."""
@@ -186,12 +189,21 @@ class Reality:
         by_key = {"meta": {"key": license_["attributes"]["key"], "scope": scope}}
         path = f"/v1/licenses/{license_['id']}/actions/validate"
         client, stranger = self._worker.client, self._worker.stranger
+        self.asked += [by_key["meta"], {"id": license_["id"], "scope": scope}]
         return {
             "by key": await _said(client, "POST", BY_KEY, by_key),
             "by nobody": await _said(stranger, "POST", BY_KEY, by_key),
             "by id": await _said(client, "POST", path, {"meta": {"scope": scope}}),
             "quick": await _said(client, "GET", path, None),
         }
+
+    async def together(self) -> list[tuple[str, bool]]:
+        """What all that was asked says in one request, in its order."""
+        body = {"meta": {"checks": self.asked}}
+        answer = await self._worker.client.post(MANY, json=body)
+        assert answer.status_code == 200, answer.text
+        said = [each["attributes"] for each in answer.json()["data"]]
+        return [(each["code"], each["valid"]) for each in said]
 
     async def _machine(self, license_: str, number: int) -> str:
         answer = await self._worker.vendor.activate(license_, f"host-{number}")
@@ -241,10 +253,13 @@ async def test_over_http_each_code_comes_before_the_next(
     ledger: LocalLedger, worker: Worker
 ) -> None:
     reality = Reality(ledger, worker)
-    wrong = []
+    wrong, singly = [], []
     for facts in [*map(alone, ORDER), *(facts for _, _, facts in neighbors())]:
         asked, quick = first(facts).says, first(facts, quick=True).says
         found = await reality.answers(facts)
+        singly += [found["by key"], found["by id"]]
         if found != {**dict.fromkeys(("by key", "by nobody", "by id"), asked), "quick": quick}:
             wrong.append(f"{found}, not {asked} and {quick}, for {told(facts)}")
     assert not wrong, "\n".join(wrong)
+    assert len(singly) > 100
+    assert await reality.together() == singly

@@ -75,6 +75,9 @@ async def test_who_may_do_what(cast: Cast, cell: Cell) -> None:
     assert answer.status_code == SUCCESS[cell.method, cell.path], answer.text
     if is_list(cell):
         assert subject in listed(answer)
+    if cell.path == "/licenses/actions/validate-many":
+        said = [each["attributes"]["license"] for each in answer.json()["data"]]
+        assert said == [subject] * 2
     if cell.says == "own":
         answer, subject = await asked(cast, cell, "theirs")
         assert is_hidden(cell, answer, subject), answer.text
@@ -112,6 +115,8 @@ async def body_of(cast: Cast, cell: Cell, side: Side, subject: str) -> dict[str,
         return None
     if last == "validate-key":
         return {"meta": {"key": cast.keys[subject]}}
+    if last == "validate-many":
+        return {"meta": {"checks": [{"key": cast.keys[subject]}, {"id": subject}]}}
     if last == "reinstate" and cell.says != "no":
         await cast.made(f"/licenses/{subject}/actions/suspend")
     if last == "policy":
@@ -159,6 +164,9 @@ def is_hidden(cell: Cell, answer: httpx.Response, subject: str) -> bool:
     if cell.path == "/licenses/actions/validate-key":
         said = answer.json()
         return said["data"] is None and said["meta"]["code"] == "NOT_FOUND"
+    if cell.path == "/licenses/actions/validate-many":
+        said = [each["attributes"] for each in answer.json()["data"]]
+        return [(each["code"], each["license"]) for each in said] == [("NOT_FOUND", None)] * 2
     expected = {
         "/licenses": (422, "POLICY_NOT_FOUND"),
         "/policies": (422, "PRODUCT_NOT_FOUND"),

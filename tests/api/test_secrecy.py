@@ -101,6 +101,10 @@ async def _provoke(worker: Worker) -> list[str]:
     scope = {"key": key, "scope": {"fingerprint": fingerprint}}
     by_key = "/v1/licenses/actions/validate-key"
     assert fingerprint in (await worker.stranger.post(by_key, json={"meta": scope})).text
+    many = "/v1/licenses/actions/validate-many"
+    answer = await client.post(many, json={"meta": {"checks": [scope, {"key": key}]}})
+    assert answer.status_code == 200
+    errors.append(answer.text)
     assert (await client.get(f"/v1/licenses/{key}")).status_code == 200
     machine["data"]["attributes"]["seats"] = 2
     wrong = {"Authorization": f"Bearer {SECRETS['wrong token']}"}
@@ -115,6 +119,8 @@ async def _provoke(worker: Worker) -> list[str]:
         await worker.stranger.get(f"/v1/licenses/{key}", headers=wrong),
         await client.get(f"/v1/accounts/{SECRETS['name']}/licenses/{key}"),
         await client.post(by_key, json={"meta": {**scope, "nonce": key}}),
+        await client.post(many, json={"meta": {"checks": [{"key": [key]}]}}),
+        await client.post(many, json={"meta": {"checks": [{"id": key}]}}),
     ):
         assert answer.is_client_error
         errors.append(answer.text)

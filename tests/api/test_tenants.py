@@ -184,6 +184,13 @@ async def test_one_key_is_another_license_in_each_account(tenants: tuple[Tenant,
         body = {"meta": {"key": other.key}}
         checked = await own.ask("POST", "/licenses/actions/validate-key", body=body)
         assert checked.json()["meta"]["code"] == "NOT_FOUND"
+        checks = [{"key": other.key}, {"id": other.ids["licenses"]}, {"key": own.key}]
+        many = await own.ask(
+            "POST", "/licenses/actions/validate-many", body={"meta": {"checks": checks}}
+        )
+        said = [each["attributes"] for each in many.json()["data"]]
+        assert [each["code"] for each in said] == ["NOT_FOUND", "NOT_FOUND", "VALID"]
+        assert other.ids["licenses"] not in many.text
         body = {"meta": {"key": own.key}}
         checked = await own.ask("POST", "/licenses/actions/validate-key", body=body)
         assert checked.json()["meta"]["code"] == "VALID"
@@ -224,6 +231,10 @@ async def test_whose_a_request_is_is_not_guessed_while_the_catalog_can_t_be_read
     for answer in answers:
         assert answer.status_code == 503, answer.text
         assert answer.json()["errors"][0]["code"] == "CATALOG_BEHIND"
+    checks = {"meta": {"checks": [{"key": tenant.key}, {"key": own["attributes"]["key"]}]}}
+    many = await root.post("/v1/licenses/actions/validate-many", json=checks, headers=host)
+    said = [each["attributes"]["code"] for each in many.json()["data"]]
+    assert said == ["UNAVAILABLE", "VALID"]
     known = await worker.stranger.post(check, json={"meta": {"key": own["attributes"]["key"]}})
     assert known.json()["meta"]["code"] == "VALID"
 

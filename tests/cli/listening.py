@@ -22,6 +22,10 @@ _RESOURCE: Final = {
     "relationships": {},
 }
 _META: Final = {"valid": True, "code": "VALID", "detail": "is so"}
+_VALIDATION: Final = {
+    "type": "validations",
+    "attributes": {**_META, "license": ID, "position": "x:1.2", "ageMs": 3, "source": "REPLICA_A"},
+}
 _LISTS: Final = ("licenses", "machines", "products", "policies", "entitlements", "tokens")
 
 
@@ -34,6 +38,8 @@ class Listening(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Yes)
         self.asked: list[tuple[str, str]] = []
+        self.many: list[dict[str, Any]] = []
+        """Checks of requests with many."""
         self.was_asked = threading.Event()
         self.answers: threading.Event | None = None
 
@@ -66,7 +72,7 @@ class _Yes(BaseHTTPRequestHandler):
     server: Listening
 
     def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path, _, _ = self.path.partition("?")
         self.server.asked.append((self.command, path))
         self.server.was_asked.set()
@@ -75,6 +81,9 @@ class _Yes(BaseHTTPRequestHandler):
             return
         listed = self.command == "GET" and path.endswith(_LISTS)
         data: Any = [] if listed else _RESOURCE
+        if path.endswith("/validate-many"):
+            self.server.many += json.loads(content)["meta"]["checks"]
+            data = [_VALIDATION] * len(json.loads(content)["meta"]["checks"])
         body = json.dumps({"data": data, "meta": _META, "links": {}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))

@@ -16,6 +16,7 @@ runner = CliRunner()
 
 COMMANDS = {
     "POST /licenses/actions/validate-key": "check KEY-0001",
+    "POST /licenses/actions/validate-many": "check --file /dev/null KEY-0001",
     "POST /licenses": f"license create --policy {ID}",
     "GET /licenses": "license list",
     "GET /licenses/{id}": f"license show {ID}",

@@ -91,6 +91,20 @@ def test_show_finds_a_license_by_id_and_by_key(
     assert json.loads(by_key.stdout) == json.loads(by_id.stdout)
 
 
+def test_many_keys_are_checked_each_by_its_line(
+    ledger: System, imported: list[dict[str, Any]]
+) -> None:
+    url = {"LEDGER_URL": ledger.workers[0].url, "LEDGER_TOKEN": TOKEN}
+    lines = f"{key_of(ledger, imported)}\nnobody's\n"
+    done = invoke(ledger, "check", "--file", "-", "--json", stdin=lines, **url)
+    assert done.exit_code == 1
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(one["number"], one["code"]) for one in told] == [(1, "VALID"), (2, "NOT_FOUND")]
+    assert told[0]["license"] == imported[0]["license"]
+    done = invoke(ledger, "check", *lines.split()[:1] * 2, **url)
+    assert done.exit_code == 0, done.output
+
+
 def test_show_tells_state_and_every_event_and_why(
     ledger: System, imported: list[dict[str, Any]]
 ) -> None:
