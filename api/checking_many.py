@@ -19,6 +19,7 @@ from api.bodies import UNSCOPED, OneOfMany
 from api.checking import AT_LEAST_S, is_sure, judged, machines_of
 from api.checks import Answer, Scope
 from api.clock import Clock
+from api.gate import Crowd
 from api.metrics import Metrics
 from api.positions import Place, position_of
 from api.problems import Problem
@@ -32,6 +33,10 @@ from projector.read_model.keys import Keys
 
 PART_MAX: Final = 256
 """Documents of a part: to judge them takes a few milliseconds."""
+AT_ONCE: Final = 4
+"""Requests that a worker works on at once; others wait for their turn."""
+WAITING_MAX: Final = 64
+"""Of those that it works on and that wait: their bodies are 125 MiB at most."""
 UNTOLD: Final = "UNAVAILABLE"
 """In place of a code: it can't be told now, which says nothing about the license."""
 _NOBODY: Final = "NONE"
@@ -89,6 +94,11 @@ class ManyChecker:
         self._clock = clock
         self._replicas = replicas
         self._metrics = metrics
+        self.crowd: Final = Crowd(WAITING_MAX)
+        """To be entered before the body is read: so many are held at most."""
+        self.turn: Final = asyncio.Semaphore(AT_ONCE)
+        """To be held while checks are made: parts of many at once would be one long turn of the
+        loop, and delay the replies of the replicas past their limit."""
 
     async def check(
         self, asker: Asker, asked: Sequence[OneOfMany]

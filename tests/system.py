@@ -84,6 +84,7 @@ class System:
 
     `terms`: LEDGER_POLICY_* of the one policy. `local_copy`: whether the workers have one, and a
     third projector that keeps it level. `first_replica`: in place of an ordinary Redis for A.
+    `settings`: further LEDGER_* of all processes.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class System:
         terms: Mapping[str, str] | None = None,
         local_copy: bool = False,
         first_replica: RedisServer | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.directory = directory
         self.kafka = KafkaServer(directory / "kafka")
@@ -109,6 +111,7 @@ class System:
             "LEDGER_API_TOKEN_DIGESTS": sha256(TOKEN.encode()).hexdigest(),
             "LEDGER_LOCAL": "1",
             **(terms or {}),
+            **(settings or {}),
         }
         if local_copy:
             self.env["LEDGER_LOCAL_COPY"] = str(directory / "local-copy")
@@ -256,9 +259,12 @@ def running(
     workers: int = 2,
     terms: Mapping[str, str] | None = None,
     local_copy: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[System]:
     """Start a system; it is stopped however the block ends."""
-    system = System(directory, workers=workers, terms=terms, local_copy=local_copy)
+    system = System(
+        directory, workers=workers, terms=terms, local_copy=local_copy, settings=settings
+    )
     try:
         system.start()
         yield system

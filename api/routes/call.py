@@ -77,9 +77,9 @@ class Call:
         """Body of the request. Raises a 4xx `Problem`."""
         return await read_content(self.request, bytes_max)
 
-    async def body(self, decoder: msgspec.json.Decoder[T], bytes_max: int = BODY_BYTES_MAX) -> T:
+    async def body(self, decoder: msgspec.json.Decoder[T]) -> T:
         """Body of the request, decoded. Raises a 4xx `Problem`."""
-        return self.decoded(decoder, await self.content(bytes_max))
+        return self.decoded(decoder, await self.content())
 
     def decoded(self, decoder: msgspec.json.Decoder[T], content: bytes) -> T:
         """Decode a body that was read. Raises a 400 `Problem`."""

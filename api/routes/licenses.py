@@ -26,7 +26,7 @@ from api.checks import Scope
 from api.exchange import answer
 from api.finding import Found
 from api.principals import ANYONE, SELLERS
-from api.problems import not_found
+from api.problems import not_found, too_many_requests
 from api.refusals import issue_refusal
 from api.requests import (
     check_key_size,
@@ -133,9 +133,19 @@ async def validate_key(call: Call) -> Response:
 
 async def validate_many(call: Call) -> Response:
     """POST licenses/actions/validate-many."""
+    checker = call.services.many_checker
+    with checker.crowd:
+        if checker.crowd.is_over:
+            call.services.metrics.shed.labels("batches").inc()
+            raise too_many_requests("requests with many checks")
+        content = await call.content(MANY_BYTES_MAX)
+        async with checker.turn:
+            return await _validated_many(call, content)
+
+
+async def _validated_many(call: Call, content: bytes) -> Response:
     services = call.services
-    body = await call.body(validate_many_bodies, MANY_BYTES_MAX)
-    asked = body.meta.checks
+    asked = read_body(validate_many_bodies, content).meta.checks
     check_many(asked)
     # One was counted when they came.
     services.throttle.count_principal(call.who, len(asked) - 1)

@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 
 from api import redis_reads
-from api.checking_many import PART_MAX
+from api.checking_many import AT_ONCE, PART_MAX, WAITING_MAX
+from api.redis_link import Link
 from tests.api.conftest import LocalLedger, Worker
 from tests.api.ordering import until
 from tests.api.test_noticing import attributes_of, listening
@@ -187,6 +188,37 @@ async def test_a_large_one_is_made_in_parts_between_which_others_come(
     assert await codes(worker, checks) == ["VALID"] * 100
     assert len(reads) == -(-100 // -(-PART_MAX // 21))
     assert max(reads) < PART_MAX + 21 + 2
+
+
+async def test_few_are_worked_on_at_once_and_too_many_are_refused(
+    worker: Worker, issued: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await all_serve(worker)
+    held, at_work, most = asyncio.Event(), 0, 0
+    read = Link.read
+
+    async def slow(link: Link, names: Sequence[str]) -> redis_reads.Values:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await held.wait()
+        at_work -= 1
+        return await read(link, names)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Link, "read", slow)
+        asking = [asyncio.create_task(ask(worker, [by_id(issued)])) for _ in range(WAITING_MAX)]
+        await until(lambda: at_work == AT_ONCE, what="some at work")
+        crowd = worker.services.many_checker.crowd
+        await until(lambda: not crowd.has_room, what="as many as may be")
+        refused = await ask(worker, [by_id(issued)])
+        assert refused.status_code == 429
+        assert refused.headers["retry-after"] == "1"
+        held.set()
+        answers = await asyncio.gather(*asking)
+    assert {each.status_code for each in answers} == {200}
+    assert most == AT_ONCE
+    assert (await ask(worker, [by_id(issued)])).status_code == 200
 
 
 def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
