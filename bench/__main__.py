@@ -14,33 +14,49 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from bench.activations import activation_100k_vs_1, activation_p50_vs_append, activation_vs_hello
-from bench.checks import check_vs_hello
+from bench.activations import (
+    activation_100k_vs_1,
+    activation_p50_vs_append,
+    activation_vs_hello,
+    activation_vs_naive,
+)
+from bench.checks import batch_vs_single, check_p99_ms, check_vs_hello, check_vs_naive
 from bench.figures import Row, machine, skipped
 from bench.lists import list_first_100k, list_hundredth_vs_first_100k
 from bench.live_fold import live_fold_vs_drain
 from bench.load import has_wrk
-from bench.system import Bench, bench
+from bench.naive.server import Naive, naive
+from bench.system import LICENSES, Bench, bench
+from bench.visible import visible_p99_ms
+from tests import postgres
 
 WIDTH = 160
 """Columns where nobody looks at a terminal."""
 RESULTS = Path(__file__).with_name("results.json")
 OVER_HTTP: dict[str, Callable[[Bench], Row]] = {
     "check_vs_hello": check_vs_hello,
+    "check_p99_ms": check_p99_ms,
+    "batch_vs_single": batch_vs_single,
     "activation_p50_vs_append": activation_p50_vs_append,
     "activation_vs_hello": activation_vs_hello,
+    "visible_p99_ms": visible_p99_ms,
     "activation_100k_vs_1": activation_100k_vs_1,
     "list_first_100k": list_first_100k,
     "list_hundredth_vs_first_100k": list_hundredth_vs_first_100k,
+}
+BESIDE_NAIVE: dict[str, Callable[[Bench, Naive], Row]] = {
+    "check_vs_naive": check_vs_naive,
+    "activation_vs_naive": activation_vs_naive,
 }
 ALONE: dict[str, Callable[[], Row]] = {"live_fold_vs_drain": live_fold_vs_drain}
 
 
 def main(asked: list[str]) -> int:
     """Measure what is asked for, or everything; print and write the table."""
-    unknown = set(asked) - OVER_HTTP.keys() - ALONE.keys()
+    there_are = [*OVER_HTTP, *BESIDE_NAIVE, *ALONE]
+    unknown = set(asked) - set(there_are)
     if unknown:
-        known = ", ".join([*OVER_HTTP, *ALONE])
+        known = ", ".join(there_are)
         print(f"no row is called {min(unknown)}; there are {known}", file=sys.stderr)
         return 2
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
@@ -49,23 +65,40 @@ def main(asked: list[str]) -> int:
         if not asked or id_ in asked:
             console.print(f"measuring {id_} …")
             rows.append(measure())
-    rows += _over_http(console, [id_ for id_ in OVER_HTTP if not asked or id_ in asked])
+    rows += _over_http(console, [id_ for id_ in there_are if not asked or id_ in asked])
     console.print(_table(rows))
     document = {"machine": machine(), "rows": rows}
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
     return 0
 
 
-def _over_http(console: Console, ids: list[str]) -> list[Row]:
-    if not ids:
+def _over_http(console: Console, asked: list[str]) -> list[Row]:
+    ids = [id_ for id_ in asked if id_ in OVER_HTTP]
+    beside = [id_ for id_ in asked if id_ in BESIDE_NAIVE]
+    if not ids and not beside:
         return []
     if not has_wrk():
-        return [skipped(id_, "wrk is not installed (apt-get install wrk)") for id_ in ids]
+        return [skipped(id_, "wrk is not installed (apt-get install wrk)") for id_ in ids + beside]
     rows = []
     with tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder, bench(Path(folder)) as here:
+        # These first, while its licenses have few machines: the others add many.
+        rows += _beside_naive(console, here, beside)
         for id_ in ids:
             console.print(f"measuring {id_} …")
             rows.append(OVER_HTTP[id_](here))
+    return rows
+
+
+def _beside_naive(console: Console, here: Bench, ids: list[str]) -> list[Row]:
+    if not ids:
+        return []
+    if postgres.programs() is None:
+        return [skipped(id_, f"Postgres is not installed ({postgres.INSTALL})") for id_ in ids]
+    rows = []
+    with naive(here.system.directory, LICENSES) as other:
+        for id_ in ids:
+            console.print(f"measuring {id_} …")
+            rows.append(BESIDE_NAIVE[id_](here, other))
     return rows
 
 

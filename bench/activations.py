@@ -11,6 +11,7 @@ from orjson import dumps
 
 from bench.figures import Row, compare
 from bench.load import Load, load
+from bench.naive.server import Naive
 from bench.system import Bench, activation_bodies
 from ledger.domain import identifiers
 from ledger.domain.events import ActivationRequested, Event
@@ -62,6 +63,18 @@ def activation_vs_hello(bench: Bench) -> Row:
     )
 
 
+def activation_vs_naive(bench: Bench, naive: Naive) -> Row:
+    """Activations a second of 64 clients, to the verdict, beside the naive service's."""
+    bodies, naive_bodies = activation_bodies(bench.licenses), activation_bodies(naive.licenses)
+    return compare(
+        "activation_vs_naive",
+        ours=lambda: _activate(bench, bodies, connections=64).per_s,
+        baseline=lambda: load(naive.url, PATH, naive_bodies, expect=CREATED).per_s,
+        unit="requests/s",
+        bar="≥ 2",
+    )
+
+
 def activation_100k_vs_1(bench: Bench) -> Row:
     """p50 of activations on a license with 100,000 machines, beside one with a few.
 
@@ -87,7 +100,7 @@ async def _append_p50_ms(bench: Bench) -> float:
 
     Into the catalog's topic: kept like the licenses' events, and nobody folds it yet.
     """
-    value = encode(_activation(bench, bench.licenses[0][0], 0))
+    value = encode(activation(bench, bench.licenses[0][0], 0))
     producer = AIOKafkaProducer(
         bootstrap_servers=bench.system.kafka.bootstrap, acks="all", enable_idempotence=True
     )
@@ -112,7 +125,7 @@ async def _small_and_crowded(bench: Bench) -> tuple[tuple[str, str], tuple[str, 
     partition = identifiers.partition_of(crowded[0], bench.system.settings.partitions)
     try:
         for first in range(0, CROWD, AT_ONCE):
-            events = [_activation(bench, crowded[0], first + at) for at in range(AT_ONCE)]
+            events = [activation(bench, crowded[0], first + at) for at in range(AT_ONCE)]
             await asyncio.gather(
                 *(
                     log.append(
@@ -129,7 +142,8 @@ async def _small_and_crowded(bench: Bench) -> tuple[tuple[str, str], tuple[str, 
     return small, crowded
 
 
-def _activation(bench: Bench, license_: str, number: int) -> Event:
+def activation(bench: Bench, license_: str, number: int) -> Event:
+    """Event of an activation; `number`: a later one of the same license has a higher one."""
     pepper = bench.system.settings.pepper
     account = identifiers.slug_id(bench.system.ledger, "account", "demo")
     return Event(

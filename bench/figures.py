@@ -70,6 +70,28 @@ def compare(
     )
 
 
+def alone(
+    id_: str,
+    *,
+    ours: Callable[[], float],
+    unit: str,
+    bar: str,
+    note: Callable[[], str] = str,
+) -> Row:
+    """Run `ROUNDS` times what has a bar of its own and no baseline."""
+    figures = [ours() for _ in range(ROUNDS)]
+    return Row(
+        id=id_,
+        ours=median(figures),
+        baseline=None,
+        ratio=None,
+        unit=unit,
+        runs=len(figures),
+        bar=bar,
+        note=f"{min(figures):.3g} to {max(figures):.3g}; {note()}".strip("; "),
+    )
+
+
 def skipped(id_: str, why: str) -> Row:
     """Row of something that this machine can't measure."""
     return Row(
