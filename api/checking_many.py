@@ -19,11 +19,11 @@ from api.bodies import UNSCOPED, OneOfMany
 from api.checking import AT_LEAST_S, is_sure, judged, machines_of
 from api.checks import Answer, Scope
 from api.clock import Clock
-from api.gate import Crowd
+from api.crowd import Crowd
 from api.metrics import Metrics
 from api.positions import Place, position_of
 from api.problems import Problem
-from api.redis_reads import Away
+from api.redis_wire import Away
 from api.replica import Names, Reading
 from api.replicas import Replicas
 from api.resources import Said, checks_document, one_of_many, said_members
@@ -168,7 +168,7 @@ class _Batch:
         """Tell what is sure by one read of each replica; gives the rest."""
         groups = self._by_partition(part)
         await self._wait(groups)
-        readings = await self._read_at_once(groups)
+        readings = await self._read_groups(groups)
         rest: list[_Wanted] = []
         for partition, group in groups.items():
             reading = readings.get(partition)
@@ -182,7 +182,7 @@ class _Batch:
                     self._tell(one, made, reading)
         return rest
 
-    async def _read_at_once(self, groups: Mapping[int, Sequence[_Wanted]]) -> dict[int, Reading]:
+    async def _read_groups(self, groups: Mapping[int, Sequence[_Wanted]]) -> dict[int, Reading]:
         """Read for each partition from the replica that is level; all of it shares an MGET."""
         asked = [
             self._replicas.ask_at_once(partition, _names(group))

@@ -135,7 +135,7 @@ async def validate_many(call: Call) -> Response:
     """POST licenses/actions/validate-many."""
     checker = call.services.many_checker
     with checker.crowd:
-        if checker.crowd.is_over:
+        if checker.crowd.is_over():
             call.services.metrics.shed.labels("batches").inc()
             raise too_many_requests("requests with many checks")
         content = await call.content(MANY_BYTES_MAX)
