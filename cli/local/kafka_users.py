@@ -1,7 +1,7 @@
-"""Users and rights in the secure local broker: SCRAM credentials and ACLs, set at each start.
+"""Users and rights in the secure local brokers: SCRAM credentials and ACLs, set at each start.
 
 Setting them anew is harmless, so a folder that ran without security needs nothing else. They go to
-the controller, where the broker's own certificate may do everything, in requests of Kafka's
+the controller, where a broker's own certificate may do everything, in requests of Kafka's
 protocol; a tool of Kafka's would take the passwords as arguments, which everybody may read.
 """
 
@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -104,9 +105,20 @@ class _Asked:
         return self._struct
 
 
-async def set_up(security: Security, controller_port: int) -> None:
-    """Give the users their passwords and rights. Raises `LogUnavailable` until they have them."""
-    controller = security.controller(controller_port)
+async def set_up(security: Security, *controller_ports: int) -> None:
+    """Give the users their passwords and rights. Raises `LogUnavailable` until they have them.
+
+    Of several controllers one is active and takes them: each is asked until one does.
+    """
+    for port in controller_ports[:-1]:
+        with suppress(LogUnavailable):
+            await _set_up(security, port)
+            return
+    await _set_up(security, controller_ports[-1])
+
+
+async def _set_up(security: Security, port: int) -> None:
+    controller = security.controller(port)
     try:
         async with (
             asyncio.timeout(_TIMEOUT_S),

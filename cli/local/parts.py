@@ -43,8 +43,11 @@ def parts(these: Programs) -> list[Part]:
     """All parts in the order of their need."""
     ports = these.ports
     tls = None if these.ca_file is None else client_context(these.ca_file)
-    broker = partial(kafka.is_ready, ports["kafka"], tls=tls, timeout_s=PROBE_TIMEOUT_S)
-    found = [Part(name="kafka", title="Kafka broker", port=ports["kafka"], is_ready=broker)]
+    found = []
+    for broker in these.brokers:
+        probe = partial(kafka.is_ready, broker.port, tls=tls, timeout_s=PROBE_TIMEOUT_S)
+        title = f"Kafka broker {broker.node}" if len(these.brokers) > 1 else "Kafka broker"
+        found.append(Part(name=broker.name, title=title, port=broker.port, is_ready=probe))
     for letter in "ab":
         port = ports[f"redis-{letter}"]
         probe = partial(redis.is_ready, port, security=these.security, timeout_s=PROBE_TIMEOUT_S)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from cli.local.folder import BROKERS
 from cli.local.ports import free_ports, is_taken
 
 WORKERS: Final = 2
@@ -28,6 +29,14 @@ DEFAULTS: Final = {
 }
 """`workers` is the first worker's own port; the others' follow it."""
 
+MORE_BROKERS: Final = {
+    "kafka-2": 7112,
+    "kafka-2-controller": 7113,
+    "kafka-3": 7114,
+    "kafka-3-controller": 7115,
+}
+"""Of the second and the third of three brokers; the first has those of the only one."""
+
 AUTO: Final = "auto"
 _PORT_MAX: Final = 65_535
 _TRIES: Final = 200
@@ -39,7 +48,7 @@ class PortError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """The port of each process, by its name in `DEFAULTS`."""
+    """The port of each process, by its name in `DEFAULTS` or `MORE_BROKERS`."""
 
     by_name: Mapping[str, int]
 
@@ -47,10 +56,23 @@ class Ports:
         """The port of a process."""
         return self.by_name[name]
 
+    def brokers(self, count: int) -> tuple[int, ...]:
+        """The brokers' ports, the first one's first."""
+        return tuple(self["kafka" if node == 1 else f"kafka-{node}"] for node in _nodes(count))
+
+    def controllers(self, count: int) -> tuple[int, ...]:
+        """The ports of the brokers as controllers, the first one's first."""
+        names = ("kafka" if node == 1 else f"kafka-{node}" for node in _nodes(count))
+        return tuple(self[f"{name}-controller"] for name in names)
+
     @property
     def workers(self) -> range:
         """The API workers' own ports."""
         return _span("workers", self["workers"])
+
+
+def _nodes(count: int) -> range:
+    return range(1, count + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +83,17 @@ class Wish:
     auto: bool
 
 
+def defaults(brokers: int) -> dict[str, int]:
+    """The usual port of each process of a ledger with so many brokers."""
+    return dict(DEFAULTS) if brokers == 1 else {**DEFAULTS, **MORE_BROKERS}
+
+
 def parse(text: str) -> Wish:
-    """Read `auto`, `NAME=PORT`, or several of them with commas between. Raises `PortError`."""
+    """Read `auto`, `NAME=PORT`, or several of them with commas between. Raises `PortError`.
+
+    Ports of three brokers may be named for a ledger that has one: they wait until they count.
+    """
+    known = defaults(max(BROKERS))
     named: dict[str, int] = {}
     auto = False
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -70,8 +101,8 @@ def parse(text: str) -> Wish:
             auto = True
             continue
         name, _, number = part.partition("=")
-        if name not in DEFAULTS:
-            raise PortError(f"{part}: ports are named {', '.join(DEFAULTS)}, or {AUTO}")
+        if name not in known:
+            raise PortError(f"{part}: ports are named {', '.join(known)}, or {AUTO}")
         named[name] = _port(part, number, room=len(_span(name, 0)))
     return Wish(named=named, auto=auto)
 
@@ -84,14 +115,15 @@ def _port(part: str, number: str, *, room: int) -> int:
     return int(number)
 
 
-def choose(wish: Wish, *, taken: Callable[[int], bool] = is_taken) -> Ports:
+def choose(wish: Wish, *, brokers: int = 1, taken: Callable[[int], bool] = is_taken) -> Ports:
     """Give each process its port: the named one, else the default, else (`auto`) a free one.
 
     Raises `PortError` for a port that is taken, or given to two.
     """
     chosen: dict[str, int] = {}
-    for name in sorted(DEFAULTS, key=lambda name: name not in wish.named):
-        port = wish.named.get(name, DEFAULTS[name])
+    usual = defaults(brokers)
+    for name in sorted(usual, key=lambda name: name not in wish.named):
+        port = wish.named.get(name, usual[name])
         trouble = _trouble(name, port, chosen, taken)
         if trouble is not None and wish.auto and name not in wish.named:
             port = _free(name, chosen, taken)

@@ -13,6 +13,7 @@ from typing import Final
 
 from cli.local import kafka, redis, security
 from cli.local.folder import DataFolder
+from cli.local.java import OLDEST_JAVA, find_java
 from cli.local.plan import WORKERS, Ports
 from cli.local.ports import LOOPBACK
 from cli.local.security import Security
@@ -29,21 +30,30 @@ startsecs = 5
 startretries = 3"""
 """One that ends within 5 s of its start, four times in a row, is given up (FATAL)."""
 
+_BROKER_STOPS_S: Final = {1: 6, 3: 9}
+"""What a broker may take to stop in order, by how many there are; then it is killed. Of three the
+active controller waits 5 s for a successor."""
+
 _SECRETS: Final = ("LEDGER_PEPPER", "LEDGER_SEAL_KEYS")
 """A local ledger takes its own from the data folder's files, whatever the environment has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
-    """What runs: the broker, the replicas A and B, and the ports of all; `security` where asked."""
+    """What runs: brokers, the replicas A and B, and the ports of all; `security` where asked."""
 
     folder: DataFolder
     ports: Ports
-    broker: kafka.KafkaBroker
+    brokers: tuple[kafka.KafkaBroker, ...]
     replicas: tuple[redis.RedisInstance, redis.RedisInstance]
     socket: Path
     security: Security | None = None
     python: str = sys.executable
+
+    @property
+    def bootstrap(self) -> str:
+        """The brokers' addresses for clients."""
+        return ",".join(broker.bootstrap for broker in self.brokers)
 
     @property
     def api_url(self) -> str:
@@ -67,16 +77,17 @@ def programs(
     socket: Path,
     environ: Mapping[str, str],
     *,
+    brokers: int = 1,
     secure: bool = False,
 ) -> Programs:
     """The programs of a data folder. Raises `KafkaSetupError`, `RedisSetupError` by what lacks.
 
     `secure`: with TLS and users; certificates and passwords are made where they are missing.
     """
-    java = kafka.find_java(environ)
+    java = find_java(environ)
     if java is None:
         raise kafka.KafkaSetupError(
-            f"no Java ≥ {kafka.OLDEST_JAVA}: run `make` once, its set-up says how to get it"
+            f"no Java ≥ {OLDEST_JAVA}: run `make` once, its set-up says how to get it"
         )
     redis_program = redis.find_program(environ)
     made = security.make(folder) if secure else None
@@ -89,18 +100,23 @@ def programs(
         )
         for name in "AB"
     )
-    broker = kafka.KafkaBroker(
-        directory=folder.kafka,
-        port=ports["kafka"],
-        controller_port=ports["kafka-controller"],
-        jars=kafka.find_jars(CACHE),
-        java=java.path,
-        security=made,
+    jars = kafka.find_jars(CACHE)
+    cluster = tuple(
+        kafka.KafkaBroker(
+            directory=directory,
+            port=ports.brokers(brokers)[node - 1],
+            controller_ports=ports.controllers(brokers),
+            jars=jars,
+            java=java.path,
+            node=node,
+            security=made,
+        )
+        for node, directory in enumerate(folder.kafka(brokers), start=1)
     )
     return Programs(
         folder=folder,
         ports=ports,
-        broker=broker,
+        brokers=cluster,
         replicas=(first, second),
         socket=socket,
         security=made,
@@ -108,8 +124,8 @@ def programs(
 
 
 def prepare(these: Programs) -> None:
-    """Write the servers' and supervisor's config; format the broker's storage once."""
-    kafka.prepare(these.broker)
+    """Write the servers' and supervisor's config; format the brokers' storage once."""
+    kafka.prepare(*these.brokers)
     for replica in these.replicas:
         redis.prepare(replica)
     these.folder.supervisor_config.write_text(config_text(these), encoding="utf-8")
@@ -124,7 +140,8 @@ def config_text(these: Programs) -> str:
         # Supervisor fills these in twice.
         process_logs=_escaped(_escaped(str(these.folder.logs))),
         socket=_escaped(str(these.socket)),
-        kafka_command=_command(kafka.run_argv(these.broker)),
+        brokers="\n\n".join(_broker(these, broker) for broker in these.brokers),
+        broker_names=",".join(broker.name for broker in these.brokers),
         redis_a_command=_command(redis.run_argv(these.replicas[0])),
         redis_b_command=_command(redis.run_argv(these.replicas[1])),
         projector_command=_command([these.python, "-m", "projector"]),
@@ -155,7 +172,7 @@ def ledger_environment(these: Programs, environ: Mapping[str, str]) -> dict[str,
     return {
         **taken_over,
         "LEDGER_LOCAL": "1",
-        "LEDGER_KAFKA": these.broker.bootstrap,
+        "LEDGER_KAFKA": these.bootstrap,
         "LEDGER_REPLICAS": ",".join(replica.url for replica in these.replicas),
         "LEDGER_PEPPER_FILE": str(these.folder.pepper),
         "LEDGER_SEAL_KEYS_FILE": str(these.folder.seal_keys),
@@ -177,6 +194,17 @@ def process_environment(
         "LEDGER_API_TOKEN_DIGESTS": sha256(token.encode()).hexdigest(),
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def _broker(these: Programs, broker: kafka.KafkaBroker) -> str:
+    """A broker's part of supervisor's config."""
+    log = _escaped(_escaped(str(these.folder.log(broker.name))))
+    return f"""\
+[program:{broker.name}]
+command = {_command(kafka.run_argv(broker))}
+stopwaitsecs = {_BROKER_STOPS_S[len(these.brokers)]}
+stdout_logfile = {log}
+{_EVERY_PROGRAM}"""
 
 
 def _access(these: Programs, user: str) -> str:

@@ -12,19 +12,20 @@ from typing import Final
 from cli.local import processes
 from cli.local.folder import DataFolder
 from cli.local.orphans import end_orphans
+from cli.local.programs import Programs
 from cli.local.screen import Screen
 from cli.local.supervision import Supervisor, SupervisorUnavailable
 
-STOP_LIMIT_S: Final = 8.5
-"""What doesn't stop in order within this time is killed: the ledger survives that by design."""
+STOP_LIMIT_S: Final = {1: 8.5, 3: 13.5}
+"""By the number of brokers. What doesn't stop in order within this time is killed: the ledger
+survives that by design."""
 _KILL_LIMIT_S: Final = 5.0
 _LOOK_EVERY_S: Final = 0.05
 
 
 async def stop(
-    folder: DataFolder,
     kept: subprocess.Popen[bytes],
-    socket: Path,
+    these: Programs,
     hurry: asyncio.Event,
     screen: Screen,
 ) -> None:
@@ -32,17 +33,19 @@ async def stop(
 
     What is left after `STOP_LIMIT_S`, or when `hurry` is set, is killed.
     """
+    folder, socket = these.folder, these.socket
+    limit_s = STOP_LIMIT_S[len(these.brokers)]
     started = time.monotonic()
     screen.line("Stopping, the broker last (Ctrl-C again: at once) …")
     await _ask(kept, socket)
     while kept.poll() is None and not hurry.is_set():
-        if time.monotonic() - started > STOP_LIMIT_S:
+        if time.monotonic() - started > limit_s:
             break
         await asyncio.sleep(_LOOK_EVERY_S)
     killed = await asyncio.to_thread(_kill, folder, kept) if kept.poll() is None else []
     await asyncio.to_thread(end_orphans, folder, screen.line)
     folder.environment.unlink(missing_ok=True)
-    socket.unlink(missing_ok=True)  # noqa: ASYNC240 - nothing else is waited for any more
+    socket.unlink(missing_ok=True)
     how = f" (killed: {', '.join(killed)})" if killed else ""
     took_s = time.monotonic() - started
     screen.line(f"Stopped in {took_s:.1f} s{how}. The data stays in {folder.root}")

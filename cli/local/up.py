@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import ssl
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cli.local import folder as folders
 from cli.local import kafka, kafka_users, processes, programs, supervision
 from cli.local.folder import DataFolder
+from cli.local.kafka import KafkaBroker
 from cli.local.lock import locked
 from cli.local.orphans import end_orphans
 from cli.local.parts import READY, Part, look, parts
@@ -25,7 +27,8 @@ from cli.local.supervision import State, Supervisor, SupervisorUnavailable, Told
 from ledger.connections import client_context
 from ledger.event_log.port import AppendRefused, AppendUnknown, LogUnavailable
 
-START_LIMIT_S: Final = 90.0
+START_LIMIT_S: Final = {1: 90.0, 3: 180.0}
+"""By the number of brokers: three on a small machine start at each other's expense."""
 _LOOK_EVERY_S: Final = 0.2
 _FOLLOW_EVERY_S: Final = 1.0
 _LOG_LINES: Final = 12
@@ -40,15 +43,17 @@ class UpError(Exception):
 class Order:
     """What is to be started; `secure`: with TLS and users.
 
-    `initialize` makes topics and genesis once the broker answers; `welcome` runs when all is ready.
-    Both get the ledger's environment.
+    `brokers`: how many; None: as the folder has them, one in a new folder.
+    `initialize` makes topics, in as many copies as it is told, and genesis once the brokers answer;
+    `welcome` runs when all is ready. Both get the ledger's environment.
     """
 
     folder: DataFolder
     ports: Wish
     environ: Mapping[str, str]
     secure: bool
-    initialize: Callable[[Mapping[str, str]], Awaitable[None]]
+    brokers: int | None
+    initialize: Callable[[Mapping[str, str], int], Awaitable[None]]
     welcome: Callable[[Mapping[str, str], Screen], Awaitable[None]]
 
 
@@ -59,6 +64,10 @@ def up(order: Order, screen: Screen) -> None:
     """
     with locked(order.folder):
         asyncio.run(_Run(order, screen).run())
+
+
+def _all_answer(brokers: Sequence[KafkaBroker], tls: ssl.SSLContext | None) -> bool:
+    return all(kafka.is_ready(broker.port, tls=tls) for broker in brokers)
 
 
 class _Run:
@@ -73,6 +82,7 @@ class _Run:
         self._ids: dict[str, int] = {}
         self._given_up: set[str] = set()
         self._trouble = "the broker does not answer"
+        self._start_limit_s = START_LIMIT_S[1]
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -93,8 +103,7 @@ class _Run:
             await asyncio.wait({work})
             self._screen.settle()
             if self._kept is not None and self._programs is not None:
-                socket = self._programs.socket
-                await stop(self._order.folder, self._kept, socket, self._hurry, self._screen)
+                await stop(self._kept, self._programs, self._hurry, self._screen)
 
     def _asked_to_stop(self) -> None:
         if self._stop.is_set():
@@ -115,11 +124,18 @@ class _Run:
 
     def _start(self) -> tuple[Programs, dict[str, str]]:
         order = self._order
+        brokers = folders.choose_brokers(order.folder, order.brokers)
+        self._start_limit_s = START_LIMIT_S[brokers]
         folders.make(order.folder)
         end_orphans(order.folder, self._screen.line)
         socket = folders.socket_path(order.folder)
         these = programs.programs(
-            order.folder, choose(order.ports), socket, order.environ, secure=order.secure
+            order.folder,
+            choose(order.ports, brokers=brokers),
+            socket,
+            order.environ,
+            brokers=brokers,
+            secure=order.secure,
         )
         programs.prepare(these)
         ledger = programs.ledger_environment(these, order.environ)
@@ -139,7 +155,7 @@ class _Run:
             processes.note(self._order.folder, self._self, ids, self._programs.socket)
 
     async def _get_ready(self, shown: list[Part], ledger: Mapping[str, str]) -> None:
-        deadline = time.monotonic() + START_LIMIT_S
+        deadline = time.monotonic() + self._start_limit_s
         initializing = asyncio.ensure_future(self._initialize(ledger))
         try:
             while True:
@@ -156,16 +172,17 @@ class _Run:
             initializing.cancel()
 
     async def _initialize(self, ledger: Mapping[str, str]) -> None:
-        """Make topics and genesis as soon as the broker answers; it may be started twice."""
+        """Make topics and genesis as soon as the brokers answer; it may be started twice."""
         assert self._programs is not None  # noqa: S101 - set before
-        broker, ca_file = self._programs.broker, self._programs.ca_file
+        brokers, ca_file = self._programs.brokers, self._programs.ca_file
         tls = None if ca_file is None else client_context(ca_file)
+        security = self._programs.security
         while True:
-            if await asyncio.to_thread(kafka.is_ready, broker.port, tls=tls):
+            if await asyncio.to_thread(_all_answer, brokers, tls):
                 try:
-                    if broker.security is not None:
-                        await kafka_users.set_up(broker.security, broker.controller_port)
-                    return await self._order.initialize(ledger)
+                    if security is not None:
+                        await kafka_users.set_up(security, *brokers[0].controller_ports)
+                    return await self._order.initialize(ledger, len(brokers))
                 except (LogUnavailable, AppendRefused, AppendUnknown) as error:
                     self._trouble = str(error)
             await asyncio.sleep(_LOOK_EVERY_S)
@@ -196,11 +213,12 @@ class _Run:
     def _too_late(self, shown: list[Part], words: Mapping[str, str]) -> str:
         late = [part for part in shown if words.get(part.name) != READY]
         if not late:
-            return f"no topics and genesis within {START_LIMIT_S:.0f} s: {self._trouble}"
+            return f"no topics and genesis within {self._start_limit_s:.0f} s: {self._trouble}"
         named = ", ".join(f"{part.title} ({words.get(part.name)})" for part in late)
         last = self._last_lines(late[0].name)
         return (
-            f"not ready within {START_LIMIT_S:.0f} s: {named}; the end of {late[0].name}:\n{last}"
+            f"not ready within {self._start_limit_s:.0f} s: {named}; "
+            f"the end of {late[0].name}:\n{last}"
         )
 
     def _gave_up(self, name: str, told: Told) -> str:

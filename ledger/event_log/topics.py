@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
+from msgspec import Struct
 
 from ledger.connections import KafkaBrokers, brokers
 from ledger.event_log.clients import why_refused
@@ -21,6 +23,7 @@ _COMPACTION_LAG_MS: Final = 24 * 3600 * 1000
 _TOMBSTONES_KEPT_MS: Final = 10 * 366 * 24 * 3600 * 1000
 """A replica that is older than a tombstone's end would never see the erasure, and undo it."""
 _ALREADY_THERE: Final = 36
+_TOO_MANY_COPIES: Final = 38
 
 
 async def create_topics(
@@ -44,6 +47,11 @@ async def create_topics(
             wanted = [_new(topic, names, partitions, replication) for topic in Topic]
             made = await admin.create_topics(wanted)
             for name, code, *why in made.topic_errors:
+                if code == _TOO_MANY_COPIES:
+                    raise LogUnavailable(
+                        f"{name} was not made: fewer than {replication} brokers are there for its "
+                        f"{replication} copies; start the others, or make do with fewer copies"
+                    )
                 if code not in {0, _ALREADY_THERE}:
                     msg = f"the broker did not make {name}: {why[0] if why else code}"
                     raise LogUnavailable(msg)
@@ -76,8 +84,23 @@ async def _compare(admin: AIOKafkaAdminClient, names: Topics, partitions: int) -
             raise MissingTopic(msg)
 
 
-async def differing(kafka: KafkaBrokers | str, topics: Topics) -> dict[str, dict[str, str]]:
-    """What each topic's config has otherwise than `topic_config` says, by the topic's name.
+class Described(Struct, frozen=True, kw_only=True):
+    """Topics as they are.
+
+    `differing`: what each one's config has otherwise than `topic_config` says, by the topic's name.
+    `copies`: on how many brokers a partition lies, the one with the fewest. `lacking`: how many
+    partitions a broker has no full copy of, by its number. `refusing`: how many partitions take
+    nothing, since too few of their copies are full.
+    """
+
+    differing: dict[str, dict[str, str]]
+    copies: int
+    lacking: dict[int, int]
+    refusing: int
+
+
+async def describe(kafka: KafkaBrokers | str, topics: Topics) -> Described:
+    """Ask the brokers for the topics that are there.
 
     Raises LogUnavailable after `DESCRIBE_TIMEOUT_S` at the latest.
     """
@@ -86,11 +109,12 @@ async def differing(kafka: KafkaBrokers | str, topics: Topics) -> dict[str, dict
     try:
         async with asyncio.timeout(DESCRIBE_TIMEOUT_S):
             await admin.start()
-            copies = {
-                one["topic"]: len(one["partitions"][0]["replicas"])
+            partitions = {
+                one["topic"]: one["partitions"]
                 for one in await admin.describe_topics(list(names))
                 if one["partitions"]
             }
+            copies = {name: len(each[0]["replicas"]) for name, each in partitions.items()}
             asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in copies]
             answers = await admin.describe_configs(asked)
     except (KafkaError, OSError, TimeoutError):
@@ -102,7 +126,14 @@ async def differing(kafka: KafkaBrokers | str, topics: Topics) -> dict[str, dict
         told = {entry[0]: entry[1] for entry in entries}
         wanted = topic_config(names[name], copies[name])
         found[name] = {key: told.get(key, "") for key in wanted if told.get(key) != wanted[key]}
-    return found
+    every = [one for each in partitions.values() for one in each]
+    lacking = Counter(node for one in every for node in set(one["replicas"]) - set(one["isr"]))
+    return Described(
+        differing=found,
+        copies=min((len(one["replicas"]) for one in every), default=0),
+        lacking=dict(lacking),
+        refusing=sum(len(one["isr"]) < min(2, len(one["replicas"])) for one in every),
+    )
 
 
 async def _led(these: KafkaBrokers, names: Topics, partitions: int) -> None:

@@ -14,7 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from cli.doctor.finding import Finding, Level
 from cli.doctor.run import examine
 from ledger.event_log.port import Topic, Topics
-from ledger.event_log.topics import create_topics, differing
+from ledger.event_log.topics import create_topics, describe
 from tests.servers import KafkaServer, RedisServer
 
 HANGS_S = 60.0
@@ -105,7 +105,9 @@ async def test_a_topic_with_another_config_is_named(
 ) -> None:
     await create_topics(kafka_server.bootstrap, partitions=2, topics=topics)
     names = {topics.name(topic) for topic in Topic}
-    assert await differing(kafka_server.bootstrap, topics) == {name: {} for name in names}
+    described = await describe(kafka_server.bootstrap, topics)
+    assert described.differing == {name: {} for name in names}
+    assert (described.copies, described.lacking, described.refusing) == (1, {}, 0)
     changed = topics.name(Topic.LICENSE_EVENTS)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
     await admin.start()
@@ -114,6 +116,6 @@ async def test_a_topic_with_another_config_is_named(
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, changed, config)])
     finally:
         await admin.close()
-    found = await differing(kafka_server.bootstrap, topics)
+    found = (await describe(kafka_server.bootstrap, topics)).differing
     assert found[changed]["retention.ms"] == "1000000"
     assert all(not others for name, others in found.items() if name != changed)

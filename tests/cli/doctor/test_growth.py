@@ -49,7 +49,7 @@ async def test_growth_is_the_last_days(
 def test_the_logs_bytes_are_those_of_its_own_files(tmp_path: Path) -> None:
     folder = data_folder(tmp_path)
     for name, size in (("license-events-0", 7), ("license-events-1", 5), ("catalog-events-0", 99)):
-        partition = folder.kafka / "data" / name
+        partition = folder.kafka(1)[0] / "data" / name
         partition.mkdir(parents=True)
         (partition / "0.log").write_bytes(b"x" * size)
         (partition / "0.index").write_bytes(b"x" * 1000)

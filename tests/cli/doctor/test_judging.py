@@ -18,8 +18,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cli.doctor import machine, processes, replicas
 from cli.doctor.finding import Finding, Level
 from cli.doctor.listeners import who_listens
+from cli.doctor.log import judge_copies
 from cli.local.folder import data_folder
 from cli.local.supervision import State
+from ledger.event_log.topics import Described
 from projector.read_model.keys import CATALOG
 from projector.views.documents import Head
 
@@ -54,6 +56,23 @@ def test_a_redis_is_judged_by_what_it_says(told: Mapping[str, Any], level: Level
     found = replicas.server("replica A", GOOD | dict(told))
     assert worst(found) is level
     assert all(one.step for one in found if one.level is not Level.OK)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "refusing", "level", "said"),
+    [
+        ({}, 0, Level.OK, "3 of each record"),
+        ({2: 33}, 0, Level.WARN, "broker 2 lacks 33 partitions"),
+        ({3: 1, 2: 33}, 1, Level.FAIL, "broker 2 lacks 33 partitions, broker 3 lacks 1 "),
+    ],
+)
+def test_copies_are_judged_by_who_lacks_one_and_whether_enough_are_left(
+    lacking: dict[int, int], refusing: int, level: Level, said: str
+) -> None:
+    found = judge_copies(Described(differing={}, copies=3, lacking=lacking, refusing=refusing))
+    assert found.level is level
+    assert said in found.said
+    assert ("brokers.md" in (found.step or "")) is (level is not Level.OK)
 
 
 @pytest.mark.parametrize(
@@ -147,19 +166,19 @@ def test_a_program_that_hangs_hangs_nobody(tmp_path: Path, monkeypatch: pytest.M
     assert str(tmp_path) not in machine.java(hanging).said
 
 
-def test_a_taken_port_is_told_with_who_has_it() -> None:
+def test_a_taken_port_is_told_with_who_has_it(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        found = machine.ports({"LEDGER_PORTS": f"api={port}"})
+        found = machine.ports({"LEDGER_PORTS": f"api={port}"}, data_folder(tmp_path))
         assert found.level is Level.FAIL
         assert f"{port} (api) is taken" in found.said
         assert "--ports auto" in found.step
         if Path("/proc/net/tcp").exists():
             assert f"({os.getpid()})" in (who_listens(port) or "")
     assert who_listens(port) is None
-    assert machine.ports({"LEDGER_PORTS": "nonsense"}).level is Level.FAIL
+    assert machine.ports({"LEDGER_PORTS": "nonsense"}, data_folder(tmp_path)).level is Level.FAIL
 
 
 @pytest.mark.parametrize(

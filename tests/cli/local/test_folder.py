@@ -57,13 +57,45 @@ def test_two_folders_share_no_secret(folder: DataFolder, tmp_path: Path) -> None
 
 
 def test_a_lost_pepper_is_never_made_anew_under_a_log(folder: DataFolder) -> None:
-    log = folder.kafka / "data"
+    log = folder.kafka(1)[0] / "data"
     log.mkdir(parents=True)
     (log / "meta.properties").touch()
     folder.pepper.unlink()
     with pytest.raises(FolderError, match=r"pepper is missing"):
         folders.make(folder)
     assert not folder.pepper.exists()
+
+
+def formatted(path: Path) -> None:
+    (path / "data").mkdir(parents=True)
+    (path / "data" / "meta.properties").touch()
+
+
+def test_a_new_folder_has_as_many_brokers_as_are_asked_for(folder: DataFolder) -> None:
+    assert folders.brokers_of(folder) is None
+    assert folders.choose_brokers(folder, None) == 1
+    assert folders.choose_brokers(folder, 3) == 3
+
+
+@pytest.mark.parametrize(("made", "other"), [(1, 3), (3, 1)])
+def test_a_folder_keeps_the_number_of_brokers_that_its_log_was_made_with(
+    folder: DataFolder, made: int, other: int
+) -> None:
+    for path in folder.kafka(made):
+        formatted(path)
+    assert folders.choose_brokers(folder, None) == made
+    assert folders.choose_brokers(folder, made) == made
+    with pytest.raises(FolderError, match=rf"made with --brokers {made}.*another data folder"):
+        folders.choose_brokers(folder, other)
+
+
+def test_one_broker_of_three_may_have_lost_its_folder(folder: DataFolder) -> None:
+    for path in folder.kafka(3)[1:]:
+        formatted(path)
+    assert folders.choose_brokers(folder, None) == 3
+    folder.pepper.unlink()
+    with pytest.raises(FolderError, match=r"pepper is missing"):
+        folders.make(folder)
 
 
 def test_a_folder_that_is_a_file_is_an_error_with_a_way_out(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.local.plan import DEFAULTS, WORKERS, PortError, Wish, choose, parse
+from cli.local.plan import DEFAULTS, MORE_BROKERS, WORKERS, PortError, Wish, choose, parse
 
 NOTHING = Wish(named={}, auto=False)
 
@@ -93,3 +93,20 @@ def test_no_wish_is_no_error() -> None:
 def test_free_ports_that_run_out_are_an_error() -> None:
     with pytest.raises(PortError, match="no free port"):
         choose(parse("auto"), taken=lambda _: True)
+
+
+def test_three_brokers_have_ports_of_their_own_and_one_broker_none_of_theirs() -> None:
+    three = choose(NOTHING, brokers=3, taken=none_taken)
+    ports = [*three.brokers(3), *three.controllers(3)]
+    assert ports == [7110, 7112, 7114, 7111, 7113, 7115]
+    everything = [*three.by_name.values(), *three.workers[1:]]
+    assert len(set(everything)) == len(everything)
+    assert not set(MORE_BROKERS) & set(choose(NOTHING, taken=none_taken).by_name)
+
+
+def test_a_port_of_the_third_broker_can_be_named_and_waits_until_there_is_one() -> None:
+    wish = parse("kafka-3=7300")
+    assert choose(wish, brokers=3, taken=none_taken).brokers(3) == (7110, 7112, 7300)
+    assert choose(wish, taken=taken(7300)).brokers(1) == (7110,)
+    with pytest.raises(PortError, match="7300"):
+        choose(wish, brokers=3, taken=taken(7300))

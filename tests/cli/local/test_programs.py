@@ -11,24 +11,35 @@ from cli.local import folder as folders
 from cli.local import programs
 from cli.local.folder import data_folder
 from cli.local.kafka import KafkaBroker
-from cli.local.plan import DEFAULTS, WORKERS, Ports
+from cli.local.plan import DEFAULTS, WORKERS, Ports, defaults
 from cli.local.programs import Programs
 from cli.local.redis import RedisInstance
 
 
 @pytest.fixture
 def these(tmp_path: Path) -> Programs:
+    return with_brokers(1, tmp_path)
+
+
+def with_brokers(count: int, tmp_path: Path) -> Programs:
     folder = data_folder(tmp_path / "a folder, 100% ours; (the first)")
     folders.make(folder)
+    ports = Ports(by_name=defaults(count))
     return Programs(
         folder=folder,
-        ports=Ports(by_name=DEFAULTS),
-        broker=KafkaBroker(
-            directory=folder.kafka,
-            port=DEFAULTS["kafka"],
-            controller_port=DEFAULTS["kafka-controller"],
-            jars=tmp_path / "jars of kafka",
-            java=tmp_path / "bin" / "java",
+        ports=ports,
+        brokers=tuple(
+            KafkaBroker(
+                directory=directory,
+                port=port,
+                controller_ports=ports.controllers(count),
+                jars=tmp_path / "jars of kafka",
+                java=tmp_path / "bin" / "java",
+                node=node,
+            )
+            for node, (directory, port) in enumerate(
+                zip(folder.kafka(count), ports.brokers(count), strict=True), start=1
+            )
         ),
         replicas=(replica(folder.redis("A"), "redis-a"), replica(folder.redis("B"), "redis-b")),
         socket=folder.run / "supervisor.sock",
@@ -42,6 +53,10 @@ def replica(directory: Path, name: str) -> RedisInstance:
 
 @pytest.fixture
 def options(these: Programs) -> ServerOptions:
+    return read_by_supervisor(these)
+
+
+def read_by_supervisor(these: Programs) -> ServerOptions:
     these.folder.supervisor_config.write_text(programs.config_text(these))
     found = ServerOptions()
     found.realize(args=["-c", str(these.folder.supervisor_config)])
@@ -50,11 +65,29 @@ def options(these: Programs) -> ServerOptions:
 
 def test_supervisor_reads_groups_in_the_order_of_stopping(options: ServerOptions) -> None:
     groups = sorted(options.process_group_configs)
-    assert [group.name for group in groups] == ["kafka", "replicas", "projectors", "api"]
+    assert [group.name for group in groups] == ["brokers", "replicas", "projectors", "api"]
     names = [sorted(process.name for process in group.process_configs) for group in groups]
     copies = ["projector-a", "projector-b", "projector-local"]
     workers = [f"worker-{DEFAULTS['workers'] + number}" for number in range(WORKERS)]
     assert names == [["kafka"], ["redis-a", "redis-b"], copies, workers]
+
+
+def test_three_brokers_are_one_group_the_last_to_be_stopped(tmp_path: Path) -> None:
+    these = with_brokers(3, tmp_path)
+    groups = sorted(read_by_supervisor(these).process_group_configs)
+    brokers = groups[0]
+    names = [process.name for process in brokers.process_configs]
+    assert sorted(names) == ["kafka-1", "kafka-2", "kafka-3"]
+    for broker, process in zip(
+        these.brokers,
+        sorted(brokers.process_configs, key=lambda process: str(process.name)),
+        strict=True,
+    ):
+        assert str(broker.config_path) in process.command
+        assert process.stdout_logfile == str(these.folder.log(broker.name))
+        assert process.stopwaitsecs <= 9
+    ledger = programs.ledger_environment(these, {})
+    assert ledger["LEDGER_KAFKA"] == "127.0.0.1:7110,127.0.0.1:7112,127.0.0.1:7114"
 
 
 def test_commands_and_paths_survive_spaces_and_percent_signs(
