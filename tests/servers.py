@@ -277,29 +277,9 @@ class KafkaCluster:
             for node in (1, 2, 3)
         ]
 
-    @property
-    def bootstrap(self) -> str:
-        """The addresses for clients."""
-        return ",".join(node.bootstrap for node in self.nodes)
-
     def prepare(self) -> None:
         """Format what is empty, for the cluster that the others have."""
         kafka.prepare(*(node.broker for node in self.nodes))
-
-    def start(self) -> None:
-        """Start all until each answers."""
-        self.prepare()
-        for node in self.nodes:
-            node.start(wait=False)
-        for node in self.nodes:
-            node.wait_ready()
-
-    def kill(self) -> None:
-        """End all without a chance to write anything."""
-        for node in self.nodes:
-            node.signal_kill()
-        for node in self.nodes:
-            node.kill()
 
 
 @cache

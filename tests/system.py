@@ -1,4 +1,4 @@
-"""A whole ledger of real processes for journeys: broker, two replicas, projectors, API workers.
+"""A whole ledger of real processes for journeys: brokers, two replicas, projectors, API workers.
 
 The same processes as `ledger up`'s, each in its own hands: a journey kills, freezes and starts
 them one by one, and addresses each API worker on a port of its own.
@@ -32,7 +32,15 @@ from ledger.settings import Settings, read_settings
 from projector.read_model.keys import Keys
 from projector.views.documents import read_head
 from tests.ports import free_ports
-from tests.servers import ROOT, KafkaServer, RedisServer, Server, wait_until
+from tests.servers import (
+    ROOT,
+    START_TIMEOUT_S,
+    KafkaCluster,
+    KafkaServer,
+    RedisServer,
+    Server,
+    wait_until,
+)
 
 TOKEN = "admin-" + secrets.token_hex(16)
 PEPPER = secrets.token_hex(32)
@@ -84,7 +92,7 @@ class System:
 
     `terms`: LEDGER_POLICY_* of the one policy. `local_copy`: whether the workers have one, and a
     third projector that keeps it level. `first_replica`: in place of an ordinary Redis for A.
-    `settings`: further LEDGER_* of all processes.
+    `settings`: further LEDGER_* of all processes. `is_cluster`: whether there are three brokers.
     """
 
     def __init__(
@@ -96,15 +104,18 @@ class System:
         local_copy: bool = False,
         first_replica: RedisServer | None = None,
         settings: Mapping[str, str] | None = None,
+        is_cluster: bool = False,
     ) -> None:
         self.directory = directory
-        self.kafka = KafkaServer(directory / "kafka")
+        self.cluster = KafkaCluster(directory) if is_cluster else None
+        self.brokers = self.cluster.nodes if self.cluster else [KafkaServer(directory / "kafka")]
+        self.kafka = self.brokers[0]
         self.replicas = [
             first_replica or RedisServer(directory / "redis-a"),
             RedisServer(directory / "redis-b"),
         ]
         self.env = {
-            "LEDGER_KAFKA": self.kafka.bootstrap,
+            "LEDGER_KAFKA": ",".join(broker.bootstrap for broker in self.brokers),
             "LEDGER_REPLICAS": ",".join(replica.url for replica in self.replicas),
             "LEDGER_PEPPER": PEPPER,
             "LEDGER_SEAL_KEYS": SEAL_KEYS,
@@ -139,13 +150,11 @@ class System:
     @property
     def servers(self) -> list[Server]:
         """All processes, in the order of their starting."""
-        return [self.kafka, *self.replicas, *self.projectors, *self.workers]
+        return [*self.brokers, *self.replicas, *self.projectors, *self.workers]
 
     def start(self) -> None:
         """Start everything, with topics and genesis, until every worker is ready."""
-        for server in (self.kafka, *self.replicas):
-            server.start(wait=False)
-        self.kafka.wait_ready()
+        self._start_servers()
         self.ledger = asyncio.run(self._initialize()).ledger
         self.start_programs()
 
@@ -167,10 +176,18 @@ class System:
 
     def restart_everything(self) -> None:
         """Start all processes again on their data and ports."""
-        for server in (self.kafka, *self.replicas):
-            server.start(wait=False)
-        self.kafka.wait_ready()
+        self._start_servers()
         self.start_programs()
+
+    def _start_servers(self) -> None:
+        """Start brokers and replicas until every broker is ready."""
+        if self.cluster is not None:
+            self.cluster.prepare()
+        for server in (*self.brokers, *self.replicas):
+            server.start(wait=False)
+        for broker in self.brokers:
+            # Three start at each other's expense.
+            broker.wait_ready(timeout_s=START_TIMEOUT_S * len(self.brokers))
 
     def mend(self) -> None:
         """Thaw what is frozen and start what is down, until every worker is ready."""
@@ -180,7 +197,7 @@ class System:
         for server in down:
             server.kill()
             server.start(wait=False)
-            if server is self.kafka:
+            if server in self.brokers:
                 server.wait_ready()
         for server in down:
             server.wait_ready()
@@ -209,7 +226,9 @@ class System:
 
     async def _initialize(self) -> Genesis:
         settings = self.settings
-        await create_topics(settings.kafka, partitions=settings.partitions)
+        await create_topics(
+            settings.kafka, partitions=settings.partitions, replication=len(self.brokers)
+        )
         log = KafkaLog(settings.kafka)
         try:
             # A broker that has just begun is slow at times.
@@ -260,10 +279,16 @@ def running(
     terms: Mapping[str, str] | None = None,
     local_copy: bool = False,
     settings: Mapping[str, str] | None = None,
+    is_cluster: bool = False,
 ) -> Iterator[System]:
     """Start a system; it is stopped however the block ends."""
     system = System(
-        directory, workers=workers, terms=terms, local_copy=local_copy, settings=settings
+        directory,
+        workers=workers,
+        terms=terms,
+        local_copy=local_copy,
+        settings=settings,
+        is_cluster=is_cluster,
     )
     try:
         system.start()
