@@ -35,6 +35,7 @@ from api.replicas import Replicas
 from api.routes import (
     accounts,
     attachments,
+    commands,
     entitlements,
     licenses,
     lists,
@@ -58,6 +59,7 @@ ROUTES: Final = (
     *licenses.ROUTES,
     *machines.ROUTES,
     *orders.ROUTES,
+    *commands.ROUTES,
     *lists.ROUTES,
     *products.ROUTES,
     *policies.ROUTES,

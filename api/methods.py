@@ -21,6 +21,7 @@ _ASKED: Final = (
     "Keygen-Environment",
     "Keygen-Version",
     "Ledger-At-Least",
+    "Prefer",
     "Traceparent",
     "X-Request-Id",
 )
@@ -30,6 +31,7 @@ _TOLD: Final = (
     "Ledger-Position",
     "Ledger-Source",
     "Location",
+    "Preference-Applied",
     "Retry-After",
     "WWW-Authenticate",
     "X-RateLimit-Count",

@@ -1,8 +1,9 @@
 """Verdicts: an event is appended, every replica in service folds past it, and the verdict is read.
 
-What is not decided in time is answered 503, because repeating is safe with an Idempotency-Key, and
-says what is known of it: `outcome` is `refused` (certainly not written), `unknown` (handed to a
-socket, and perhaps written) or `pending` (written, not yet decided).
+What is not decided in time is answered 503, because repeating is safe with an Idempotency-Key (or
+202, to who asks for that: api/pending.py). It says what is known of it: `outcome` is `refused`
+(certainly not written), `unknown` (handed to a socket, and perhaps written) or `pending` (written,
+not yet decided).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from api.metrics import Metrics
+from api.pending import Command, VerdictPending, command_of, verdict_pending
 from api.problems import Problem, replica_behind, unavailable, unprocessable
 from api.refusals import frozen, mismatch
 from api.replicas import Replicas
@@ -51,14 +53,17 @@ class Verdicts:
         """
         self.begun += 1
         partition = partition_of(event.license, self._replicas.partitions)
-        remembered = await self._decided(
-            Topic.LICENSE_EVENTS,
-            partition,
-            _record(event),
-            lambda keys: keys.command(event.license, event.id),
-            traceparent,
-            deadline,
-        )
+        try:
+            remembered = await self._decided(
+                Topic.LICENSE_EVENTS,
+                partition,
+                _record(event),
+                lambda keys: keys.command(event.license, event.id),
+                traceparent,
+                deadline,
+            )
+        except _Undecided as undecided:
+            raise self._pending(command_of(event, undecided.offset)) from None
         if remembered is None:
             raise await self._without_verdict(event, partition)
         verdict = read_verdict(remembered)
@@ -77,14 +82,17 @@ class Verdicts:
     ) -> CatalogVerdict:
         """As `decide`, for an event of the catalog."""
         scope = scope_of(event.account, event.actor)
-        remembered = await self._decided(
-            Topic.CATALOG_EVENTS,
-            CATALOG,
-            (event.account.encode(), encode_catalog(event)),
-            lambda keys: keys.command(scope, event.id),
-            traceparent,
-            deadline,
-        )
+        try:
+            remembered = await self._decided(
+                Topic.CATALOG_EVENTS,
+                CATALOG,
+                (event.account.encode(), encode_catalog(event)),
+                lambda keys: keys.command(scope, event.id),
+                traceparent,
+                deadline,
+            )
+        except _Undecided:
+            raise self._pending(None) from None
         if remembered is None:
             raise _forgotten()
         verdict = read_catalog_verdict(remembered)
@@ -119,7 +127,8 @@ class Verdicts:
     ) -> bytes | None:
         """Append a record and bring what is remembered of it once it was folded.
 
-        `place`: the partition whose replicas are waited for. Raises a 503 `Problem`.
+        `place`: the partition whose replicas are waited for. Raises `_Undecided` where it isn't in
+        time, and a 503 `Problem` where it isn't written.
         """
         offset = await self._append(topic, max(place, 0), record, traceparent)
         started = time.monotonic()
@@ -127,10 +136,10 @@ class Verdicts:
         try:
             await self._replicas.passing.passed(place, offset, left_s)
         except TimeoutError:
-            raise self._pending() from None
+            raise _Undecided(offset) from None
         reading = await self._replicas.read_past(place, offset, lambda keys: (name(keys),))
         if reading is None:
-            raise self._pending()
+            raise _Undecided(offset)
         self._metrics.verdict_seconds.observe(time.monotonic() - started)
         [remembered] = reading.values
         return remembered
@@ -177,14 +186,17 @@ class Verdicts:
             return frozen()
         return _forgotten()
 
-    def _pending(self) -> Problem:
+    def _pending(self, command: Command | None) -> VerdictPending:
         self._metrics.undecided.labels("pending").inc()
-        return unavailable(
-            "It was written and will be decided, but not yet: repeat it with its "
-            "Idempotency-Key, which is safe.",
-            code="VERDICT_PENDING",
-            meta={"outcome": "pending"},
-        )
+        return verdict_pending(command)
+
+
+class _Undecided(Exception):
+    """A record is in the log at `offset`, and wasn't decided in time."""
+
+    def __init__(self, offset: int) -> None:
+        super().__init__(offset)
+        self.offset = offset
 
 
 def _record(event: Event) -> tuple[bytes, bytes]:

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from api.exchange import JSON_API
-from api.openapi.parameters import is_list
+from api.openapi.parameters import is_list, may_be_pending
 from api.openapi.resources import NAMES, ref
 from api.problems import TITLES
 from api.routes.endpoint import Route
@@ -17,6 +17,7 @@ _SPECIAL: Final = {
     ("POST", "/licenses/actions/validate-many"): "ManyChecksDocument",
     ("POST", "/licenses/{id}/actions/validate"): "CheckDocument",
     ("GET", "/licenses/{id}/actions/validate"): "QuickCheckDocument",
+    ("GET", "/licenses/{id}/commands/{command}"): "CommandDocument",
     ("POST", "/licenses/{id}/entitlements"): "LicenseEntitlements",
     ("GET", "/policies/{id}/progress"): "ProgressDocument",
     ("POST", "/policies/{id}/entitlements"): "PolicyEntitlements",
@@ -69,7 +70,8 @@ def of(route: Route) -> dict[str, Any]:
         str(status): {"$ref": f"#/components/responses/{_name(status)}"}
         for status in sorted(statuses)
     }
-    return {str(route.success): _success(route), **errors}
+    pending = {str(int(HTTPStatus.ACCEPTED)): _PENDING} if may_be_pending(route) else {}
+    return {str(route.success): _success(route), **pending, **errors}
 
 
 def errors(example: dict[str, Any]) -> dict[str, Any]:
@@ -85,6 +87,17 @@ def errors(example: dict[str, Any]) -> dict[str, Any]:
 
 
 _TEXT: Final = {"schema": {"type": "string"}}
+_PENDING: Final = {
+    "description": "Written, and not decided in time, for who sent `Prefer: respond-async`: ask "
+    "`Location` for the verdict.",
+    "headers": dict.fromkeys(("Location", "Preference-Applied", "Retry-After"), _TEXT),
+    "content": {
+        JSON_API: {
+            "schema": ref("CommandDocument"),
+            "examples": {"usual": {"$ref": "#/components/examples/PendingDocument"}},
+        }
+    },
+}
 
 
 def _name(status: int) -> str:

@@ -11,6 +11,7 @@ from api import checks
 from api.bodies import ScopeBody, ValidateKeyMeta
 from api.catalog.resources import entity_resource, linked, list_document, progress_resource
 from api.listing import Listing, Page
+from api.pending import Command, command_path, command_resource
 from api.problems import (
     Problem,
     broken,
@@ -37,6 +38,7 @@ from ledger.domain.catalog.entities import Account, Entitlement, Policy, Product
 from ledger.domain.clocks import rfc3339
 from ledger.domain.license import License
 from ledger.domain.terms import Terms
+from ledger.domain.verdicts import GRANTED, Verdict
 from projector.views.documents import license_document, read_answer
 
 _ACCOUNT: Final = "5f1c3a52-6d0b-5e0c-9a54-2f3a8c1d7e01"
@@ -111,6 +113,7 @@ def answers() -> dict[str, Any]:
     more = {
         "CheckDocument": _check(resources["License"], _ASKED),
         "ManyChecksDocument": _many_checks(),
+        "PendingDocument": document(_command(None)),
         "QuickCheckDocument": _check(resources["License"], None),
         "Me": document_with(resources["Account"], [resources["Token"]]),
         "LicenseEntitlements": _attached("license", linked("licenses", _LICENSE)),
@@ -165,6 +168,7 @@ def _resources() -> dict[str, bytes]:
     policy = Policy(id=_POLICY, product=_PRODUCT, name="Yearly", terms=_TERMS, **stored)
     return {
         "Account": entity_resource(Account(id=_ACCOUNT, slug="acme", name="ACME", **stored)),
+        "Command": _command(_VERDICT),
         "Entitlement": entity_resource(
             Entitlement(id=_ENTITLEMENT, name="Export", code="EXPORT", **stored)
         ),
@@ -222,6 +226,32 @@ def _many_checks() -> bytes:
         one_of_many(None, None, b""),
     ]
     return checks_document(entries, _NOW_MS)
+
+
+_COMMAND: Final = Command(
+    license=_LICENSE,
+    id="5f1c3a52-6d0b-8e0c-9a54-2f3a8c1d7e08",
+    offset=41,
+    content="9f86d081884c7d65",
+)
+_VERDICT: Final = Verdict(
+    code=GRANTED,
+    offset=_COMMAND.offset,
+    time_ms=_NOW_MS,
+    content_digest=_COMMAND.content,
+    seats_held=1,
+    limit=2,
+    epoch=1,
+    machine=_MACHINE,
+)
+
+
+def _command(verdict: Verdict | None) -> bytes:
+    path = command_path(_ACCOUNT, _ACCOUNT, 3, _COMMAND)
+    position = f"{_ACCOUNT}:3.{_COMMAND.offset}"
+    return command_resource(
+        _COMMAND, account=_ACCOUNT, path=path, position=position, verdict=verdict
+    )
 
 
 def _attached(to: str, linkage: dict[str, object]) -> bytes:

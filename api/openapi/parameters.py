@@ -8,6 +8,7 @@ from api.exchange import IDEMPOTENCY_KEY_MAX
 from api.filters import IDS
 from api.listing import METADATA, NUMBER_MAX, SIZE, SIZE_MAX
 from api.openapi.resources import NAMES
+from api.pending import CONTENT
 from api.positions import AT_LEAST, POSITION
 from api.resources import STATUSES
 from api.routes.endpoint import Form, Route
@@ -59,6 +60,13 @@ def shared() -> dict[str, Parameter]:
                 "pattern": r"^[!-~]([ -~]*[!-~])?$",
             },
         },
+        "Prefer": {
+            "name": "Prefer",
+            "in": "header",
+            "description": "With `respond-async` what is written and not decided in time is "
+            "answered 202 with the URL of its verdict; without it, 503 (RFC 7240).",
+            "schema": {"type": "string"},
+        },
         "AtLeast": {
             "name": AT_LEAST,
             "in": "header",
@@ -74,7 +82,9 @@ def of_path(form: Form) -> list[Parameter]:
     found: list[Parameter] = []
     if "{account}" in form.path:
         found.append(_reference("Account"))
-    if "{id}" in form.path:
+    if "{command}" in form.path:
+        found += [_path("id", "Id of a license."), _path("command", "Id of a command on it.")]
+    elif "{id}" in form.path:
         kind = form.route.path.split("/")[1]
         found.append(_path("id", _NAMED_BY.get(kind, "Its id.")))
     return found
@@ -82,14 +92,24 @@ def of_path(form: Form) -> list[Parameter]:
 
 def of_request(route: Route) -> list[Parameter]:
     """Parameters of a route's query, and headers."""
+    if may_be_pending(route):
+        return [_reference("IdempotencyKey"), _reference("Prefer")]
     if route.writes:
         return [_reference("IdempotencyKey")]
+    if "{command}" in route.path:
+        return [_required("position", POSITION), _required("content", CONTENT)]
     if "/actions/validate" in route.path:
         return [_reference("AtLeast")]
     if not is_list(route):
         return []
     filters = [_filter(name) for name in FILTERS.get(route.path, ())]
     return [*(_reference(name) for name in _PAGES), *filters]
+
+
+def may_be_pending(route: Route) -> bool:
+    """Whether a route writes to a license, and so is answered 202 where that is preferred."""
+    of_license = route.path.split("/")[1] in {"licenses", "machines"}
+    return route.writes and of_license and not route.path.endswith("/tokens")
 
 
 def is_list(route: Route) -> bool:
@@ -127,6 +147,13 @@ def _path(name: str, description: str) -> Parameter:
 
 def _query(name: str, schema: dict[str, Any], description: str) -> Parameter:
     return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _required(name: str, pattern: str) -> Parameter:
+    """Part of a URL that an answer has named."""
+    schema = {"type": "string", "pattern": pattern}
+    described = "As `Location` of the answer 202 has it."
+    return {**_query(name, schema, described), "required": True}
 
 
 def _reference(name: str) -> Parameter:

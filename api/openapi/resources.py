@@ -88,6 +88,7 @@ def _resources() -> Schema:
         "Entitlement": _resource("entitlements", shapes.ShownEntitlement, account=account),
         "Token": _resource("tokens", shapes.ShownToken, account=account, bearer=bearer),
         "Progress": _resource("policy-progress", shapes.ShownProgress, policy=policy),
+        "Command": _command(account, license_),
         "LicenseEntitlement": _attachment("license", license_),
         "PolicyEntitlement": _attachment("policy", policy),
     }
@@ -103,6 +104,12 @@ def _resource(type_: str, attributes: type[Struct], **relationships: Schema) -> 
             "links": closed({"self": _PATH}),
         }
     )
+
+
+def _command(account: Schema, license_: Schema) -> Schema:
+    whole = _resource("commands", shapes.ShownCommand, account=account, license=license_)
+    whole["properties"]["links"] = closed({"self": _PATH, "related": _PATH})
+    return whole
 
 
 def _attachment(to: str, linkage: Schema) -> Schema:
@@ -141,7 +148,7 @@ def _counted(*names: str) -> Schema:
 
 
 def _documents() -> Schema:
-    names = (*NAMES.values(), "Progress")
+    names = (*NAMES.values(), "Progress", "Command")
     return {f"{name}Document": closed({"data": ref(name)}) for name in names}
 
 
@@ -193,6 +200,7 @@ _SHAPES: Final[tuple[type[Struct], ...]] = (
     shapes.ShownEntitlement,
     shapes.ShownToken,
     shapes.ShownAttachment,
+    shapes.ShownCommand,
     shapes.CheckMeta,
     shapes.QuickCheckMeta,
     shapes.ManyMeta,

@@ -201,6 +201,23 @@ class ShownAttachment(Shape, frozen=True, kw_only=True):
     updated: Moment
 
 
+class SeatsThen(Shape, frozen=True, kw_only=True):
+    """Seats held and allowed when it was decided; null: any number."""
+
+    used: int
+    limit: int | None
+
+
+class ShownCommand(Shape, frozen=True, kw_only=True):
+    """Attributes of a command: the ledger's own code, and how it stood when it was decided."""
+
+    status: Literal["pending", "granted", "refused"]
+    code: str | None
+    position: str
+    decided: Moment | None
+    seats: SeatsThen | None
+
+
 class CheckScope(Shape, frozen=True, kw_only=True):
     """The scope of the request, as it was sent."""
 

@@ -13,9 +13,12 @@ from starlette.responses import Response
 from api.bodies import BODY_BYTES_MAX, read_body
 from api.commands import Asked
 from api.credentials import missing
-from api.exchange import Exchange, exchange_of, path_text, read_content
+from api.exchange import Exchange, answer, exchange_of, path_text, read_content
+from api.pending import RESPOND_ASYNC, Command, command_path, command_resource
 from api.positions import AT_LEAST, Place, read_at_least
 from api.principals import Principal
+from api.problems import RETRY_AFTER_S
+from api.resources import document
 from api.services import Services
 from ledger.domain.verdicts import Verdict
 
@@ -26,6 +29,27 @@ def removed(call: Call, license_: str, verdict: Verdict) -> Response:
     """Answer that something of a license went, or the license itself: 204, and where it stands."""
     headers = {"Ledger-Position": call.services.position(license_, verdict.offset)}
     return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+
+
+def accepted(call: Call, command: Command) -> Response:
+    """Answer that a command is in the log and not decided yet: 202, and where its verdict will be.
+
+    RFC 7240: that the preference was followed is told.
+    """
+    services = call.services
+    partition = services.replicas.partition_of(command.license)
+    path = command_path(call.account, services.catalog.ledger, partition, command)
+    position = services.position(command.license, command.offset)
+    resource = command_resource(
+        command, account=call.account, path=path, position=position, verdict=None
+    )
+    headers = {
+        "Location": path,
+        "Preference-Applied": RESPOND_ASYNC,
+        "Retry-After": str(RETRY_AFTER_S),
+        "Ledger-Position": position,
+    }
+    return answer(HTTPStatus.ACCEPTED, document(resource), headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 from api.catalog.reading import catalog_behind
 from api.credentials import credential_of, forbidden, missing
 from api.exchange import exchange_of, path_text
+from api.pending import VerdictPending, prefers_async
 from api.principals import Principal, Role
 from api.problems import Problem, not_found, too_many_requests
-from api.routes.call import Call
+from api.routes.call import Call, accepted
 from api.services import Services
 from api.unchanged import refuse_content
 
@@ -125,8 +126,17 @@ class _Endpoint:
         if route.writes and route.body is None:
             refuse_content(await call.content())
         if route.writes:
-            return await self._writes.bounded(route.handler, call)
+            return await self._written(call)
         return await route.handler(call)
+
+    async def _written(self, call: Call) -> Response:
+        """Have it written and decided; what isn't in time is told later to who prefers that."""
+        try:
+            return await self._writes.bounded(self._route.handler, call)
+        except VerdictPending as pending:
+            if pending.command is None or not prefers_async(call.request.scope["headers"]):
+                raise
+            return accepted(call, pending.command)
 
 
 async def _call(route: Route, request: Request, services: Services, account: str | None) -> Call:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import httpx
 
+from projector.views.documents import read_verdict
 from tests.api.conftest import TOKEN, Worker
 from tests.vendor import license_body, machine_body, resource_body
 
@@ -95,6 +96,19 @@ class Cast:
         await self.made(f"/licenses/{id_}/actions/increment-usage")
         self.keys[id_] = key
         return id_
+
+    async def command(self, license_: str) -> str:
+        """The last command on a license that was decided, as its URL ends."""
+        replicas, ledger = self._worker.replicas, self._worker.catalog.ledger
+        place = replicas.partition_of(license_)
+        [member] = await replicas.newest(place, lambda keys: keys.commands(license_), 0, 1)
+        command = member.partition(":")[2]
+        reading = await replicas.read(place, lambda keys: (keys.command(license_, command),))
+        [document] = reading.values
+        assert document is not None
+        verdict = read_verdict(document)
+        position = f"{ledger}:{place}.{verdict.offset}"
+        return f"{command}?position={position}&content={verdict.content_digest[:16]}"
 
     async def license_for(self, role: str, side: Side) -> str:
         """License that is theirs to see, or not: a new one but for the role license."""

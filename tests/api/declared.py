@@ -70,7 +70,8 @@ def answered() -> set[Pair]:
 
 def _written() -> set[Pair]:
     calls = [call for module in _modules() for call in _calls(module)]
-    makers: dict[Any, tuple[str, int | None]] = {Problem: ("code", None)}
+    kinds = (Problem, *Problem.__subclasses__())
+    makers: dict[Any, tuple[str, int | None]] = dict.fromkeys(kinds, ("code", None))
     found: set[Pair] = set()
     while True:
         pairs, more = set(), dict(makers)

@@ -100,6 +100,8 @@ async def asked(cast: Cast, cell: Cell, side: Side) -> tuple[httpx.Response, str
         subject = made["id"]
     body = await body_of(cast, cell, side, subject)
     whole = f"/v1/accounts/{ACCOUNT}" + path.replace("{id}", subject)
+    if "{command}" in path:
+        whole = whole.replace("{command}", await cast.command(subject))
     query = "?limit=100" if is_list(cell) else ""
     if (role, method, path) == ("product", "GET", "/tokens"):
         # Without it only the product's own are listed.

@@ -74,6 +74,7 @@ NONE = {
     "GET /licenses/{id}/actions/validate": "`license validate` asks the same with a scope",
     "GET /licenses/{id}/machines": "`machine list --license` asks the same with more filters",
     "DELETE /licenses/{id}": "`license revoke` asks the same by its name",
+    "GET /licenses/{id}/commands/{command}": "no command prefers an answer before the verdict",
 }
 """Routes without a command, and why."""
 
