@@ -17,13 +17,15 @@ from pathlib import Path
 
 from cli.local import processes
 from cli.local.folder import DataFolder, data_folder
-from cli.local.plan import DEFAULTS, WORKERS
+from cli.local.plan import WORKERS, defaults
 from cli.local.processes import Process
 from tests.ports import free_ports
 from tests.servers import ROOT, end_with_tests, ended
 
 LEDGER = str(Path(sys.executable).with_name("ledger"))
 LIMIT_S = 90.0
+BROKERS = 3
+"""At most."""
 LAST_LINE = "Ctrl-C stops everything"
 
 
@@ -64,9 +66,9 @@ class Local:
         )
         threading.Thread(target=self._read, args=(self._process, self._lines), daemon=True).start()
 
-    def until(self, said: str) -> str:
+    def until(self, said: str, *, limit_s: float = LIMIT_S) -> str:
         """Wait for a line with `said` in it; raises AssertionError with all that was said."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + limit_s
         while True:
             with suppress(queue.Empty):
                 line = self._lines.get(timeout=0.1)
@@ -77,9 +79,9 @@ class Local:
             assert time.monotonic() < deadline, f"never said {said!r}:\n{self.text}"
             self.guard()
 
-    def ready(self) -> None:
+    def ready(self, *, limit_s: float = LIMIT_S) -> None:
         """Wait until everything is there."""
-        self.until(LAST_LINE)
+        self.until(LAST_LINE, limit_s=limit_s)
 
     def wait(self) -> int:
         """Wait for the end of `ledger up`; its exit code."""
@@ -155,8 +157,8 @@ def environment() -> dict[str, str]:
 
 def some_ports() -> str:
     """Free ports for everything, as --ports takes them."""
-    first, *others = free_ports(WORKERS + len(DEFAULTS) - 1)
-    names = [name for name in DEFAULTS if name != "workers"]
+    names = [name for name in defaults(BROKERS) if name != "workers"]
+    first, *others = free_ports(WORKERS + len(names))
     given = {"workers": first, **dict(zip(names, others[WORKERS - 1 :], strict=True))}
     return ",".join(f"{name}={port}" for name, port in given.items())
 
