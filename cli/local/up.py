@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cli.importing.pipeline import BrokerAwayError
 from cli.local import folder as folders
 from cli.local import kafka, kafka_users, processes, programs, supervision
 from cli.local.folder import DataFolder
@@ -183,7 +184,8 @@ class _Run:
                     if security is not None:
                         await kafka_users.set_up(security, *brokers[0].controller_ports)
                     return await self._order.initialize(ledger, len(brokers))
-                except (LogUnavailable, AppendRefused, AppendUnknown) as error:
+                except (LogUnavailable, AppendRefused, AppendUnknown, BrokerAwayError) as error:
+                    # Also what was tried for long: how long a start may take is decided elsewhere.
                     self._trouble = str(error)
             await asyncio.sleep(_LOOK_EVERY_S)
 
