@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, Final
 
-from ledger.event_log.port import EventLog, ForeignLog, LogError, Topic, Topics
+from ledger.event_log.port import FOLDED, EventLog, ForeignLog, LogError, Topic, Topics
 from projector.catalog_projection import CatalogProjection
 from projector.data_keys import DataKeyCopy
 from projector.fold_session import FoldSession
@@ -48,7 +48,7 @@ class Projector:
     ) -> None:
         shared = settings.shared
         topics = Topics(prefix=shared.topic_prefix)
-        self._topics = {topics.name(topic): topic for topic in Topic}
+        self._topics = {topics.name(topic): topic for topic in FOLDED}
         self._partitions = shared.partitions
         self._model = model
         self._events_log = log

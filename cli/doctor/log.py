@@ -13,6 +13,7 @@ from cli.doctor.finding import HANGS, HANGS_STEP, Finding, fail, ok, warn
 from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import (
+    FOLDED,
     ForeignLog,
     LogError,
     MissingTopic,
@@ -66,7 +67,7 @@ def hung(settings: Settings) -> Log:
 async def _look(settings: Settings, log: KafkaLog) -> Log:
     counts: dict[Topic, dict[int, int]] = {}
     try:
-        for topic in Topic:
+        for topic in FOLDED:
             counts[topic] = await log.ends(topic)
     except MissingTopic as error:
         return Log(findings=[fail("topics", str(error), _INIT)], ends={})
@@ -78,6 +79,7 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
     findings = [
         ok("broker", f"{settings.kafka.bootstrap} answers"),
         *await _topics(settings, counts),
+        *await _incidents(log),
     ]
     records = sum(counts[Topic.LICENSE_EVENTS].values())
     ends = counts[Topic.LICENSE_EVENTS] | {CATALOG: counts[Topic.CATALOG_EVENTS].get(0, 0)}
@@ -125,6 +127,19 @@ def judge_copies(described: Described) -> Finding:
     if described.refusing:
         return fail(name, f"{said}; {described.refusing} partitions take nothing", step)
     return warn(name, said, step)
+
+
+async def _incidents(log: KafkaLog) -> list[Finding]:
+    """Find out whether what became of emergency orders can be entered; nothing where it can."""
+    try:
+        if (await log.ends(Topic.INCIDENT_EVENTS)).get(0):
+            return []
+    except MissingTopic:
+        pass
+    except LogError as error:
+        return [warn("incidents", str(error), "look at the broker's log, and run this again")]
+    said = f"{Topic.INCIDENT_EVENTS} isn't there: what emergency orders do can't be entered"
+    return [warn("incidents", said, _INIT)]
 
 
 async def _genesis(settings: Settings, log: KafkaLog) -> Finding:

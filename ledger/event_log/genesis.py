@@ -7,7 +7,7 @@ pepper, which would turn every check into NOT_FOUND (docs/format.md, "Topics").
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 from uuid import uuid4
@@ -16,7 +16,14 @@ import msgspec
 from msgspec import Struct
 
 from ledger.domain.events import Digest, Id
-from ledger.event_log.port import EventLog, ForeignLog, LostRecords, NotInitialized, Topic
+from ledger.event_log.port import (
+    FOLDED,
+    EventLog,
+    ForeignLog,
+    LostRecords,
+    NotInitialized,
+    Topic,
+)
 
 RECORD_KEY: Final = b"genesis"
 TYPE: Final = "ledger.genesis"
@@ -75,13 +82,14 @@ async def initialize(log: EventLog, *, pepper_check: str, partitions: int) -> Ge
 
     The first record of the events' first partition settles the ledger's id, whoever wrote it.
     Raises ForeignLog where records stand that are not this ledger's, LostRecords where a partition
-    is empty though the ledger was in use.
+    is empty though the ledger was in use; of a topic that came later (not in `FOLDED`) that can't
+    be told from a ledger that had none.
     """
     first = await _settled(log, pepper_check, partitions)
     for topic in Topic:
         ends = await log.ends(topic)
         empty = [partition for partition in sorted(ends) if ends[partition] == 0]
-        if empty and await _in_use(log):
+        if empty and topic in FOLDED and await _in_use(log):
             raise LostRecords(
                 f"{topic}, partition {empty[0]}, is empty, and the ledger has events: its records "
                 "are lost (was the topic deleted?); restore them, nothing else brings them back"
@@ -92,11 +100,15 @@ async def initialize(log: EventLog, *, pepper_check: str, partitions: int) -> Ge
                 for partition in empty[at : at + _AT_ONCE]
             ]
             await _all(_append(log, topic, own) for own in missing)
-    return await verify(log, pepper_check=pepper_check, partitions=partitions)
+    return await verify(log, pepper_check=pepper_check, partitions=partitions, topics=tuple(Topic))
 
 
-async def verify(log: EventLog, *, pepper_check: str, partitions: int) -> Genesis:
+async def verify(
+    log: EventLog, *, pepper_check: str, partitions: int, topics: Sequence[Topic] = FOLDED
+) -> Genesis:
     """Compare every partition's genesis with what this process was told; return the first's.
+
+    `topics`: those that there is no ledger without; who uses another one compares its genesis.
 
     Raises ForeignLog naming the thing, the value and the way out, and what reading raises.
     """
@@ -115,7 +127,7 @@ async def verify(log: EventLog, *, pepper_check: str, partitions: int) -> Genesi
             )
             raise ForeignLog(msg)
 
-    for topic in Topic:
+    for topic in topics:
         ends = await log.ends(topic)
         if len(ends) != topic.partition_count(partitions):
             msg = f"{topic} has {len(ends)} partitions, its genesis says {first.partitions}"

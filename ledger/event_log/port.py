@@ -1,4 +1,4 @@
-"""The log as a Protocol: three topics of ordered records, appended to and read by position.
+"""The log as a Protocol: topics of ordered records, appended to and read by position.
 
     LogError
     ├── AppendRefused        certainly not stored: nothing was handed to a socket
@@ -49,6 +49,7 @@ class Topic(StrEnum):
     LICENSE_EVENTS = "license-events"
     CATALOG_EVENTS = "catalog-events"
     LICENSE_DATA_KEYS = "license-data-keys"
+    INCIDENT_EVENTS = "incident-events"
 
     @property
     def compacted(self) -> bool:
@@ -57,7 +58,11 @@ class Topic(StrEnum):
 
     def partition_count(self, partitions: int) -> int:
         """Return how many partitions it has in a ledger of N = `partitions`."""
-        return 1 if self is Topic.CATALOG_EVENTS else partitions
+        return 1 if self in {Topic.CATALOG_EVENTS, Topic.INCIDENT_EVENTS} else partitions
+
+
+FOLDED: Final = (Topic.LICENSE_EVENTS, Topic.CATALOG_EVENTS, Topic.LICENSE_DATA_KEYS)
+"""Topics that there is no ledger without. The others came later: a ledger may not have them yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from ledger.event_log import genesis
 from ledger.event_log.genesis import Genesis, initialize, read_genesis, verify
-from ledger.event_log.port import EventLog, ForeignLog, LostRecords, NotInitialized, Topic
+from ledger.event_log.port import FOLDED, EventLog, ForeignLog, LostRecords, NotInitialized, Topic
 from tests.ledger.event_log.contract import EVENTS, KEYS, PARTITIONS
 
 PEPPER_CHECK = "0123456789abcdef" * 2
@@ -55,6 +55,24 @@ class GenesisContract:
         await append(log, EVENTS, of_ledger(2))
         assert (await made(log)).ledger == LEDGER
         assert (await verified(log)).ledger == LEDGER
+
+    async def test_a_topic_that_came_later_is_begun_on_a_ledger_in_use(self, log: EventLog) -> None:
+        for topic, partition in PLACES:
+            if topic in FOLDED:
+                await append(log, topic, of_ledger(partition))
+        await log.append(EVENTS, 1, key=b"license", value=b"event")
+        assert (await verified(log)).ledger == LEDGER
+        assert (await made(log)).ledger == LEDGER
+        assert (await read_genesis(log, Topic.INCIDENT_EVENTS, 0)).ledger == LEDGER
+
+    async def test_a_later_topic_of_another_ledger_is_named_and_stops_nobody(
+        self, log: EventLog
+    ) -> None:
+        stranger = "99999999-2222-4333-8444-555555555555"
+        await append(log, Topic.INCIDENT_EVENTS, of_ledger(0, ledger=stranger))
+        with pytest.raises(ForeignLog, match=rf"{Topic.INCIDENT_EVENTS}.*{stranger}"):
+            await made(log)
+        assert (await verified(log)).ledger != stranger
 
     async def test_later_genesis_records_are_ignored(self, log: EventLog) -> None:
         first = await made(log)

@@ -12,6 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import (
+    FOLDED,
     IN_FLIGHT_MAX,
     Appended,
     AppendRefused,
@@ -31,7 +32,14 @@ from tests.ledger.event_log.contract import (
     append_numbers,
     records,
 )
-from tests.ledger.event_log.genesis_contract import GenesisContract
+from tests.ledger.event_log.genesis_contract import (
+    LEDGER,
+    GenesisContract,
+    append,
+    made,
+    of_ledger,
+    verified,
+)
 from tests.ports import free_ports
 from tests.servers import KafkaServer
 
@@ -120,6 +128,45 @@ async def test_missing_topics_are_named_and_found_once_they_are_made(
         assert len(await records(log)) == 2
     finally:
         await log.close()
+
+
+async def test_a_ledger_of_before_goes_on_and_gets_what_came_later(
+    kafka_server: KafkaServer, topics: Topics, patience: None
+) -> None:
+    """Without `incident-events`: appends to it are refused, and harm no other append."""
+    log = KafkaLog(kafka_server.bootstrap, topics)
+    name = topics.name(Topic.INCIDENT_EVENTS)
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await create_topics(kafka_server.bootstrap, partitions=PARTITIONS, topics=topics)
+            await _delete(kafka_server, name)
+            for topic in FOLDED:
+                for at in range(topic.partition_count(PARTITIONS)):
+                    await append(log, topic, of_ledger(at))
+            assert (await verified(log)).ledger == LEDGER
+            await append_numbers(log, 2)
+            producer = log._producer  # noqa: SLF001 - that it is the same one
+            for _ in range(3):
+                with pytest.raises(MissingTopic, match=name):
+                    await log.append(Topic.INCIDENT_EVENTS, 0, key=b"k", value=b"v")
+            await append_numbers(log, 2)
+            assert log._producer is producer  # noqa: SLF001 - the same
+            await create_topics(kafka_server.bootstrap, partitions=PARTITIONS, topics=topics)
+            assert (await made(log)).ledger == LEDGER
+            assert (await log.append(Topic.INCIDENT_EVENTS, 0, key=b"k", value=b"v")).offset == 1
+    finally:
+        await log.close()
+
+
+async def _delete(kafka_server: KafkaServer, name: str) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
+    await admin.start()
+    try:
+        await admin.delete_topics([name])
+        while name in await admin.list_topics():
+            await asyncio.sleep(0.05)
+    finally:
+        await admin.close()
 
 
 async def test_topics_are_made_as_the_law_has_them(
