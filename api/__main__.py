@@ -121,6 +121,7 @@ async def _work(
             for part in (
                 services.noticing.run(),
                 services.fan_out.run(),
+                services.emergency.run(),
                 follow(renewed),
                 app.pressure.run(),
             )
@@ -137,6 +138,7 @@ async def _work(
             opening.result()
         opening.cancel()
         await end(beside)
+        await services.emergency.stop()
         return 0
     finally:
         await origin.close()

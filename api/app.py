@@ -19,6 +19,8 @@ from api.clock import Clock
 from api.commands import Commands
 from api.data_keys import DataKeys, StoredKeys
 from api.doorkeeper import Doorkeeper
+from api.emergency.grace import Grace
+from api.emergency.orders import EmergencyOrders
 from api.exchange import exchange_of, problem_answer
 from api.fan_out import FanOut
 from api.finding import Finder
@@ -45,6 +47,7 @@ from api.routes import (
     products,
     tokens,
 )
+from api.routes.emergency import ORDERS, STANDING, emergency_router
 from api.routes.endpoint import PREFIXES, Form, routes
 from api.routes.health import HEALTH, health_router
 from api.services import Services
@@ -101,6 +104,18 @@ def build_services(
         data_keys=data_keys,
         verdicts=verdicts,
     )
+    checker = Checker(
+        ledger=catalog.ledger, pepper=pepper, clock=clock, replicas=replicas, metrics=metrics
+    )
+    emergency = EmergencyOrders(
+        ledger=catalog.ledger,
+        keys=settings.emergency_keys,
+        folder=settings.emergency_orders,
+        clock=clock,
+        metrics=metrics,
+        log=log,
+        writes_closed=writes_closed,
+    )
     return Services(
         pepper=pepper,
         catalog=catalog,
@@ -110,12 +125,12 @@ def build_services(
         clock=clock,
         replicas=replicas,
         finder=finder,
-        checker=Checker(
-            ledger=catalog.ledger, pepper=pepper, clock=clock, replicas=replicas, metrics=metrics
-        ),
+        checker=checker,
         many_checker=ManyChecker(
             ledger=catalog.ledger, pepper=pepper, clock=clock, replicas=replicas, metrics=metrics
         ),
+        emergency=emergency,
+        grace=Grace(orders=emergency, checker=checker, clock=clock, metrics=metrics),
         lists=Lists(replicas),
         data_keys=data_keys,
         commands=commands,
@@ -145,9 +160,11 @@ def build_app(services: Services, settings: ApiSettings, access_log: AccessLog) 
         routes=list(routes(FORMS, services)),
     )
     app.include_router(health_router(services))
+    app.include_router(emergency_router(services))
     app.include_router(description_router(FORMS))
     places = [(form.route.method, form.path) for form in FORMS]
-    methods = Methods([*places, *(("GET", path) for path in (*HEALTH, DESCRIPTION))])
+    gets = (*HEALTH, STANDING, DESCRIPTION)
+    methods = Methods([*places, *(("GET", path) for path in gets), ("POST", ORDERS)])
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _unrouted(methods))
     app.add_exception_handler(Exception, _on_exception)

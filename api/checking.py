@@ -14,7 +14,7 @@ from api.checks import Answer, Scope
 from api.clock import Clock
 from api.metrics import Metrics
 from api.positions import Place, position_of
-from api.problems import replica_behind
+from api.problems import Problem, replica_behind
 from api.redis_wire import Values
 from api.replica import Asked, Names, Reading, Replica
 from api.replicas import Replicas
@@ -81,6 +81,15 @@ def is_sure(answer: Answer, reading: Reading, past: int) -> bool:
     return reading.position > past and not (reading.behind and answer.rests_on_absence)
 
 
+class UnsureCheck(Problem):
+    """503: the answer would rest on what the replica may lack. `found`: what it has."""
+
+    def __init__(self, found: Check) -> None:
+        behind = replica_behind()
+        super().__init__(behind.status, behind.code, behind.error.detail, headers=behind.headers)
+        self.found = found
+
+
 class Checker:
     """Answers checks from the replicas."""
 
@@ -104,8 +113,8 @@ class Checker:
     ) -> Check:
         """Check the account's license with this id, as it stood at `at_least` or later.
 
-        Raises a 503 `Problem` where no replica can be read, or where the one that can is behind
-        `at_least`, or behind at all and the answer would rest on what it may lack.
+        Raises a 503 `Problem` where no replica can be read; `UnsureCheck` where the one that can is
+        behind `at_least`, or behind at all and the answer would rest on what it may lack.
         """
         partition = partition_of(license_, self._replicas.partitions)
         past = -1
@@ -122,7 +131,7 @@ class Checker:
         known = [each for values, each in judged if values is reading.values]
         made = known[-1] if known else self._judged(account, reading.values, scope)
         if not is_sure(made[0], reading, past):
-            raise replica_behind()
+            raise UnsureCheck(_found(made, reading))
         return self._checked(made, reading)
 
     def look_at_once(self, account: str, license_: str, scope: Scope) -> Look | None:
@@ -143,15 +152,8 @@ class Checker:
         return None if made[0].rests_on_absence else self._checked(made, reading)
 
     def _checked(self, judged: _Judged, reading: Reading) -> Check:
-        answer, found, now_ms = judged
-        self._metrics.checked(answer.code, reading.source)
-        return Check(
-            answer=answer,
-            now_ms=now_ms,
-            reading=reading,
-            license=found,
-            document=reading.values[0] or b"",
-        )
+        self._metrics.checked(judged[0].code, reading.source)
+        return _found(judged, reading)
 
     def _names(self, license_: str, scope: Scope) -> Names:
         """Names of what a check reads: the license, then the machines in question."""
@@ -164,14 +166,24 @@ class Checker:
         return answer, found, now_ms
 
     def answered(
-        self, check: Check, asked: ValidateMeta | ValidateKeyMeta | None, key: str
+        self,
+        check: Check,
+        asked: ValidateMeta | ValidateKeyMeta | None,
+        key: str,
+        *,
+        in_place: tuple[str, str] | None = None,
     ) -> bytes:
-        """Document of a check's answer; `key` is shown as the license's."""
+        """Document of a check's answer; `key` is shown as the license's.
+
+        `in_place`: who says so in place of the replica, and by which emergency order.
+        """
         reading, found = check.reading, check.license
+        source, order = in_place or (reading.source, None)
         said = Said(
             position=position_of(self._ledger, reading.partition, reading.position - 1),
             age_ms=reading.age_ms,
-            source=reading.source,
+            source=source,
+            order=order,
             frozen=found is not None and found.frozen_at is not None,
         )
         resource = None
@@ -180,3 +192,14 @@ class Checker:
                 read_answer(check.document), found, key=key, now_ms=check.now_ms, validated=True
             )
         return check_document(check.answer, resource, asked=asked, now_ms=check.now_ms, said=said)
+
+
+def _found(judged: _Judged, reading: Reading) -> Check:
+    answer, found, now_ms = judged
+    return Check(
+        answer=answer,
+        now_ms=now_ms,
+        reading=reading,
+        license=found,
+        document=reading.values[0] or b"",
+    )

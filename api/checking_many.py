@@ -26,7 +26,7 @@ from api.problems import Problem
 from api.redis_wire import Away
 from api.replica import Names, Reading
 from api.replicas import Replicas
-from api.resources import Said, checks_document, one_of_many, said_members
+from api.resources import Said, checks_document, one_of_many
 from ledger.domain.identifiers import Pepper, license_ids, partition_of
 from ledger.domain.license import License
 from projector.read_model.keys import Keys
@@ -151,7 +151,7 @@ class ManyChecker:
 
     def _said(self, reading: Reading) -> bytes:
         position = position_of(self._ledger, reading.partition, reading.position - 1)
-        return said_members(Said(position=position, age_ms=reading.age_ms, source=reading.source))
+        return Said(position=position, age_ms=reading.age_ms, source=reading.source).members()
 
 
 class _Batch:

@@ -150,6 +150,33 @@ def check(
     return _EXPIRED if license_.closed(now_ms) else _EXPIRED_BUT_OPEN
 
 
+def check_of_what_is_there(license_: License, scope: Scope, now_ms: int) -> Answer:
+    """Answer a check as if nothing were missing: what it denies is known, however old the state.
+
+    So neither machines, entitlements, seats nor check-ins are asked for, which a replica that is
+    behind may not have heard of (`ABSENT`); all else is.
+    """
+    terms = license_.terms
+    if terms is None:
+        return NOT_FOUND
+    given = scope.wanted is not None
+    what_is_there = replace(
+        terms,
+        strict=False,
+        require_check_in=False,
+        require_machine_scope=terms.require_machine_scope and scope.machine is UNSET,
+        require_fingerprint_scope=terms.require_fingerprint_scope and not given,
+    )
+    asked = replace(
+        scope,
+        machine=UNSET,
+        entitlements=UNSET if scope.entitlements else scope.entitlements,
+        fingerprint=UNSET if scope.wanted else scope.fingerprint,
+        fingerprints=UNSET if scope.wanted else scope.fingerprints,
+    )
+    return check(replace(license_, terms=what_is_there), (), asked, now_ms)
+
+
 def _is_overdue(license_: License, now_ms: int) -> bool:
     due_ms = next_check_in_ms(license_)
     return due_ms is not None and now_ms > due_ms

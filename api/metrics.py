@@ -37,6 +37,12 @@ class Metrics:
         self.unnoticed = self._counter(
             "checks_unnoticed", "Checks of which no event could be written", ("why",)
         )
+        self.emergency_answers = self._counter(
+            "emergency_answers",
+            "Checks that an emergency order has approved, by whether their license was read",
+            ("known",),
+        )
+        self.emergency_orders = self._gauge("emergency_orders", "Emergency orders that run")
         self.waiting = self._gauge("verdicts_waiting", "Commands that wait for their verdict")
         self.append_seconds = self._histogram("append_seconds", "Time of an acknowledged append")
         self.verdict_seconds = self._histogram(

@@ -78,13 +78,28 @@ def document_with(resource: bytes, included: Sequence[bytes]) -> bytes:
 class Said(Struct, frozen=True, kw_only=True):
     """From which state of the ledger a check was answered: where, how old, by whom.
 
-    `frozen`: the license stands as it was before a record that could not be folded.
+    `frozen`: the license stands as it was before a record that could not be folded. `order`: the
+    emergency order that approves it; then nothing may be known of the state: None.
     """
 
-    position: str
-    age_ms: int
+    position: str | None
+    age_ms: int | None
     source: str
     frozen: bool = False
+    order: str | None = None
+
+    def members(self) -> bytes:
+        """Members of an answer's meta."""
+        if self.position is None or self.age_ms is None:
+            known = b'"position":null,"ageMs":null'
+        else:
+            known = b'"position":"%b","ageMs":%d' % (self.position.encode(), self.age_ms)
+        return b'%b,"source":"%b"%b%b' % (
+            known,
+            self.source.encode(),
+            _FROZEN if self.frozen else b"",
+            b"" if self.order is None else b',"order":"%b"' % self.order.encode(),
+        )
 
 
 def check_document(
@@ -101,22 +116,12 @@ def check_document(
         echoed = b',"scope":' + _encoder.encode(asked.scope)
         if asked.nonce is not UNSET:
             echoed += b',"nonce":%d' % asked.nonce
-    return b'{"meta":{"ts":"%b",%b%b,%b%b},"data":%b}' % (
+    return b'{"meta":{"ts":"%b",%b%b,%b},"data":%b}' % (
         rfc3339(now_ms).encode(),
         _members(answer),
         echoed,
-        said_members(said),
-        _FROZEN if said.frozen else b"",
+        said.members(),
         resource or b"null",
-    )
-
-
-def said_members(said: Said) -> bytes:
-    """Members of an answer that tell where it was read, and how old that was."""
-    return b'"position":"%b","ageMs":%d,"source":"%b"' % (
-        said.position.encode(),
-        said.age_ms,
-        said.source.encode(),
     )
 
 
@@ -126,7 +131,7 @@ def checks_document(entries: Sequence[bytes], now_ms: int) -> bytes:
 
 
 def one_of_many(answer: Answer | None, license_: License | None, said: bytes) -> bytes:
-    """Entry of such a document; `said`: its `said_members`. `answer` None: it can't be told now."""
+    """Entry of such a document; `said`: members of its `Said`. `answer` None: it can't be told."""
     if answer is None:
         return _UNTOLD
     members = _members(answer)

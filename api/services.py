@@ -13,6 +13,8 @@ from api.clock import Clock
 from api.commands import Commands
 from api.data_keys import DataKeys
 from api.doorkeeper import Doorkeeper
+from api.emergency.grace import Grace
+from api.emergency.orders import EmergencyOrders
 from api.fan_out import FanOut
 from api.finding import Finder
 from api.lists import Lists
@@ -44,6 +46,8 @@ class Services:
     catalog_commands: CatalogCommands
     noticing: Noticing
     fan_out: FanOut
+    emergency: EmergencyOrders
+    grace: Grace
     metrics: Metrics
     throttle: Throttle
     writes_max: int

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from api.addresses import Network, networks
 from ledger.connections import is_loopback
+from ledger.emergency.keys import read_keys
 from ledger.environment import given
 from ledger.outside import allows_plaintext, local_folders
 from ledger.settings import Settings, SettingsError, read_settings, whole_number
@@ -39,6 +40,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     In a minute, for this worker: requests of one principal (`token_per_minute`) and from one
     address (`address_per_minute`), keys and tokens from one address that there are not
     (`failures_per_minute`); 0: any number. `proxies`: whose X-Forwarded-For is believed.
+
+    `emergency_keys`: name and public half, as hex, of each key whose emergency orders are obeyed.
+    `emergency_orders`: the folder that they are put into; empty: none.
     """
 
     ledger: Settings
@@ -56,6 +60,8 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
     failures_per_minute: int = FAILURES_PER_MINUTE
     proxies: tuple[Network, ...] = ()
     access_log: bool = True
+    emergency_keys: tuple[tuple[str, str], ...] = ()
+    emergency_orders: str = ""
 
     def __repr__(self) -> str:
         """Print what may be printed."""
@@ -66,7 +72,9 @@ class ApiSettings(Struct, frozen=True, kw_only=True):
             f"requests_max={self.requests_max}, writes_max={self.writes_max}, "
             f"token_per_minute={self.token_per_minute}, "
             f"address_per_minute={self.address_per_minute}, "
-            f"failures_per_minute={self.failures_per_minute}, proxies={len(self.proxies)})"
+            f"failures_per_minute={self.failures_per_minute}, proxies={len(self.proxies)}, "
+            f"emergency_keys={[name for name, _ in self.emergency_keys]}, "
+            f"emergency_orders={self.emergency_orders!r})"
         )
 
 
@@ -88,6 +96,8 @@ def read_api_settings(environment: Mapping[str, str]) -> ApiSettings:
         failures_per_minute=_per_minute(environment, "FAILURES", FAILURES_PER_MINUTE),
         proxies=_proxies(environment),
         access_log=environment.get("LEDGER_API_ACCESS_LOG", "1") != "0",
+        emergency_keys=read_keys(environment),
+        emergency_orders=given(environment, "LEDGER_EMERGENCY_ORDERS"),
     )
     if settings.shared_fd is None and settings.port is None and settings.own_port is None:
         raise SettingsError(

@@ -32,7 +32,6 @@ from api.resources import (
     license_resource,
     machine_resource,
     one_of_many,
-    said_members,
 )
 from ledger.domain.catalog.entities import Account, Entitlement, Policy, Product, Token
 from ledger.domain.clocks import rfc3339
@@ -219,7 +218,7 @@ def _check(license_: bytes, asked: ValidateKeyMeta | None) -> bytes:
 
 
 def _many_checks() -> bytes:
-    said = said_members(_SAID)
+    said = _SAID.members()
     entries = [
         one_of_many(checks.VALID, License(id=_LICENSE), said),
         one_of_many(checks.NOT_FOUND, None, said),

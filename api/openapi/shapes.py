@@ -233,17 +233,19 @@ class QuickCheckMeta(Shape, frozen=True, kw_only=True):
     """What a check for no scope has found, and from which state of the ledger.
 
     `position`: ledger, partition and offset of the last event known. `frozen`: the license stands
-    as it was before a record that could not be folded.
+    as it was before a record that could not be folded. `order`: the emergency order that approves
+    it; then position and age may be null: nothing is known of the key.
     """
 
     ts: Moment
     valid: bool
     detail: str
     code: str
-    position: str
-    age_ms: int
+    position: str | None
+    age_ms: int | None
     source: str
     frozen: Literal[True] | UnsetType = UNSET
+    order: Id | UnsetType = UNSET
 
 
 class CheckMeta(QuickCheckMeta, frozen=True, kw_only=True):

@@ -111,7 +111,7 @@ class _Endpoint:
         """Answer one request."""
         request = Request(scope, receive, send)
         exchange_of(request).route = self._template
-        account = await _account(request, self._services)
+        account = await _account(request, self._services, self._route)
         try:
             response = await self._answer(request, account)
         except Problem as problem:
@@ -145,7 +145,14 @@ async def _call(route: Route, request: Request, services: Services, account: str
     `account` None: it can't be told, so what the default one has is answered, and no more.
     """
     surely, account = account is not None, account or services.catalog.account
-    principal = await _principal(request, services, account)
+    try:
+        principal = await _principal(request, services, account)
+    except Problem as problem:
+        if not route.open_to_all:
+            raise
+        services.grace.without_credential(problem, account)
+        services.throttle.refuse_guessing(request.scope)
+        principal = None
     if principal is None and not route.open_to_all:
         services.throttle.count_failure(request.scope)
         raise missing()
@@ -161,14 +168,20 @@ async def _call(route: Route, request: Request, services: Services, account: str
     return call
 
 
-async def _account(request: Request, services: Services) -> str | None:
+async def _account(request: Request, services: Services, route: Route) -> str | None:
     """Account that the request is about; None where that can't be told at the moment.
 
     Raises a 404 or 503 `Problem`.
     """
     if "account" not in request.path_params:
         return await services.catalog.account_of_host(exchange_of(request).host)
-    found = await services.catalog.account_named(path_text(request, "account"))
+    named = path_text(request, "account")
+    try:
+        found = await services.catalog.account_named(named)
+    except Problem as problem:
+        if not route.open_to_all:
+            raise
+        found = services.grace.account(problem, named)
     if found is None:
         raise not_found("account")
     return found

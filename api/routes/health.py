@@ -84,6 +84,10 @@ def readiness(services: Services) -> dict[str, Any]:
         degraded.append(f"writes: {closed}")
     if not known:
         degraded.append("catalog: no replica has it yet")
+    degraded += [
+        f"emergency order {one.order.id}: checks that can't be answered are approved"
+        for one in services.emergency.running()
+    ]
     if now.alarming:
         degraded.append(f"clocks: {now.apart_ms} ms apart")
     return {
@@ -128,6 +132,7 @@ def _measure(services: Services) -> None:
     """Set the gauges: they are looked at only here."""
     metrics, replicas = services.metrics, services.replicas
     metrics.waiting.set(replicas.passing.waiting)
+    metrics.emergency_orders.set(len(services.emergency.running()))
     metrics.clocks_apart.set(services.clock.now.apart_ms / 1000)
     copy = replicas.local_copy
     for standing in (*replicas.standings, *([] if copy is None else [copy])):

@@ -23,10 +23,11 @@ from api.bodies import (
 from api.catalog.reading import catalog_behind
 from api.checking_many import Asker
 from api.checks import Scope
+from api.emergency.grace import Asked
 from api.exchange import answer
 from api.finding import Found
 from api.principals import ANYONE, SELLERS
-from api.problems import not_found, too_many_requests
+from api.problems import Problem, not_found, too_many_requests
 from api.refusals import issue_refusal
 from api.requests import (
     check_key_size,
@@ -119,7 +120,12 @@ async def validate_key(call: Call) -> Response:
     check_key_size(meta.key)
     check_scope(meta.scope)
     license_ = services.finder.id_of_key(call.account, meta.key)
-    check = await services.checker.check(call.account, license_, meta.scope.scope(), call.at_least)
+    scope, at_least = meta.scope.scope(), call.at_least
+    try:
+        check = await services.checker.check(call.account, license_, scope, at_least)
+    except Problem as problem:
+        asked = Asked(account=call.account, surely=call.surely, who=call.principal, meta=meta)
+        return answer(HTTPStatus.OK, services.grace.instead(problem, asked))
     services.noticing.note(check)
     who, found = call.principal, check.license
     if who is not None and found is not None and not who.sees_license(found):

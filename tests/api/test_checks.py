@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from api.checks import Answer, Scope, check
+from api.checks import ABSENT, Answer, Scope, check, check_of_what_is_there
 from ledger.domain.license import License, Machine
 from ledger.domain.terms import Overage, OwnTerms, Terms, seat_limit
 
@@ -203,3 +206,76 @@ def test_a_denial_that_rests_on_absence_is_known_as_one(
     code: str, *, valid: bool, rests: bool
 ) -> None:
     assert Answer(code=code, detail="", valid=valid).rests_on_absence is rests
+
+
+_SCOPES = st.builds(
+    Scope,
+    product=st.sampled_from([UNSET, "product", "other"]),
+    policy=st.sampled_from([UNSET, "policy", "other"]),
+    fingerprint=st.sampled_from([UNSET, "", "this"]),
+    fingerprints=st.sampled_from([UNSET, [], [""], ["this", "that"]]),
+    machine=st.sampled_from([UNSET, "machine"]),
+    entitlements=st.sampled_from([UNSET, [], ["E"]]),
+)
+_TERMS = st.builds(
+    Terms,
+    max_machines=st.sampled_from([None, 1, 2]),
+    strict=st.booleans(),
+    floating=st.booleans(),
+    expiration_strategy=st.sampled_from(
+        ["REVOKE_ACCESS", "RESTRICT_ACCESS", "MAINTAIN_ACCESS", "ALLOW_ACCESS"]
+    ),
+    require_product_scope=st.booleans(),
+    require_policy_scope=st.booleans(),
+    require_machine_scope=st.booleans(),
+    require_fingerprint_scope=st.booleans(),
+    require_check_in=st.booleans(),
+    check_in_interval=st.just("day"),
+)
+_LICENSES = st.builds(
+    a_license,
+    _TERMS,
+    suspended=st.booleans(),
+    expiry_ms=st.sampled_from([None, NOW, NOW + 1]),
+    last_check_in_ms=st.sampled_from([0, NOW]),
+    seats_held=st.integers(0, 3),
+    machines=st.integers(0, 1),
+    status=st.sampled_from(["live", "live", "revoked", "none"]),
+)
+
+
+@given(license_=_LICENSES, scope=_SCOPES, held=st.booleans(), named=st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_what_is_known_denies_and_only_that(
+    license_: License, scope: Scope, *, held: bool, named: bool
+) -> None:
+    """Of a state that may lack something: every denial that it is sure of, and no other one."""
+    machines = [MACHINE if held else None for _ in scope.wanted or ()]
+    said = check(license_, machines, scope, NOW, MACHINE if named else None)
+    sure = check_of_what_is_there(license_, scope, NOW)
+    assert sure.code not in ABSENT - {"NOT_FOUND"}
+    if said.valid or said.code not in ABSENT:
+        assert sure.valid == said.valid
+    if said.valid:
+        assert sure == said
+    if sure.valid:
+        assert not license_.suspended
+        assert not license_.closed(NOW)
+        assert license_.status == "live"
+        assert scope.product in {UNSET, license_.product}
+        assert scope.policy in {UNSET, license_.policy}
+
+
+def test_a_denial_that_is_sure_is_found_behind_one_that_is_not() -> None:
+    """An overdue check-in is answered first; a replica that is behind may lack it."""
+    terms = Terms(max_machines=2, require_check_in=True, check_in_interval="day")
+    for changes, scope, code in (
+        (EXPIRED, Scope(), "EXPIRED"),
+        ({}, Scope(product="other"), "PRODUCT_SCOPE_MISMATCH"),
+        ({}, Scope(fingerprint=""), "FINGERPRINT_SCOPE_EMPTY"),
+    ):
+        license_ = a_license(terms, last_check_in_ms=0, **changes)
+        assert check(license_, [], scope, NOW).code == "OVERDUE"
+        assert check_of_what_is_there(license_, scope, NOW).code == code
+    overdue = a_license(terms, last_check_in_ms=0)
+    assert check_of_what_is_there(overdue, Scope(), NOW).valid
