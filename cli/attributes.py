@@ -87,13 +87,13 @@ def moment(text: str | None) -> str | None:
         raise Missing(f"{text} is no day of the calendar") from None
 
 
-def seconds(text: str | None) -> int | None:
-    """Seconds of a span: 3600, 90m, 12h, 30d. Raises `Missing`."""
+def seconds(text: str | None, option: str = "--duration") -> int | None:
+    """Seconds of a span: 3600, 90m, 12h, 30d. Raises `Missing`, naming the option."""
     if text is None:
         return None
     span = _SPAN.fullmatch(text)
     if span is None:
-        raise Missing("--duration is a number of seconds, or a span like 12h or 365d")
+        raise Missing(f"{option} is a number of seconds, or a span like 12h or 365d")
     return int(span[1]) * _UNIT_S[span[2]]
 
 

@@ -19,6 +19,7 @@ from cli.commands import (
     init,
     license,  # noqa: A004 - named as the command is
     machine,
+    neutralize,
     policy,
     product,
     rules,
@@ -79,6 +80,7 @@ app.command("whoami")(account.whoami)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
 app.command("forget")(forget.forget)
+app.add_typer(neutralize.app, name="neutralize")
 app.command("init")(init.init)
 
 

@@ -93,6 +93,8 @@ def print_check(document: dict[str, Any]) -> None:
         console.print(f"license   {license_['id']}" + (f"  {name}" if name else ""), markup=False)
         held = f"{seats.get('used')} of {'unlimited' if limit is None else limit}"
         console.print(f"seats     {held}, at most {seats.get('peak')} at once", markup=False)
+    if meta.get("order") is not None:
+        console.print(f"approved  by emergency order {meta['order']}", markup=False)
     console.print(
         f"as of     position {meta.get('position')}, {meta.get('ageMs')} ms old, "
         f"from {meta.get('source')}",

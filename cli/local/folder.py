@@ -109,6 +109,11 @@ class DataFolder:
         """Folder of this machine's own copy of the read model."""
         return self.root / "local-copy"
 
+    @property
+    def emergency_orders(self) -> Path:
+        """What the workers look into for emergency orders; their private keys are never here."""
+        return self.root / "emergency-orders"
+
     def log(self, process: str) -> Path:
         """The log of a process."""
         return self.logs / f"{process}.log"
@@ -132,7 +137,7 @@ def make(folder: DataFolder) -> None:
     NOT_FOUND.
     """
     try:
-        for directory in (folder.root, folder.logs, folder.run):
+        for directory in (folder.root, folder.logs, folder.run, folder.emergency_orders):
             directory.mkdir(parents=True, exist_ok=True)
             directory.chmod(_PRIVATE_FOLDER)
         _make_secrets(folder)

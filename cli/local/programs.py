@@ -38,6 +38,14 @@ _SECRETS: Final = ("LEDGER_PEPPER", "LEDGER_SEAL_KEYS")
 """A local ledger takes its own from the data folder's files, whatever the environment has."""
 
 
+_TAKEN_OVER: Final = (
+    "LEDGER_ACCOUNT",
+    "LEDGER_PRODUCT",
+    "LEDGER_PARTITIONS",
+    "LEDGER_EMERGENCY_KEYS",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Programs:
     """What runs: brokers, the replicas A and B, and the ports of all; `security` where asked."""
@@ -161,13 +169,13 @@ def config_text(these: Programs) -> str:
 def ledger_environment(these: Programs, environ: Mapping[str, str]) -> dict[str, str]:
     """The `LEDGER_*` that say what this ledger is, for its processes and for other commands.
 
-    The catalog's (LEDGER_ACCOUNT, LEDGER_POLICY_…) are taken over from `environ`.
+    The catalog's (LEDGER_ACCOUNT, LEDGER_POLICY_…) are taken over from `environ`, and whose
+    emergency orders are obeyed: that key is made by a person, and its private half isn't here.
     """
     taken_over = {
         name: value
         for name, value in environ.items()
-        if name in {"LEDGER_ACCOUNT", "LEDGER_PRODUCT", "LEDGER_PARTITIONS"}
-        or name.startswith("LEDGER_POLICY")
+        if name in _TAKEN_OVER or name.startswith("LEDGER_POLICY")
     }
     return {
         **taken_over,
@@ -178,6 +186,10 @@ def ledger_environment(these: Programs, environ: Mapping[str, str]) -> dict[str,
         "LEDGER_SEAL_KEYS_FILE": str(these.folder.seal_keys),
         "LEDGER_LOCAL_COPY": str(these.folder.local_copy),
         "LEDGER_API_URL": these.api_url,
+        "LEDGER_EMERGENCY_ORDERS": str(these.folder.emergency_orders),
+        "LEDGER_EMERGENCY_WORKERS": ",".join(
+            f"{these.api_scheme}://{LOOPBACK}:{port}" for port in these.ports.workers
+        ),
         **({} if these.security is None else these.security.environment()),
     }
 

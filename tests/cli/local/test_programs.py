@@ -149,3 +149,14 @@ def test_processes_get_the_files_of_the_secrets_and_no_secret(these: Programs) -
     assert process["PATH"] == "/bin"
     secret = these.folder.pepper.read_text().strip()
     assert not [value for value in process.values() if token in value or secret in value]
+
+
+def test_workers_look_for_orders_and_obey_the_keys_that_were_named(these: Programs) -> None:
+    plain = programs.ledger_environment(these, {})
+    assert plain["LEDGER_EMERGENCY_ORDERS"] == str(these.folder.emergency_orders)
+    assert these.folder.emergency_orders.is_dir()
+    urls = plain["LEDGER_EMERGENCY_WORKERS"].split(",")
+    assert urls == [f"http://127.0.0.1:{DEFAULTS['workers'] + number}" for number in range(WORKERS)]
+    assert "LEDGER_EMERGENCY_KEYS" not in plain
+    keyed = programs.ledger_environment(these, {"LEDGER_EMERGENCY_KEYS": "ops=ab"})
+    assert keyed["LEDGER_EMERGENCY_KEYS"] == "ops=ab"

@@ -1,0 +1,88 @@
+"""Files of emergency orders' private keys, and of signed orders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cli import output
+from cli.local.folder import DataFolder
+from cli.trouble import Failed, Missing
+from ledger.emergency.keys import PrivateKeyError, new_key, private_pem, public_hex, read_private
+from ledger.emergency.orders import Signed, encode
+
+_PRIVATE: Final = 0o600
+_KEY_BYTES_MAX: Final = 16 * 1024
+_OTHERS: Final = 0o077
+
+
+def make(file: Path, folder: DataFolder) -> str:
+    """Make a key in a new file; its public half, as hex. Raises `Missing`, `Failed`.
+
+    Never in the data folder: whoever has the host of the ledger has that, and should not be able to
+    approve anything.
+    """
+    if file.expanduser().absolute().resolve().is_relative_to(folder.root.resolve()):
+        raise Missing(
+            f"{file} is in the ledger's data folder, and who has the ledger's host would have the "
+            "key: keep it elsewhere, on no server"
+        )
+    key = new_key()
+    _write(file, private_pem(key).encode(), _PRIVATE, "a key is never overwritten")
+    return public_hex(key)
+
+
+def read(file: Path) -> Ed25519PrivateKey:
+    """Private key of a file; says it where others may read it. Raises `Missing`."""
+    try:
+        with file.expanduser().open("rb") as opened:
+            is_open = os.fstat(opened.fileno()).st_mode & _OTHERS
+            content = opened.read(_KEY_BYTES_MAX)
+        key = read_private(content)
+    except OSError as error:
+        raise Missing(f"the key {file} can't be read: {error.strerror}") from None
+    except PrivateKeyError as error:
+        raise Missing(f"the key {file} can't be used: {error}") from None
+    if is_open:
+        output.remark(f"Others on this machine may read the key: chmod 600 {file}")
+    return key
+
+
+def leave(signed: Signed, folder: Path) -> Path:
+    """Put a signed order into a folder that workers look at; where. Raises `Missing`, `Failed`."""
+    if not folder.is_dir():
+        raise Missing(f"{folder} is no folder: name the workers' LEDGER_EMERGENCY_ORDERS")
+    target = folder / f"{signed.order.id}.json"
+    temporary = folder / f".{signed.order.id}.new"
+    _write(temporary, encode(signed) + b"\n", 0o644, "it is another order's")
+    _trying(target, lambda: temporary.replace(target))
+    return target
+
+
+def _write(file: Path, content: bytes, mode: int, why_new: str) -> None:
+    """Write a new file whole, and have it on the disk."""
+
+    def write() -> None:
+        handle = os.open(file.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(content)
+            opened.flush()
+            os.fsync(opened.fileno())
+
+    try:
+        _trying(file, write)
+    except FileExistsError:
+        raise Missing(f"{file} is there already, and {why_new}: name another file") from None
+
+
+def _trying(file: Path, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise Failed(f"{file} can't be written: {error.strerror}") from None
