@@ -19,7 +19,7 @@ from uuid import uuid4
 from api.clock import Clock
 from api.emergency.book import Book, Taken, Way
 from api.emergency.entering import Entering
-from api.emergency.folder import Folder
+from api.emergency.folder import Folder, Found
 from api.logs import alarm, say
 from api.metrics import Metrics
 from ledger.domain.clocks import rfc3339
@@ -28,6 +28,7 @@ from ledger.emergency.orders import Refusal, Signed
 from ledger.event_log.port import EventLog
 
 LOOK_S: Final = 1.0
+KEEP_S: Final = 1.0
 LAST_WORD_S: Final = 0.3
 SHOWN_MAX: Final = 64
 _HOST_LENGTH_MAX: Final = 128
@@ -62,6 +63,7 @@ class EmergencyOrders:
         self._clock = clock
         self._metrics = metrics
         self._refused: dict[str, tuple[str, str]] = {}
+        self._looking: asyncio.Task[list[Found]] | None = None
 
     @property
     def is_on(self) -> bool:
@@ -77,10 +79,11 @@ class EmergencyOrders:
         refusal = self._take(signed, Way.POST)
         if refusal is None and self._folder is not None:
             try:
-                await asyncio.to_thread(self._folder.keep, signed)
-            except OSError as error:
+                async with asyncio.timeout(KEEP_S):
+                    await asyncio.to_thread(self._folder.keep, signed)
+            except OSError as error:  # TimeoutError is one: a mounted folder may hang
                 text = "an order can't be left in LEDGER_EMERGENCY_ORDERS"
-                say(_log, logging.WARNING, text, order=signed.order.id, error=error.strerror)
+                say(_log, logging.WARNING, text, order=signed.order.id, error=str(error))
         return refusal
 
     def count(self, taken: Taken, *, known: bool) -> None:
@@ -96,7 +99,10 @@ class EmergencyOrders:
         entering = asyncio.create_task(self.entering.run())
         try:
             while self.is_on:
-                await self.look()
+                try:
+                    await self.look()
+                except Exception:  # noqa: BLE001 - whatever it is, requests still bring orders
+                    _log.exception("the folder of orders can't be looked at")
                 await asyncio.sleep(LOOK_S)
         finally:
             entering.cancel()
@@ -105,18 +111,9 @@ class EmergencyOrders:
     async def look(self) -> None:
         """Look at the folder once, and see which orders have run out."""
         if self._folder is not None:
-            try:
-                found = await asyncio.to_thread(self._folder.look)
-            except Exception:  # noqa: BLE001 - whatever it is, requests still bring orders
-                _log.exception("the folder of orders can't be looked at")
-                found = []
-            refused: dict[str, tuple[str, str]] = {}
-            for one in found:
-                if one.signed is None:
-                    refused[one.name] = ("", "UNREADABLE")
-                elif (refusal := self._take(one.signed, Way.FILE)) is not None:
-                    refused[one.name] = (one.signed.order.id, refusal.value)
-            self._tell_refused(refused)
+            found = await self._found(self._folder)
+            if found is not None:
+                self._take_all(found)
         self._book.running(time.monotonic())
         self._tell()
 
@@ -145,6 +142,29 @@ class EmergencyOrders:
             ],
             "entriesWaiting": self.entering.waiting,
         }
+
+    async def _found(self, folder: Folder) -> list[Found] | None:
+        """What lies in the folder; None where it doesn't say so in time: it may hang.
+
+        Then the next look waits for this one: one thread hangs, and no more.
+        """
+        if self._looking is None:
+            self._looking = asyncio.create_task(asyncio.to_thread(folder.look))
+        await asyncio.wait((self._looking,), timeout=LOOK_S)
+        if not self._looking.done():
+            return None
+        looked, self._looking = self._looking, None
+        return looked.result()
+
+    def _take_all(self, found: Sequence[Found]) -> None:
+        """Take the orders of files, and note which are refused."""
+        refused: dict[str, tuple[str, str]] = {}
+        for one in found:
+            if one.signed is None:
+                refused[one.name] = ("", "UNREADABLE")
+            elif (refusal := self._take(one.signed, Way.FILE)) is not None:
+                refused[one.name] = (one.signed.order.id, refusal.value)
+        self._tell_refused(refused)
 
     def _take(self, signed: Signed, way: Way) -> Refusal | None:
         now_ms, at_s = self._clock.now.time_ms, time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from api.emergency import orders as emergency_orders
+from api.emergency.folder import Folder, Found
 from api.emergency.orders import EmergencyOrders
 from ledger.emergency.entries import Entry, OrderOver, OrderTaken, decode_entry
 from ledger.emergency.orders import DOCUMENT_BYTES_MAX, encode, sign
@@ -251,3 +253,31 @@ async def _until(holds: Any) -> None:  # noqa: ANN401 - called
     async with asyncio.timeout(20):
         while not holds():
             await asyncio.sleep(0.01)
+
+
+async def test_a_folder_that_hangs_holds_up_one_thread_and_no_order(
+    ledger: LocalLedger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a mounted one may."""
+    hang = threading.Event()
+    asked: list[str] = []
+
+    def hangs(*_: object) -> list[Found]:
+        asked.append("once")
+        hang.wait(20)
+        return []
+
+    monkeypatch.setattr(Folder, "look", hangs)
+    monkeypatch.setattr(Folder, "keep", hangs)
+    monkeypatch.setattr(emergency_orders, "LOOK_S", 0.02)
+    monkeypatch.setattr(emergency_orders, "KEEP_S", 0.05)
+    async with obedient(ledger, LEDGER_EMERGENCY_ORDERS=str(tmp_path)) as one:
+        try:
+            for _ in range(3):
+                await _look(one)
+            assert asked == ["once"]
+            await one.order()
+            assert [each["running"] for each in (await one.standing())["orders"]] == [True]
+        finally:
+            hang.set()
+        await _look(one)
