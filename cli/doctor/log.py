@@ -14,6 +14,7 @@ from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import (
     FOLDED,
+    EventLog,
     ForeignLog,
     LogError,
     MissingTopic,
@@ -79,7 +80,7 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
     findings = [
         ok("broker", f"{settings.kafka.bootstrap} answers"),
         *await _topics(settings, counts),
-        *await _incidents(log),
+        *await incidents(log),
     ]
     records = sum(counts[Topic.LICENSE_EVENTS].values())
     ends = counts[Topic.LICENSE_EVENTS] | {CATALOG: counts[Topic.CATALOG_EVENTS].get(0, 0)}
@@ -129,7 +130,7 @@ def judge_copies(described: Described) -> Finding:
     return warn(name, said, step)
 
 
-async def _incidents(log: KafkaLog) -> list[Finding]:
+async def incidents(log: EventLog) -> list[Finding]:
     """Find out whether what became of emergency orders can be entered; nothing where it can."""
     try:
         if (await log.ends(Topic.INCIDENT_EVENTS)).get(0):
