@@ -37,7 +37,7 @@ def system(tmp_path: Path, *, copy: bool) -> Iterator[System]:
         "LEDGER_EMERGENCY_ORDERS": str(tmp_path / "orders"),
     }
     (tmp_path / "orders").mkdir()
-    with running(tmp_path, local_copy=copy, more=more) as started:
+    with running(tmp_path, local_copy=copy, settings=more) as started:
         yield started
 
 
