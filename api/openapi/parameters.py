@@ -83,7 +83,9 @@ def of_path(form: Form) -> list[Parameter]:
     if "{account}" in form.path:
         found.append(_reference("Account"))
     if "{command}" in form.path:
-        found += [_path("id", "Id of a license."), _path("command", "Id of a command on it.")]
+        named = (("id", "Id of a license."), ("command", "Id of a command on it."))
+        schema = {"type": "string", "format": "uuid"}
+        found += [{**_path(*each), "schema": schema} for each in named]
     elif "{id}" in form.path:
         kind = form.route.path.split("/")[1]
         found.append(_path("id", _NAMED_BY.get(kind, "Its id.")))

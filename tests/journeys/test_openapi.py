@@ -19,6 +19,7 @@ import pytest
 
 from api.app import FORMS
 from api.openapi import examples
+from ledger.domain.identifiers import partition_of, random_id
 from tests.servers import wait_until
 from tests.system import TOKEN, System, running
 from tests.vendor import license_body, machine_body
@@ -35,7 +36,8 @@ EXAMPLES = {
     "products": examples.BODIES["PolicyBody"]["data"]["relationships"]["product"]["data"]["id"],
 }
 """Ids that examples name, by their type."""
-LICENSE = "(get|patch|post|put)LicensesById(?!ActionsReinstate)|deleteLicensesByIdEnt"
+LICENSE = "(get|patch|post|put)LicensesById(?!ActionsReinstate|Commands)|deleteLicensesByIdEnt"
+COMMAND = "getLicensesByIdCommandsByCommand"
 PRODUCT = "(get|patch|post)Products"
 """Operations that take the license and the product that most of the run is about."""
 SPARES = 3
@@ -128,6 +130,23 @@ def document(client: httpx.Client) -> str:
     return text
 
 
+def on_its_way(system: System, license_: str) -> str:
+    """Settings for a command on the license, at a position that nothing has come to yet."""
+    partition = partition_of(license_, system.settings.partitions)
+    given = {
+        "path.id": license_,
+        "path.command": random_id(),
+        "query.position": f"{system.ledger}:{partition}.999999",
+        "query.content": "0" * 16,
+    }
+    parameters = ", ".join(f'"{name}" = "{value}"' for name, value in given.items())
+    return f"""
+[[operations]]
+include-operation-id = "{COMMAND}"
+parameters = {{ {parameters} }}
+"""
+
+
 def settings(ids: dict[str, str], gone: dict[str, list[str]]) -> str:
     """Ids for all but what would end them.
 
@@ -178,7 +197,8 @@ def _run(system: System, folder: Path) -> subprocess.CompletedProcess[str]:
         ids = stock(client)
         (folder / "openapi.json").write_text(document(client))
         gone = spares(client, ids)
-    (folder / "schemathesis.toml").write_text(settings(ids, gone))
+    told = settings(ids, gone) + on_its_way(system, ids[LICENSE])
+    (folder / "schemathesis.toml").write_text(told)
     return subprocess.run(
         [
             Path(sys.executable).parent / "schemathesis",
