@@ -7,11 +7,12 @@ order's account and product is approved.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from api import checks
 from api.bodies import ValidateKeyMeta

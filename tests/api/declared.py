@@ -70,7 +70,12 @@ def answered() -> set[Pair]:
 
 def _written() -> set[Pair]:
     calls = [call for module in _modules() for call in _calls(module)]
-    kinds = (Problem, *Problem.__subclasses__())
+    # A kind that takes no code has another problem's.
+    kinds = [
+        kind
+        for kind in (Problem, *Problem.__subclasses__())
+        if "code" in inspect.signature(kind).parameters
+    ]
     makers: dict[Any, tuple[str, int | None]] = dict.fromkeys(kinds, ("code", None))
     found: set[Pair] = set()
     while True:
