@@ -69,6 +69,8 @@ def judged(
     found = None if document is None else read_license(document)
     if found is None or found.status != "live" or found.account != account:
         return checks.NOT_FOUND, None
+    if len(values) == 1:
+        return checks.check(found, (), scope, now_ms), found
     machines: list[Machine | None] = [
         None if each is None else read_machine(each) for each in values[1:]
     ]

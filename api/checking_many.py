@@ -14,10 +14,9 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
-from api import checks
 from api.bodies import UNSCOPED, OneOfMany
 from api.checking import AT_LEAST_S, is_sure, judged, machines_of
-from api.checks import Answer, Scope
+from api.checks import NOT_FOUND, VALID, Answer, Scope
 from api.clock import Clock
 from api.crowd import Crowd
 from api.metrics import Metrics
@@ -26,14 +25,20 @@ from api.problems import Problem
 from api.redis_wire import Away
 from api.replica import Names, Reading
 from api.replicas import Replicas
-from api.resources import Said, checks_document, one_of_many
-from ledger.domain.identifiers import Pepper, license_ids, partition_of
+from api.resources import UNTOLD_ENTRY, Said, checks_document, one_of_many
+from ledger.domain.identifiers import (
+    ROUTING_DIGITS,
+    ROUTING_SUFFIXES,
+    Pepper,
+    license_ids,
+    partition_of,
+)
 from ledger.domain.license import License
 from projector.read_model.keys import Keys
 
-PART_MAX: Final = 256
-"""Documents of a part: to judge them takes a few milliseconds."""
-AT_ONCE: Final = 4
+PART_MAX: Final = 128
+"""Documents of a part: to judge them takes a millisecond or two."""
+AT_ONCE: Final = 8
 """Requests that a worker works on at once; others wait for their turn."""
 WAITING_MAX: Final = 64
 """Of those that it works on and that wait: their bodies are 125 MiB at most."""
@@ -42,39 +47,26 @@ UNTOLD: Final = "UNAVAILABLE"
 _NOBODY: Final = "NONE"
 """In place of a source."""
 _ANY: Final = Scope()
-_Judged = tuple[Answer, License | None]
-
-
-class Checked(Struct, frozen=True, kw_only=True):
-    """A check's answer, its license where they see a live one, and what it was read from.
-
-    `answer` None: it can't be told now.
-    """
-
-    answer: Answer | None = None
-    license: License | None = None
-    reading: Reading | None = None
+_NO_MACHINES: Final[list[str]] = []
+Note = Callable[[License, Answer, int], None]
+_Wanted = tuple[int, str, Scope, Sequence[str]]
+"""A check to be made: how many come before it in its request, license, scope, and machines."""
+_Groups = dict[int, list[_Wanted]]
+"""Checks by the partition of their license."""
 
 
 class Asker(Struct, frozen=True, kw_only=True):
     """Who has checks made: of which account, what they may see, and what has to be known.
 
-    `surely`: whether the account is theirs, so that what isn't there isn't there.
+    `surely`: whether the account is theirs, so that what isn't there isn't there. `note`: is told
+    of each check of a license that they see.
     """
 
     account: str
     sees: Callable[[License], bool]
+    note: Note
     surely: bool = True
     at_least: Place | None = None
-
-
-class _Wanted(Struct, frozen=True, kw_only=True):
-    """A check to be made; `place`: how many come before it in its request."""
-
-    place: int
-    license: str
-    scope: Scope
-    machines: Sequence[str]
 
 
 class ManyChecker:
@@ -94,95 +86,91 @@ class ManyChecker:
         self._clock = clock
         self._replicas = replicas
         self._metrics = metrics
+        self._partitions = {
+            suffix: partition_of(suffix, replicas.partitions) for suffix in ROUTING_SUFFIXES
+        }
         self.crowd: Final = Crowd(WAITING_MAX)
         """To be entered before the body is read: so many are held at most."""
         self.turn: Final = asyncio.Semaphore(AT_ONCE)
         """To be held while checks are made: parts of many at once would be one long turn of the
         loop, and delay the replies of the replicas past their limit."""
 
-    async def check(
-        self, asker: Asker, asked: Sequence[OneOfMany]
-    ) -> tuple[int, Sequence[Checked]]:
-        """Make checks; gives the time that all were judged for, and the answers in their order."""
-        batch = _Batch(asker, self._replicas, self._clock.check_ms, len(asked))
-        rest: list[_Wanted] = []
-        for part in _parts(self._wanted(asker.account, asked)):
+    async def check(self, asker: Asker, asked: Sequence[OneOfMany]) -> bytes:
+        """Make checks, all judged for the same time; gives the document of the answers."""
+        now_ms = self._clock.check_ms
+        batch = _Batch(self._ledger, asker, self._replicas, now_ms, len(asked))
+        rest: list[tuple[int, _Wanted]] = []
+        for part in self._parts(asker.account, asked):
             rest += await batch.at_once(part)
         if rest:
             await batch.again(rest)
-        self._count(batch.checked)
-        return batch.now_ms, batch.checked
+        for (code, source), times in batch.tally().items():
+            self._metrics.checked(code, source, times)
+        return checks_document(batch.entries, now_ms)
 
-    def _wanted(self, account: str, asked: Iterable[OneOfMany]) -> Iterator[_Wanted]:
-        id_of = license_ids(self._pepper, account)
+    def _parts(self, account: str, asked: Iterable[OneOfMany]) -> Iterator[_Groups]:
+        """Parts of about `PART_MAX` documents, each made when it is asked for."""
+        id_of, partitions = license_ids(self._pepper, account), self._partitions
+        groups: _Groups = {}
+        size = 0
         for place, one in enumerate(asked):
             license_ = id_of(one.key) if one.key is not UNSET else str(one.id).lower()
-            if one.scope is UNSCOPED:
-                yield _Wanted(place=place, license=license_, scope=_ANY, machines=())
-                continue
-            scope = one.scope.scope()
-            machines = machines_of(self._pepper, license_, scope)
-            yield _Wanted(place=place, license=license_, scope=scope, machines=machines)
-
-    def _count(self, checked: Iterable[Checked]) -> None:
-        tally = Counter(
-            (UNTOLD, _NOBODY)
-            if each.answer is None or each.reading is None
-            else (each.answer.code, each.reading.source)
-            for each in checked
-        )
-        for (code, source), times in tally.items():
-            self._metrics.checked(code, source, times)
-
-    def answered(self, checked: Iterable[Checked], now_ms: int) -> bytes:
-        """Document of the answers."""
-        members: dict[int, bytes] = {}
-        entries = []
-        for each in checked:
-            reading = each.reading
-            if reading is None:
-                entries.append(one_of_many(None, None, b""))
-                continue
-            said = members.get(id(reading))
-            if said is None:
-                said = members[id(reading)] = self._said(reading)
-            entries.append(one_of_many(each.answer, each.license, said))
-        return checks_document(entries, now_ms)
-
-    def _said(self, reading: Reading) -> bytes:
-        position = position_of(self._ledger, reading.partition, reading.position - 1)
-        return Said(position=position, age_ms=reading.age_ms, source=reading.source).members()
+            scope, machines = _ANY, _NO_MACHINES
+            if one.scope is not UNSCOPED:
+                scope = one.scope.scope()
+                machines = machines_of(self._pepper, license_, scope)
+            partition = partitions[license_[-ROUTING_DIGITS:]]
+            groups.setdefault(partition, []).append((place, license_, scope, machines))
+            size += 1 + len(machines)
+            if size >= PART_MAX:
+                yield groups
+                groups, size = {}, 0
+        if groups:
+            yield groups
 
 
 class _Batch:
-    """The checks of one request, and what they have found so far."""
+    """The checks of one request, and the entries of its answer so far."""
 
-    def __init__(self, asker: Asker, replicas: Replicas, now_ms: int, count: int) -> None:
-        self.now_ms: Final = now_ms
-        self.checked: Final = [Checked()] * count
+    def __init__(
+        self, ledger: str, asker: Asker, replicas: Replicas, now_ms: int, count: int
+    ) -> None:
+        self.entries: Final = [UNTOLD_ENTRY] * count
+        self._ledger = ledger
         self._asker = asker
         self._replicas = replicas
+        self._now_ms = now_ms
         self._waits_for = asker.at_least
+        self._codes: dict[str, list[str]] = {}
+        """Codes that were told, by source."""
 
-    async def at_once(self, part: Sequence[_Wanted]) -> list[_Wanted]:
-        """Tell what is sure by one read of each replica; gives the rest."""
-        groups = self._by_partition(part)
+    def tally(self) -> Mapping[tuple[str, str], int]:
+        """How often each code was told from each source; what wasn't told has a code, too."""
+        counted = Counter(
+            {
+                (code, source): times
+                for source, codes in self._codes.items()
+                for code, times in Counter(codes).items()
+            }
+        )
+        untold = len(self.entries) - counted.total()
+        return counted + Counter({(UNTOLD, _NOBODY): untold})
+
+    async def at_once(self, groups: _Groups) -> list[tuple[int, _Wanted]]:
+        """Tell what is sure by one read of each replica; gives the rest, with its partitions."""
         await self._wait(groups)
         readings = await self._read_groups(groups)
-        rest: list[_Wanted] = []
+        rest: list[tuple[int, _Wanted]] = []
         for partition, group in groups.items():
             reading = readings.get(partition)
             if reading is None or reading.position <= self._past(partition):
-                rest += group
-                continue
-            for one, made in zip(group, self._judged(group, reading.values), strict=True):
-                if made[0].rests_on_absence:
-                    rest.append(one)
-                else:
-                    self._tell(one, made, reading)
+                left: Iterable[_Wanted] = group
+            else:
+                left = self._told(group, reading, _is_sure_at_once)
+            rest += [(partition, one) for one in left]
         return rest
 
-    async def _read_groups(self, groups: Mapping[int, Sequence[_Wanted]]) -> dict[int, Reading]:
+    async def _read_groups(self, groups: _Groups) -> dict[int, Reading]:
         """Read for each partition from the replica that is level; all of it shares an MGET."""
         asked = [
             self._replicas.ask_at_once(partition, _names(group))
@@ -200,42 +188,62 @@ class _Batch:
                 readings[read.partition] = reading
         return readings
 
-    async def again(self, rest: Sequence[_Wanted]) -> None:
+    async def again(self, rest: Iterable[tuple[int, _Wanted]]) -> None:
         """Look at the rest as a single check does, and tell what can be told."""
-        groups = (
-            (partition, part)
-            for partition, group in self._by_partition(rest).items()
-            for part in _parts(group)
+        groups: _Groups = {}
+        for partition, one in rest:
+            groups.setdefault(partition, []).append(one)
+        looks = (
+            self._look_again(partition, group[first : first + PART_MAX])
+            for partition, group in groups.items()
+            for first in range(0, len(group), PART_MAX)
         )
-        await asyncio.gather(*(self._look_again(*group) for group in groups))
+        await asyncio.gather(*looks)
 
     async def _look_again(self, partition: int, group: Sequence[_Wanted]) -> None:
         def absent(values: Sequence[bytes | None]) -> bool:
-            return any(answer.rests_on_absence for answer, _ in self._judged(group, values))
+            return any(answer.rests_on_absence for _, answer, _ in self._judged(group, values))
 
         try:
             reading = await self._replicas.read(partition, _names(group), absent=absent)
         except Problem:
             return
-        for one, made in zip(group, self._judged(group, reading.values), strict=True):
-            if is_sure(made[0], reading, self._past(partition)):
-                self._tell(one, made, reading)
+        past = self._past(partition)
+        self._told(group, reading, lambda answer: is_sure(answer, reading, past))
 
-    def _tell(self, one: _Wanted, made: _Judged, reading: Reading) -> None:
-        answer, license_ = made
-        if license_ is not None and not self._asker.sees(license_):
-            answer, license_ = checks.NOT_FOUND, None
-        if license_ is not None or self._asker.surely:
-            self.checked[one.place] = Checked(answer=answer, license=license_, reading=reading)
+    def _told(
+        self, group: Sequence[_Wanted], reading: Reading, sure: Callable[[Answer], bool]
+    ) -> list[_Wanted]:
+        """Tell what is sure by a reading; gives the rest."""
+        asker, entries, rest = self._asker, self.entries, []
+        said = self._said(reading)
+        codes = self._codes.setdefault(reading.source, [])
+        for one, answer, license_ in self._judged(group, reading.values):
+            if not sure(answer):
+                rest.append(one)
+            elif license_ is not None and asker.sees(license_):
+                entries[one[0]] = one_of_many(answer, license_, said)
+                codes.append(answer.code)
+                asker.note(license_, answer, self._now_ms)
+            elif asker.surely:
+                hidden = NOT_FOUND if license_ is not None else answer
+                entries[one[0]] = one_of_many(hidden, None, said)
+                codes.append(hidden.code)
+        return rest
 
     def _judged(
-        self, group: Sequence[_Wanted], values: Sequence[bytes | None]
-    ) -> Iterator[_Judged]:
-        account, start = self._asker.account, 0
+        self, group: Iterable[_Wanted], values: Sequence[bytes | None]
+    ) -> Iterator[tuple[_Wanted, Answer, License | None]]:
+        account, now_ms, start = self._asker.account, self._now_ms, 0
         for one in group:
-            end = start + 1 + len(one.machines)
-            yield judged(account, values[start:end], one.scope, self.now_ms)
+            end = start + 1 + len(one[3])
+            answer, license_ = judged(account, values[start:end], one[2], now_ms)
+            yield one, answer, license_
             start = end
+
+    def _said(self, reading: Reading) -> bytes:
+        position = position_of(self._ledger, reading.partition, reading.position - 1)
+        return Said(position=position, age_ms=reading.age_ms, source=reading.source).members()
 
     async def _wait(self, partitions: Iterable[int]) -> None:
         """Wait once for what has to be known, where it matters to one of the partitions."""
@@ -248,35 +256,18 @@ class _Batch:
         place = self._asker.at_least
         return -1 if place is None or place.partition != partition else place.offset
 
-    def _by_partition(self, wanted: Iterable[_Wanted]) -> dict[int, list[_Wanted]]:
-        groups: dict[int, list[_Wanted]] = {}
-        partitions = self._replicas.partitions
-        for one in wanted:
-            groups.setdefault(partition_of(one.license, partitions), []).append(one)
-        return groups
 
-
-def _parts(wanted: Iterable[_Wanted]) -> Iterator[list[_Wanted]]:
-    """Divide into parts of about `PART_MAX` documents, each made when it is asked for."""
-    part: list[_Wanted] = []
-    size = 0
-    for one in wanted:
-        part.append(one)
-        size += 1 + len(one.machines)
-        if size >= PART_MAX:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
+def _is_sure_at_once(answer: Answer) -> bool:
+    return answer is VALID or not answer.rests_on_absence
 
 
 def _names(group: Sequence[_Wanted]) -> Names:
     def names(keys: Keys) -> list[str]:
         wanted = []
-        for one in group:
-            wanted.append(keys.license(one.license))
-            if one.machines:
-                wanted += map(keys.machine, one.machines)
+        for _, license_, _, machines in group:
+            wanted.append(keys.license(license_))
+            if machines:
+                wanted += map(keys.machine, machines)
         return wanted
 
     return names

@@ -25,11 +25,12 @@ HIDDEN_KEY: Final = ""
 
 
 _FROZEN: Final = b',"frozen":true'
-_UNTOLD: Final = (
+UNTOLD_ENTRY: Final = (
     b'{"type":"validations","attributes":{"valid":null,"detail":"This can\'t be told now, which '
     b'says nothing about the license: repeat after a second.","code":"UNAVAILABLE","license":null,'
     b'"position":null,"ageMs":null,"source":null}}'
 )
+"""Entry of many checks that can't be told now."""
 STATUSES: Final = ("ACTIVE", "EXPIRING", "EXPIRED", "SUSPENDED")
 
 
@@ -130,10 +131,8 @@ def checks_document(entries: Sequence[bytes], now_ms: int) -> bytes:
     return b'{"meta":{"ts":"%b"},"data":[%b]}' % (rfc3339(now_ms).encode(), b",".join(entries))
 
 
-def one_of_many(answer: Answer | None, license_: License | None, said: bytes) -> bytes:
-    """Entry of such a document; `said`: members of its `Said`. `answer` None: it can't be told."""
-    if answer is None:
-        return _UNTOLD
+def one_of_many(answer: Answer, license_: License | None, said: bytes) -> bytes:
+    """Entry of such a document; `said`: the members of its `Said`."""
     members = _members(answer)
     if license_ is None:
         return b'{"type":"validations","attributes":{%b,"license":null,%b}}' % (members, said)

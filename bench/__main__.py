@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from bench.activations import (
     activation_vs_naive,
 )
 from bench.checks import batch_vs_single, check_p99_ms, check_vs_hello, check_vs_naive
-from bench.figures import Row, machine, skipped
+from bench.figures import Row, failed, machine, skipped
 from bench.lists import list_first_100k, list_hundredth_vs_first_100k
 from bench.live_fold import live_fold_vs_drain
 from bench.load import has_wrk
@@ -63,13 +64,20 @@ def main(asked: list[str]) -> int:
     rows = []
     for id_, measure in ALONE.items():
         if not asked or id_ in asked:
-            console.print(f"measuring {id_} …")
-            rows.append(measure())
+            rows.append(_measured(console, id_, measure))
     rows += _over_http(console, [id_ for id_ in there_are if not asked or id_ in asked])
     console.print(_table(rows))
     document = {"machine": machine(), "rows": rows}
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(document)) + b"\n")
-    return 0
+    return int(any(row.note.startswith("FAILED") for row in rows))
+
+
+def _measured(console: Console, id_: str, measure: Callable[[], Row]) -> Row:
+    console.print(f"measuring {id_} …")
+    try:
+        return measure()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other rows are measured
+        return failed(id_, error)
 
 
 def _over_http(console: Console, asked: list[str]) -> list[Row]:
@@ -84,8 +92,7 @@ def _over_http(console: Console, asked: list[str]) -> list[Row]:
         # These first, while its licenses have few machines: the others add many.
         rows += _beside_naive(console, here, beside)
         for id_ in ids:
-            console.print(f"measuring {id_} …")
-            rows.append(OVER_HTTP[id_](here))
+            rows.append(_measured(console, id_, partial(OVER_HTTP[id_], here)))
     return rows
 
 
@@ -94,12 +101,8 @@ def _beside_naive(console: Console, here: Bench, ids: list[str]) -> list[Row]:
         return []
     if postgres.programs() is None:
         return [skipped(id_, f"Postgres is not installed ({postgres.INSTALL})") for id_ in ids]
-    rows = []
     with naive(here.system.directory, LICENSES) as other:
-        for id_ in ids:
-            console.print(f"measuring {id_} …")
-            rows.append(BESIDE_NAIVE[id_](here, other))
-    return rows
+        return [_measured(console, id_, partial(BESIDE_NAIVE[id_], here, other)) for id_ in ids]
 
 
 def _table(rows: list[Row]) -> Table:

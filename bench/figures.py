@@ -99,6 +99,12 @@ def skipped(id_: str, why: str) -> Row:
     )
 
 
+def failed(id_: str, why: Exception) -> Row:
+    """Row of something that could not be measured this time."""
+    note = f"FAILED: {type(why).__name__}: {why}"
+    return Row(id=id_, ours=None, baseline=None, ratio=None, unit="", runs=0, note=note)
+
+
 def machine() -> str:
     """What it ran on."""
     return (

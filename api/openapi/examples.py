@@ -24,6 +24,7 @@ from api.problems import (
 )
 from api.requests import MachineRequest
 from api.resources import (
+    UNTOLD_ENTRY,
     Said,
     check_document,
     checks_document,
@@ -222,7 +223,7 @@ def _many_checks() -> bytes:
     entries = [
         one_of_many(checks.VALID, License(id=_LICENSE), said),
         one_of_many(checks.NOT_FOUND, None, said),
-        one_of_many(None, None, b""),
+        UNTOLD_ENTRY,
     ]
     return checks_document(entries, _NOW_MS)
 

@@ -158,14 +158,11 @@ async def _validated_many(call: Call, content: bytes) -> Response:
     asker = Asker(
         account=call.account,
         sees=call.who.sees_license,
+        note=services.noticing.note_of,
         surely=call.surely,
         at_least=call.at_least,
     )
-    now_ms, checked = await services.many_checker.check(asker, asked)
-    for each in checked:
-        if each.license is not None and each.answer is not None:
-            services.noticing.note_of(each.license, each.answer, now_ms)
-    return answer(HTTPStatus.OK, services.many_checker.answered(checked, now_ms))
+    return answer(HTTPStatus.OK, await services.many_checker.check(asker, asked))
 
 
 async def validate(call: Call) -> Response:

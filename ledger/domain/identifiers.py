@@ -21,7 +21,9 @@ PARTITIONS_MAX: Final = 4096
 ROUTING_DIGITS: Final = 3
 """The same, as the last hex digits of an id."""
 
-_ROUTING_MASK: Final = PARTITIONS_MAX - 1
+ROUTING_SUFFIXES: Final = tuple(f"{bits:03x}" for bits in range(PARTITIONS_MAX))
+"""All that they can be."""
+
 _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _ID_BYTES: Final = 16
 _KEY_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -93,8 +95,7 @@ def license_ids(pepper: Pepper, account: str) -> Callable[[str], str]:
 def machine_id(pepper: Pepper, license_: str, fingerprint: str) -> str:
     """Id of a machine: the license's low 12 bits, so that it routes itself, and a digest."""
     digest = pepper.digest("ledger.machine", id_bytes(license_), fingerprint.encode())
-    number = int.from_bytes(digest, "big") & ~_ROUTING_MASK
-    return _uuid8((number | routing_bits(license_)).to_bytes(16, "big"))
+    return _uuid8(digest)[:-ROUTING_DIGITS] + license_[-ROUTING_DIGITS:]
 
 
 def command_id(

@@ -71,11 +71,8 @@ def answered() -> set[Pair]:
 def _written() -> set[Pair]:
     calls = [call for module in _modules() for call in _calls(module)]
     # A kind that takes no code has another problem's.
-    kinds = [
-        kind
-        for kind in (Problem, *Problem.__subclasses__())
-        if "code" in inspect.signature(kind).parameters
-    ]
+    known: list[Any] = [Problem, *Problem.__subclasses__()]
+    kinds = [kind for kind in known if "code" in inspect.signature(kind).parameters]
     makers: dict[Any, tuple[str, int | None]] = dict.fromkeys(kinds, ("code", None))
     found: set[Pair] = set()
     while True:

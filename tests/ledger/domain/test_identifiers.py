@@ -44,6 +44,7 @@ def _bytes(*ids: str) -> tuple[bytes, ...]:
 def test_a_license_id_is_a_function_of_account_and_key(key: str) -> None:
     expected = _uuid8(_digest("ledger.license", *_bytes(ACCOUNT), key.encode()))
     assert identifiers.license_id(PEPPER, ACCOUNT, key) == expected
+    assert identifiers.license_ids(PEPPER, ACCOUNT)(key) == expected
     assert UUID(expected).version == 8
     assert UUID(expected).variant == "specified in RFC 4122"
 
