@@ -79,6 +79,12 @@ def test_the_page_of_the_api_can_be_pasted(local: Local, shell: str) -> None:
     assert [each["meta"]["code"] for each in everything if "code" in each.get("meta", {})] == [
         "VALID"
     ] * 4
+    [many] = [each for block in said if '"validations"' in block for each in answers(block)]
+    assert [entry["attributes"]["code"] for entry in many["data"]] == [
+        "VALID",
+        "VALID",
+        "NOT_FOUND",
+    ]
     [renewals] = [answers(block) for block in said if '"policy-progress"' in block]
     licenses = [each["data"] for each in renewals if each["data"]["type"] == "licenses"]
     # Renewed once before; then from the expiry, from now, and from the expiry, which isn't past.
