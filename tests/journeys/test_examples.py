@@ -72,7 +72,7 @@ def test_the_page_of_the_api_can_be_pasted(local: Local, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell}")
     said = pasted(local, ROOT / "docs" / "api.md", shell)
-    assert len(said) == 25
+    assert len(said) == 26
     everything = answers("".join(said))
     errors = [each["errors"][0]["code"] for each in everything if "errors" in each]
     assert errors == ["ATTRIBUTE_NOT_SUPPORTED"]
