@@ -16,7 +16,7 @@ endif
 $(STAMP): pyproject.toml requirements.lock requirements-java.lock infra/kafka/pom.xml infra/set-up
 	@infra/set-up
 
-.PHONY: help run test test-slow check bench lock clean
+.PHONY: help run test test-slow faults check bench lock clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -30,6 +30,9 @@ test: $(STAMP) ## all tests but the slow ones, with branch coverage (ARGS goes t
 
 test-slow: $(STAMP) ## the slow tests
 	@$(PYTEST) -m slow $(ARGS)
+
+faults: $(STAMP) ## breaks everything for real and writes docs/faults.md (FAULTS_RATE=n: checks a second)
+	@FAULTS_TABLE=docs/faults.md $(PYTEST) tests/faults $(ARGS)
 
 check: $(STAMP) ## style, types, import contracts, and the house
 	@$(BIN)/ruff check

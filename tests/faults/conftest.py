@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
 
 from tests.faults import results
-from tests.faults.ledger import Ledger, running_ledger
+from tests.faults.ledger import Ledger, running_ledger, system_in
 
 
 @pytest.fixture(scope="session")
@@ -20,9 +21,14 @@ def table() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def shared_ledger(table: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    """A ledger with a local copy that goes from row to row."""
-    with running_ledger(tmp_path_factory.mktemp("faults"), seed=1) as started:
-        yield started
+    """A ledger that goes from row to row."""
+    loop = asyncio.new_event_loop()
+    running = running_ledger(system_in(tmp_path_factory.mktemp("faults")), seed=1)
+    try:
+        yield loop.run_until_complete(running.__aenter__())
+    finally:
+        loop.run_until_complete(running.__aexit__(None, None, None))
+        loop.close()
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,25 +29,24 @@ class Ledger:
     world: World
 
 
-@contextmanager
-def running_ledger(
-    directory: Path,
-    *,
-    seed: int,
-    system: System | None = None,
-    filled: int = FILLED,
-    env: Mapping[str, str] | None = None,
-) -> Iterator[Ledger]:
-    """Start a ledger with a local copy, or a given system, and issue its licenses."""
-    system = system or System(directory, terms={**UNLIMITED, **(env or {})}, local_copy=True)
+@asynccontextmanager
+async def running_ledger(
+    system: System, *, seed: int, filled: int = FILLED
+) -> AsyncIterator[Ledger]:
+    """Start a system and issue its licenses; it is stopped however the block ends."""
     began = time.monotonic()
     try:
-        system.start()
+        await asyncio.to_thread(system.start)
         world = World(system, seed=seed, began=began)
-        asyncio.run(_issue(system, world, filled, seed))
+        await _issue(system, world, filled, seed)
         yield Ledger(system=system, world=world)
     finally:
-        system.stop()
+        await asyncio.to_thread(system.stop)
+
+
+def system_in(directory: Path) -> System:
+    """A ledger with a local copy, not started yet."""
+    return System(directory, terms=UNLIMITED, local_copy=True)
 
 
 async def _issue(system: System, world: World, filled: int, seed: int) -> None:

@@ -78,7 +78,7 @@ def rendered(results: dict[str, Result]) -> str:
         "",
         *_not_shown(results),
     ]
-    return head + "\n".join(lines) + "\n"
+    return head + "\n" + "\n".join(lines) + "\n"
 
 
 def _shown(results: dict[str, Result]) -> Iterator[tuple[Row, Result, Figures]]:

@@ -49,7 +49,7 @@ ROWS: Final = (
     Row(
         id="redis-loading",
         fault="a Redis is LOADING",
-        how="A killed and started four times with 1.5 million foreign members in its file",
+        how="A killed and started four times with 300,000 foreign members in its file",
     ),
     Row(id="redis-full", fault="Redis' memory is full", how="maxmemory of both set to 1 MB"),
     Row(

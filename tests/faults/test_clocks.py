@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.clocks import DAY_S, WrongClock
-from tests.faults.ledger import UNLIMITED, running_ledger
+from tests.faults.ledger import running_ledger, system_in
 from tests.faults.stage import show
 from tests.servers import Server, wait_until
 from tests.system import System
@@ -40,21 +40,20 @@ def of_the_broker(system: System) -> tuple[Server, list[Server]]:
 async def test_a_clock_is_wrong(table: None, tmp_path: Path, row: str, whose: object) -> None:
     assert callable(whose)
     clock = WrongClock(tmp_path, row=row)
-    system = System(tmp_path, terms=UNLIMITED, local_copy=True)
+    system = system_in(tmp_path)
     wrong, alarmed = whose(system)
     wrong.env.update(clock.env)
-    with running_ledger(tmp_path, seed=3, system=system) as ledger:
-        async with show(ledger, row) as stage:
-            stage.begins()
-            for turn, off_s in enumerate(OFF_S):
-                stage.broken()
-                clock.set(off_s)
-                await stage.enough((turn + 1) / len(OFF_S))
-            for server in alarmed:
-                await asyncio.to_thread(_alarmed, server)
-            stage.lifted()
-            clock.set(0)
-            await stage.recovered()
+    async with running_ledger(system, seed=3) as ledger, show(ledger, row) as stage:
+        stage.begins()
+        for turn, off_s in enumerate(OFF_S):
+            stage.broken()
+            clock.set(off_s)
+            await stage.enough((turn + 1) / len(OFF_S))
+        for server in alarmed:
+            await asyncio.to_thread(_alarmed, server)
+        stage.lifted()
+        clock.set(0)
+        await stage.recovered()
 
 
 def _alarmed(server: Server) -> None:

@@ -21,15 +21,17 @@ REPLICAS = ("REPLICA_A", "REPLICA_B")
 
 async def test_no_answer_mixes_generations(table: None, tmp_path: Path) -> None:
     system = System(tmp_path, terms=UNLIMITED)
-    with running_ledger(tmp_path, seed=8, system=system) as ledger:
-        async with show(ledger, "generations", comes_back=False) as stage:
-            await _turned(ledger, stage)
-            assert stage.counts().figures.stale > 0
+    async with (
+        running_ledger(system, seed=8) as ledger,
+        show(ledger, "generations", comes_back=False) as stage,
+    ):
+        await _turned(ledger, stage)
+        assert stage.counts().figures.stale > 0
 
 
 async def test_planted_mixed_generations_are_found(tmp_path: Path) -> None:
     system = with_bug(tmp_path, "mixed_generations")
-    with running_ledger(tmp_path, seed=9, system=system, filled=FILLED) as ledger:
+    async with running_ledger(system, seed=9, filled=FILLED) as ledger:
         async with watch(ledger, checks=CHECKS) as stage:
             await _turned(ledger, stage)
         found = {judged for judged, _ in stage.judged()}

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.disk import SmallDisk
-from tests.faults.ledger import UNLIMITED, Ledger, running_ledger
+from tests.faults.ledger import Ledger, running_ledger, system_in
 from tests.faults.stage import show
-from tests.system import System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ALL = ("REPLICA_A", "REPLICA_B", "LOCAL_COPY")
@@ -45,16 +44,15 @@ async def test_the_broker_is_frozen(ledger: Ledger) -> None:
 
 async def test_the_brokers_disk_is_full(table: None, tmp_path: Path) -> None:
     with SmallDisk(tmp_path / "kafka", row="kafka-full") as disk:
-        system = System(tmp_path, terms=UNLIMITED, local_copy=True)
-        with running_ledger(tmp_path, seed=2, system=system) as ledger:
-            async with show(ledger, "kafka-full") as stage:
-                stage.begins()
-                disk.fill()
-                # A broker that can't write its log ends by itself.
-                await stage.enough(0.5)
-                stage.note = "the broker ended" if not system.kafka.running else ""
-                await stage.enough()
-                stage.lifted()
-                disk.make_room()
-                await asyncio.to_thread(system.mend)
-                await stage.recovered()
+        system = system_in(tmp_path)
+        async with running_ledger(system, seed=2) as ledger, show(ledger, "kafka-full") as stage:
+            stage.begins()
+            disk.fill()
+            # A broker that can't write its log ends by itself.
+            await stage.enough(0.5)
+            stage.note = "the broker ended" if not system.kafka.running else ""
+            await stage.enough()
+            stage.lifted()
+            disk.make_room()
+            await asyncio.to_thread(system.mend)
+            await stage.recovered()

@@ -15,7 +15,7 @@ from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic, Topics
 from ledger.event_log.topics import create_topics
 from tests.faults.asking import request
-from tests.faults.ledger import UNLIMITED, Ledger, running_ledger
+from tests.faults.ledger import Ledger, running_ledger, system_in
 from tests.faults.stage import show
 from tests.system import TOKEN, System
 from tests.vendor import machine_body
@@ -48,26 +48,28 @@ async def test_an_event_is_poison(ledger: Ledger) -> None:
 
 
 async def test_the_log_is_another_one(table: None, tmp_path: Path) -> None:
-    system = System(tmp_path, terms=UNLIMITED, local_copy=True)
-    with running_ledger(tmp_path, seed=5, system=system) as ledger:
-        async with show(ledger, "log-replaced", comes_back=False) as stage:
-            stage.begins()
-            await _replace_topics(system)
-            replaced = time.monotonic()
-            await stage.enough()
-            stage.lifted()
-            stage.stands_still(replaced, stage.ended, ALL)
-            for projector in system.projectors:
-                log = projector.log_path.read_text(encoding="utf-8")
-                assert '"alarm":"log-replaced"' in log or '"alarm":"foreign-log"' in log
-            granted = [at for at in stage.vendor.granted_at if at > replaced]
-            assert granted == []
-            # A worker that starts now refuses to run.
-            await asyncio.to_thread(system.workers[0].stop)
-            system.workers[0].start(wait=False)
-            code = await asyncio.to_thread(system.workers[0].exit_code)
-            stage.note = f"projectors stop; a worker started then ends with {code}"
-            assert code == 2
+    system = system_in(tmp_path)
+    async with (
+        running_ledger(system, seed=5) as ledger,
+        show(ledger, "log-replaced", comes_back=False) as stage,
+    ):
+        stage.begins()
+        await _replace_topics(system)
+        replaced = time.monotonic()
+        await stage.enough()
+        stage.lifted()
+        stage.stands_still(replaced, stage.ended, ALL)
+        for projector in system.projectors:
+            log = projector.log_path.read_text(encoding="utf-8")
+            assert '"alarm":"log-replaced"' in log or '"alarm":"foreign-log"' in log
+        granted = [at for at in stage.vendor.granted_at if at > replaced]
+        assert granted == []
+        # A worker that starts now refuses to run.
+        await asyncio.to_thread(system.workers[0].stop)
+        system.workers[0].start(wait=False)
+        code = await asyncio.to_thread(system.workers[0].exit_code)
+        stage.note = f"projectors stop; a worker started then ends with {code}"
+        assert code == 2
 
 
 async def _replace_topics(system: System) -> None:

@@ -31,13 +31,12 @@ async def test_packets_are_lost(
             skip(row, f"tc {' '.join(how)}: {error.stderr.strip()[:100]}")
         far.mend()
         system = System(tmp_path, terms=UNLIMITED, local_copy=True, first_replica=far)
-        with running_ledger(tmp_path, seed=4, system=system) as ledger:
-            async with show(ledger, row) as stage:
-                stage.begins()
-                far.drop(*how)
-                await stage.enough()
-                stage.lifted()
-                far.mend()
-                await stage.recovered()
+        async with running_ledger(system, seed=4) as ledger, show(ledger, row) as stage:
+            stage.begins()
+            far.drop(*how)
+            await stage.enough()
+            stage.lifted()
+            far.mend()
+            await stage.recovered()
     finally:
         FarRedis.remove()

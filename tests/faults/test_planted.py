@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.clocks import DAY_S, WrongClock
 from tests.faults.final import differences
-from tests.faults.ledger import UNLIMITED, running_ledger
+from tests.faults.ledger import running_ledger, system_in
 from tests.faults.planted import BUGS
 from tests.faults.stage import Stage, watch
 from tests.faults.truth import WRONG, Judged
@@ -36,7 +36,7 @@ class Planted(Program):
 
 def with_bug(directory: Path, bug: str) -> System:
     """A system whose workers, or whose projectors where it is one of theirs, have a bug."""
-    system = System(directory, terms=UNLIMITED, local_copy=True)
+    system = system_in(directory)
     if bug == "stale_projector_cache":
         system.projectors[0] = Planted(system.projectors[0], bug)
     else:
@@ -93,7 +93,7 @@ FAULTS: dict[str, Breaking] = {
 @pytest.mark.parametrize("bug", FAULTS)
 async def test_a_planted_bug_is_found(tmp_path: Path, bug: str) -> None:
     system = with_bug(tmp_path, bug)
-    with running_ledger(tmp_path, seed=6, system=system, filled=FILLED) as ledger:
+    async with running_ledger(system, seed=6, filled=FILLED) as ledger:
         async with watch(ledger, checks=CHECKS) as stage:
             stage.begins()
             await FAULTS[bug](stage)
@@ -124,7 +124,7 @@ async def test_a_planted_wrong_clock_is_found(
     system = with_bug(tmp_path, bug)
     for worker in system.workers:
         worker.env.update(clock.env)
-    with running_ledger(tmp_path, seed=7, system=system, filled=FILLED) as ledger:
+    async with running_ledger(system, seed=7, filled=FILLED) as ledger:
         async with watch(ledger, checks=CHECKS) as stage:
             stage.begins()
             clock.set(off_s)

@@ -16,7 +16,7 @@ from tests.faults.stage import Stage, show
 from tests.servers import RedisServer, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-FOREIGN = 1_500_000
+FOREIGN = 300_000
 """Members of a set that isn't the ledger's: it takes a Redis seconds to load them."""
 _CHUNK = 2_000
 
