@@ -12,12 +12,12 @@ from tests.faults.clocks import DAY_S, WrongClock
 from tests.faults.final import differences
 from tests.faults.ledger import running_ledger, system_in
 from tests.faults.planted import BUGS
-from tests.faults.stage import Stage, watch
+from tests.faults.stage import RATE, Stage, watch
 from tests.faults.truth import WRONG, Judged
 from tests.system import Program, System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-CHECKS = 3_000
+CHECKS = int(15 * RATE)
 FILLED = 300
 Breaking = Callable[[Stage], Awaitable[None]]
 
