@@ -32,6 +32,7 @@ test-slow: $(STAMP) ## the slow tests
 	@$(PYTEST) -m slow $(ARGS)
 
 faults: $(STAMP) ## breaks everything for real and writes docs/faults.md (FAULTS_RATE=n: checks a second)
+	@rm -rf build/faults
 	@FAULTS_TABLE=docs/faults.md $(PYTEST) tests/faults $(ARGS)
 
 check: $(STAMP) ## style, types, import contracts, and the house

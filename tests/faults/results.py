@@ -23,24 +23,19 @@ TABLE: Final = Path(os.environ.get("FAULTS_TABLE") or ROOT / "build" / "faults.m
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as it was shown, or why this machine can't show it."""
+    """A row as it was shown, or why this machine can't show it; `at`: the day."""
 
     row: str
+    at: str = ""
     figures: Figures | None = None
     recovery_s: float | None = None
     note: str = ""
     skipped: str = ""
 
 
-def forget() -> None:
-    """Drop what an earlier run has left."""
-    for file in BUILD.glob("*.json"):
-        file.unlink()
-
-
 def record(row: str, figures: Figures, recovery_s: float | None, note: str) -> None:
     """Keep what a row has shown."""
-    _keep(Result(row=row, figures=figures, recovery_s=recovery_s, note=note))
+    _keep(Result(row=row, at=_today(), figures=figures, recovery_s=recovery_s, note=note))
 
 
 def skip(row: str, why: str) -> NoReturn:
@@ -70,7 +65,7 @@ def rendered(results: dict[str, Result]) -> str:
     """Text of docs/faults.md."""
     head = Path(__file__).with_name("faults.md").read_text(encoding="utf-8")
     lines = [
-        f"Run on {_machine()}, {datetime.now(UTC):%Y-%m-%d}.",
+        f"Run on {_machine()}, {_days(results)}.",
         "",
         *_checks(results),
         "",
@@ -143,6 +138,15 @@ def _not_shown(results: dict[str, Result]) -> Iterator[str]:
             yield f"| {row.fault}: {row.how} | SKIPPED: {result.skipped} |"
     for fault, why in NOT_YET:
         yield f"| {fault} | {why} |"
+
+
+def _today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def _days(results: dict[str, Result]) -> str:
+    days = sorted({result.at for result in results.values() if result.at})
+    return " to ".join([*days[:1], *days[1:][-1:]]) or _today()
 
 
 def _machine() -> str:

@@ -102,4 +102,12 @@ NOT_YET: Final = (
     ("the vendor's SQL database locked, full, hung or gone", "nothing follows a database yet"),
     ("rebuild under load", "there is no rebuild yet"),
     ("everybody comes back in one minute", "to be shown with the shedding of overload"),
+    (
+        "everything killed at once",
+        "nobody is left to be asked; that nothing is lost: tests/journeys/test_the_plug.py",
+    ),
+    (
+        "wrong pepper, another N, a foreign log at the start",
+        "a worker refuses to run: tests/api/test_start.py",
+    ),
 )
