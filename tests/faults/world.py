@@ -14,7 +14,7 @@ from ledger.domain.events import Event, Issued
 from ledger.domain.terms import OwnTerms, Terms
 from tests.faults.driver import Question
 from tests.faults.truth import Acknowledged, Change, State, Story
-from tests.filling import HOUR_MS, SEALED, fill
+from tests.filling import SEALED, fill
 from tests.system import System
 
 FILLED: Final = 1_500
@@ -129,7 +129,7 @@ class World:
                 id=identifiers.random_id(),
                 source="filling",
                 license=known.id,
-                time_ms=now_ms - HOUR_MS - number,
+                time_ms=now_ms - number,
                 actor="filling",
                 content_digest=identifiers.content_digest(self._pepper, known.key.encode()),
                 data=Issued(
