@@ -23,19 +23,32 @@ TABLE: Final = Path(os.environ.get("FAULTS_TABLE") or ROOT / "build" / "faults.m
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A row as it was shown, or why this machine can't show it; `at`: the day."""
+    """A row as it was shown, or why this machine can't show it.
+
+    `at`: the day. `load`: how many processes wanted to run at its end, on average of a minute.
+    """
 
     row: str
     at: str = ""
     figures: Figures | None = None
     recovery_s: float | None = None
+    load: float = 0.0
     note: str = ""
     skipped: str = ""
 
 
 def record(row: str, figures: Figures, recovery_s: float | None, note: str) -> None:
     """Keep what a row has shown."""
-    _keep(Result(row=row, at=_today(), figures=figures, recovery_s=recovery_s, note=note))
+    _keep(
+        Result(
+            row=row,
+            at=_today(),
+            figures=figures,
+            recovery_s=recovery_s,
+            load=os.getloadavg()[0],
+            note=note,
+        )
+    )
 
 
 def skip(row: str, why: str) -> NoReturn:
@@ -117,12 +130,12 @@ def _parts(sources: dict[str, int]) -> Iterator[tuple[str, str]]:
 def _activations(results: dict[str, Result]) -> Iterator[str]:
     yield "## Activations while it lasted, and the way back"
     yield ""
-    yield "| fault | granted | 503 | unknown | refused | back to normal, s | |"
-    yield "|---|--:|--:|--:|--:|--:|---|"
+    yield "| fault | granted | 503 | unknown | refused | back to normal, s | load | |"
+    yield "|---|--:|--:|--:|--:|--:|--:|---|"
     for row, result, it in _shown(results):
         tries = " | ".join(f"{it.activations[name]:,}" for name in it.activations)
         back = "" if result.recovery_s is None else f"{result.recovery_s:.1f}"
-        yield f"| {row.fault} | {tries} | {back} | {result.note} |"
+        yield f"| {row.fault} | {tries} | {back} | {result.load:.0f} | {result.note} |"
 
 
 def _not_shown(results: dict[str, Result]) -> Iterator[str]:

@@ -71,12 +71,17 @@ class Stage:
         await self.until_healthy()
 
     def go_on(self) -> None:
-        """Ask and write again after a stop: where no worker runs, nobody can be asked."""
-        self._tasks = [asyncio.create_task(self.loop.run()), asyncio.create_task(self.vendor.run())]
+        """Ask and write, also after a stop: where no worker runs, nobody can be asked."""
+        self.ask()
+        self.write()
 
-    def check_only(self) -> None:
-        """Ask again after a stop, and write nothing."""
-        self._tasks = [asyncio.create_task(self.loop.run())]
+    def ask(self) -> None:
+        """Send checks until the next stop."""
+        self._tasks.append(asyncio.create_task(self.loop.run()))
+
+    def write(self) -> None:
+        """Write until the next stop."""
+        self._tasks.append(asyncio.create_task(self.vendor.run()))
 
     def begins(self) -> None:
         """From now on the fault counts; call it just before the breaking."""

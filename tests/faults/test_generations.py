@@ -49,7 +49,7 @@ async def _turned(ledger: Ledger, stage: Stage) -> None:
     still = time.monotonic()
     await asyncio.to_thread(generations.make, system, ledger.world)
     turning = asyncio.create_task(generations.turn_to_and_fro(system))
-    stage.check_only()
+    stage.ask()
     stage.begins()
     await stage.enough()
     stage.lifted()

@@ -34,12 +34,12 @@ def test_every_row_has_its_test() -> None:
 
 
 def test_what_is_shown_skipped_and_missing() -> None:
-    shown = Result(row="none", figures=FIGURES, recovery_s=3.14, note="a note")
+    shown = Result(row="none", figures=FIGURES, recovery_s=3.14, load=2.4, note="a note")
     skipped = Result(row="packets-lost", skipped="no netem here")
     page = rendered({"none": shown, "packets-lost": skipped})
     assert "30,001 | 29,000 | 900 | 100 | 2 | 0 | 1 | 17 | 1.2 | 9.5 | 150 | 2,346 | 4.2" in page
     assert "B 75 %, copy 25 %" in page
-    assert "| none | 300 | 20 | 4 | 0 | 3.1 | a note |" in page
+    assert "| none | 300 | 20 | 4 | 0 | 3.1 | 2 | a note |" in page
     assert "SKIPPED: no netem here" in page
     missing = [line for line in page.split("\n") if line.endswith("or it failed |")]
     assert len(missing) == len(ROWS) - 2
