@@ -20,7 +20,6 @@ from tests.faults.world import World
 from tests.system import System
 
 FURTHER: Final = 1_000_000
-TURN_S: Final = 0.1
 _FIRST: Final = "1"
 _SECOND: Final = "2"
 
@@ -55,8 +54,8 @@ def _copy(client: Redis, old: Keys, new: Keys) -> None:
         client.set(new.prefix + text.removeprefix(old.prefix), document)
 
 
-async def turn_to_and_fro(system: System) -> None:
-    """Let one generation serve, then the other, until cancelled."""
+async def turn_to_and_fro(system: System, turn_s: float) -> None:
+    """Let one generation serve, then the other, each for so long, until cancelled."""
     clients = [Redis.from_url(server.url, socket_timeout=5) for server in system.replicas]
     number = 0
     try:
@@ -66,7 +65,7 @@ async def turn_to_and_fro(system: System) -> None:
             pointers = {serving(each): generation for each in range(system.settings.partitions)}
             for client in clients:
                 client.mset(pointers)
-            await asyncio.sleep(TURN_S)
+            await asyncio.sleep(turn_s)
     finally:
         for client in clients:
             client.close()

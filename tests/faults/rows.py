@@ -89,7 +89,7 @@ ROWS: Final = (
     Row(
         id="generations",
         fault="the generation that serves changes",
-        how="a second one made by hand, the pointer set to and fro ten times a second",
+        how="a second one made by hand, the pointer set to and fro once a second",
     ),
     Row(
         id="rolling-restart",
