@@ -13,6 +13,8 @@ from tests.faults.results import skip
 from tests.faults.stage import show
 from tests.system import System
 
+OUTSIDE = {**UNLIMITED, "LEDGER_LOCAL": "0", "LEDGER_ALLOW_PLAINTEXT": "1"}
+"""A host with another address is no local run."""
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
@@ -30,7 +32,7 @@ async def test_packets_are_lost(
         except subprocess.CalledProcessError as error:
             skip(row, f"tc {' '.join(how)}: {error.stderr.strip()[:100]}")
         far.mend()
-        system = System(tmp_path, terms=UNLIMITED, local_copy=True, first_replica=far)
+        system = System(tmp_path, terms=OUTSIDE, local_copy=True, first_replica=far)
         async with running_ledger(system, seed=4) as ledger, show(ledger, row) as stage:
             stage.begins()
             far.drop(*how)

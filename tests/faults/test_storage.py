@@ -6,7 +6,8 @@ import asyncio
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from tempfile import TemporaryFile
 
 import pytest
 
@@ -17,6 +18,8 @@ from tests.servers import Server, end_with_tests, ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SYNCS = "fsync,fdatasync"
+ATTACH_S = 1.0
+"""Whoever may not attach ends sooner."""
 
 
 @contextmanager
@@ -29,18 +32,21 @@ def injected(row: str, servers: Sequence[Server], what: str) -> Iterator[None]:
     argv += ["-e", f"inject={SYNCS}:{what}"]
     for server in servers:
         argv += ["-p", str(server.pid)]
-    process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, process_group=0)
-    end_with_tests(process.pid)
-    try:
+    with (
+        TemporaryFile("w+") as told,
+        subprocess.Popen(argv, stderr=told, text=True, process_group=0) as process,
+    ):
+        end_with_tests(process.pid)
         try:
-            _, told = process.communicate(timeout=1)
-            skip(row, f"strace: {told.strip()[:100]}")
-        except subprocess.TimeoutExpired:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(ATTACH_S)
+                told.seek(0)
+                skip(row, f"strace: {told.read().strip()[:100]}")
             yield
-    finally:
-        process.terminate()
-        process.wait(20)
-        ended(process.pid)
+        finally:
+            process.terminate()
+            process.wait(20)
+            ended(process.pid)
 
 
 async def test_syncs_are_slow(ledger: Ledger) -> None:
