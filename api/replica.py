@@ -114,11 +114,15 @@ class Replica:
         if not (head.position and head.level_at_ms and standing.has_clock):
             return None
         standing.note_read(partition, head)
+        age_ms = standing.age_ms(partition, head.level_at_ms)
+        if head.position >= standing.position[partition]:
+            # It is no older than at the last look, whatever its clock has done since.
+            age_ms = min(age_ms, standing.age_ms(partition))
         return Reading(
             values=values[2:],
             partition=partition,
             position=head.position,
-            age_ms=standing.age_ms(partition, head.level_at_ms),
+            age_ms=age_ms,
             source=self.source,
             behind=head.position < asked.highest,
         )

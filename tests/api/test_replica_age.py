@@ -1,0 +1,52 @@
+"""The age of a reading: by the replica's clock, also in the moment in which that jumps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from api.replica import Replica
+from projector.views.documents import Head, head_document
+
+DAY_MS = 86_400_000
+NOW_MS = 1_800_000_000_000
+
+
+class Store:
+    """A replica's link: its clock, and the one head of all its partitions."""
+
+    def __init__(self) -> None:
+        self.time_ms = NOW_MS
+        self.head = Head(position=9, level_at_ms=NOW_MS - 300)
+
+    async def read(self, names: Sequence[str]) -> list[bytes | None]:
+        return [b"1" if name.endswith("serving") else head_document(self.head) for name in names]
+
+    async def survey(self, names: Sequence[str]) -> tuple[int, float, list[bytes | None]]:
+        return self.time_ms, time.monotonic(), await self.read(names)
+
+    async def close(self) -> None: ...
+
+
+async def age_ms(replica: Replica) -> int:
+    reading = await replica.read(0, lambda _: (), ())
+    assert reading is not None
+    return reading.age_ms
+
+
+async def test_a_jump_of_its_clock_makes_no_answer_400_days_old() -> None:
+    store = Store()
+    replica = Replica("A", store, 1, source="REPLICA_A")
+    await replica.survey()
+    assert 300 <= await age_ms(replica) < 60_000
+    # Level again by a clock that this worker hasn't looked at yet.
+    store.head = Head(position=10, level_at_ms=NOW_MS + 400 * DAY_MS)
+    assert 300 <= await age_ms(replica) < 60_000
+
+
+async def test_one_that_went_back_is_as_old_as_it_says() -> None:
+    store = Store()
+    replica = Replica("A", store, 1, source="REPLICA_A")
+    await replica.survey()
+    store.head = Head(position=8, level_at_ms=NOW_MS - 5 * DAY_MS)
+    assert await age_ms(replica) >= 5 * DAY_MS
