@@ -66,9 +66,9 @@ class Replica:
         """Look at its clock and all its heads; gives the partitions that moved. Raises `Away`."""
         standing = self.standing
         names: list[str] = []
+        asked = list(standing.generation)
         for partition in standing.places:
-            generation = standing.generation[partition]
-            keys = names_of(partition, generation)
+            keys = names_of(partition, asked[partition])
             names += (keys.serving, keys.head)
         before = list(standing.position)
         time_ms, at, values = await self.link.survey(names)
@@ -76,7 +76,7 @@ class Replica:
         heads = []
         for place, partition in enumerate(standing.places):
             serving, head = values[2 * place : 2 * place + 2]
-            same = _is_serving(standing, partition, serving)
+            same = _is_serving(standing, partition, asked[partition], serving)
             heads.append(_head(head) if same else Head())
         return standing.note_heads(heads, before)
 
@@ -102,7 +102,7 @@ class Replica:
 
     def still_serves(self, asked: Asked, values: Values) -> bool:
         """Whether what came is of the generation that serves; notes which one does."""
-        return _is_serving(self.standing, asked.partition, values[0], asked.generation)
+        return _is_serving(self.standing, asked.partition, asked.generation, values[0])
 
     def reading(self, asked: Asked, values: Values) -> Reading | None:
         """Return what was read; None where it never was level, or its clock isn't known.
@@ -143,13 +143,12 @@ def _head(document: bytes | None) -> Head:
         raise Away("a head that can't be read") from None
 
 
-def _is_serving(
-    standing: Standing, partition: int, serving: bytes | None, asked: str | None = None
-) -> bool:
-    """Whether the generation that was asked for is the one that serves; notes which one is."""
+def _is_serving(standing: Standing, partition: int, asked: str, serving: bytes | None) -> bool:
+    """Whether the generation that was asked for is the one that serves; notes which one is.
+
+    Others read at the same time, and may have noted another one meanwhile.
+    """
     if serving is None:
         return False
-    if asked is None:
-        asked = standing.generation[partition]
-    standing.generation[partition] = serves = serving.decode()
-    return asked == serves
+    standing.generation[partition] = serving.decode()
+    return asked == standing.generation[partition]

@@ -1,7 +1,8 @@
-"""The age of a reading: by the replica's clock, also in the moment in which that jumps."""
+"""A reading's age where the replica's clock jumps, and its generation where another one serves."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
@@ -26,6 +27,38 @@ class Store:
         return self.time_ms, time.monotonic(), await self.read(names)
 
     async def close(self) -> None: ...
+
+
+class Switching(Store):
+    """A store whose second generation has served for a while; its first one is gone."""
+
+    async def read(self, names: Sequence[str]) -> list[bytes | None]:
+        head = head_document(self.head)
+        return [
+            b"2" if name.endswith("serving") else head if ":2:" in name else None for name in names
+        ]
+
+
+async def test_of_those_who_read_at_once_each_reads_the_generation_that_serves() -> None:
+    store = Switching()
+    replica = Replica("A", store, 1, source="REPLICA_A")
+    await replica.survey()
+    await replica.survey()
+    arrived, answer = asyncio.Event(), store.read
+
+    async def slowly(names: Sequence[str]) -> list[bytes | None]:
+        found = await answer(names)
+        if not arrived.is_set():
+            # Meanwhile another one's reading has told of the generation that serves.
+            arrived.set()
+            replica.standing.generation[0] = "2"
+        return found
+
+    store.read = slowly  # type: ignore[method-assign]
+    replica.standing.generation[0] = "1"
+    reading = await replica.read(0, lambda keys: (keys.head,), ())
+    assert reading is not None
+    assert reading.values == [head_document(store.head)]
 
 
 async def age_ms(replica: Replica) -> int:
