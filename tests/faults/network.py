@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.servers import RedisServer
 _NAME: Final = f"faults{os.getpid()}"
 _HERE: Final = f"fh{os.getpid()}"
 _THERE: Final = f"ft{os.getpid()}"
+_PASSWORD: Final = secrets.token_hex(16)
 _SUBNET: Final = "10.231.77"
 
 
@@ -40,11 +42,11 @@ class FarRedis(RedisServer):
     @property
     def url(self) -> str:
         """The address for clients."""
-        return f"redis://{_SUBNET}.2:{self.port}/0"
+        return f"redis://:{_PASSWORD}@{_SUBNET}.2:{self.port}/0"
 
     def _prepare(self) -> list[str]:
         argv = super()._prepare()
-        bind = ["--bind", f"{_SUBNET}.2", "--protected-mode", "no"]
+        bind = ["--bind", f"{_SUBNET}.2", "--requirepass", _PASSWORD]
         return ["ip", "netns", "exec", _NAME, *argv, *bind]
 
     def is_ready(self) -> bool:
