@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -32,11 +33,18 @@ class Reading(Struct, frozen=True, kw_only=True):
 
 
 class Asked(NamedTuple):
-    """What was asked of a replica: of which generation, and how far it was known to be then."""
+    """What was asked of a replica: of which generation, and what was known of it then.
+
+    `highest`: how far it ever was; `position`, `age_ms`: where and how old it was at the monotonic
+    time `at`.
+    """
 
     partition: int
     generation: str
     highest: int
+    position: int
+    age_ms: int
+    at: float
     values: Awaitable[Values]
 
 
@@ -98,7 +106,15 @@ class Replica:
         generation = standing.generation[partition]
         keys = names_of(partition, generation)
         values = self.link.read([keys.serving, keys.head, *names(keys), *extra])
-        return Asked(partition, generation, standing.highest(partition), values)
+        return Asked(
+            partition,
+            generation,
+            standing.highest(partition),
+            standing.position[partition],
+            standing.age_ms(partition),
+            time.monotonic(),
+            values,
+        )
 
     def still_serves(self, asked: Asked, values: Values) -> bool:
         """Whether what came is of the generation that serves; notes which one does."""
@@ -115,9 +131,9 @@ class Replica:
             return None
         standing.note_read(partition, head)
         age_ms = standing.age_ms(partition, head.level_at_ms)
-        if head.position >= standing.position[partition]:
-            # It is no older than at the last look, whatever its clock has done since.
-            age_ms = min(age_ms, standing.age_ms(partition))
+        if head.position >= asked.position:
+            # It has not gone back, so it is no older than it was, whatever its clock did meanwhile.
+            age_ms = min(age_ms, asked.age_ms + round((time.monotonic() - asked.at) * 1000))
         return Reading(
             values=values[2:],
             partition=partition,

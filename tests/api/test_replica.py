@@ -77,6 +77,22 @@ async def test_a_jump_of_its_clock_makes_no_answer_400_days_old() -> None:
     assert 300 <= await age_ms(replica) < 60_000
 
 
+async def test_nor_where_it_is_looked_at_while_a_reading_is_on_its_way() -> None:
+    store = Store()
+    replica = Replica("A", store, 1, source="REPLICA_A")
+    await replica.survey()
+    answer = store.read
+
+    async def while_looked_at(names: Sequence[str]) -> list[bytes | None]:
+        store.read = answer  # type: ignore[method-assign]
+        store.time_ms = NOW_MS - 400 * DAY_MS
+        await replica.survey()
+        return await answer(names)
+
+    store.read = while_looked_at  # type: ignore[method-assign]
+    assert 300 <= await age_ms(replica) < 60_000
+
+
 async def test_one_that_went_back_is_as_old_as_it_says() -> None:
     store = Store()
     replica = Replica("A", store, 1, source="REPLICA_A")
