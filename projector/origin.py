@@ -56,23 +56,27 @@ class Origin:
 
     async def compare(self, partition: int) -> None:
         """Compare a partition that was assigned, or `CATALOG`; raises `Stopped` where foreign."""
-        if time.monotonic() - self._compared_at.get(partition, -FRESH_S) < FRESH_S:
-            return
-        of_catalog = partition == keys.CATALOG
-        topic = Topic.CATALOG_EVENTS if of_catalog else Topic.LICENSE_EVENTS
-        number = 0 if of_catalog else partition
+        fresh = time.monotonic() - self._compared_at.get(partition, -FRESH_S) < FRESH_S
         try:
-            async with self._limit:
-                found = await genesis.read_genesis(self._log, topic, number)
-            if self._first is None or found != replace(self._first, partition=number):
-                raise ForeignLog(f"{topic}, {number}, is another ledger's, {found.ledger}")
-            if not of_catalog:
-                await self._keep(found)
+            if not fresh:
+                await self._compare_with_log(partition)
+                self._compared_at[partition] = time.monotonic()
+            if partition != keys.CATALOG and self._first is not None:
+                # However lately that was: the replica may have come back empty since.
+                await self._keep(replace(self._first, partition=partition))
         except ForeignLog as error:
             raise Stopped("foreign-log", str(error)) from None
         except (LostRecords, MissingTopic, NotInitialized) as error:
             raise Stopped("log-replaced", str(error)) from None
-        self._compared_at[partition] = time.monotonic()
+
+    async def _compare_with_log(self, partition: int) -> None:
+        of_catalog = partition == keys.CATALOG
+        topic = Topic.CATALOG_EVENTS if of_catalog else Topic.LICENSE_EVENTS
+        number = 0 if of_catalog else partition
+        async with self._limit:
+            found = await genesis.read_genesis(self._log, topic, number)
+        if self._first is None or found != replace(self._first, partition=number):
+            raise ForeignLog(f"{topic}, {number}, is another ledger's, {found.ledger}")
 
     async def _keep(self, found: Genesis) -> None:
         key = keys.genesis(found.partition)

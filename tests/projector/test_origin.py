@@ -54,6 +54,18 @@ async def test_a_log_of_ours_is_kept_in_the_replica(log: MemoryLog, settings: Se
         assert (kept.partition, kept.partitions) == (partition, PARTITIONS)
 
 
+async def test_a_replica_that_came_back_empty_is_told_the_beginning_again(
+    log: MemoryLog, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(origin, "FRESH_S", 60.0)
+    model = MemoryReadModel()
+    compared = Origin(log, model, settings)
+    await compared.compare_all()
+    model.strings.clear()
+    await compared.compare(1)
+    assert genesis.decode(model.strings[keys.genesis(1)]).partition == 1
+
+
 async def test_a_log_without_a_beginning_is_waited_for(settings: Settings) -> None:
     with pytest.raises(NotInitialized):
         await Origin(MemoryLog(PARTITIONS), MemoryReadModel(), settings).compare_all()
