@@ -33,7 +33,7 @@ test-slow: $(STAMP) ## the slow tests
 
 faults: $(STAMP) ## breaks everything for real and writes docs/faults.md (FAULTS_RATE=n: checks a second)
 	@rm -rf build/faults
-	@FAULTS_TABLE=docs/faults.md $(PYTEST) tests/faults $(ARGS)
+	@FAULTS_TABLE=docs/faults.md FAULTS_CHECKS=$${FAULTS_CHECKS:-30000} $(PYTEST) tests/faults $(ARGS)
 
 check: $(STAMP) ## style, types, import contracts, and the house
 	@$(BIN)/ruff check

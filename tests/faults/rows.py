@@ -63,7 +63,7 @@ ROWS: Final = (
         how="300 ms more each, of broker and both Redis (strace)",
     ),
     Row(id="sync-fails", fault="syncs fail", how="EIO for each of the broker's (strace)"),
-    Row(id="clock-worker", fault="a worker's clock is wrong", how="+10 min, -10 min, +400 days"),
+    Row(id="clock-host", fault="an API host's clock is wrong", how="+10 min, -10 min, +400 days"),
     Row(
         id="clock-replica",
         fault="a replica's clock is wrong",

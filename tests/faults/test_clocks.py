@@ -17,22 +17,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 OFF_S = (600, -600, 400 * DAY_S)
 
 
-def of_a_worker(system: System) -> tuple[Server, list[Server]]:
-    return system.workers[0], [system.workers[0]]
+def of_an_api_host(system: System) -> tuple[list[Server], list[Server]]:
+    """All that runs there: workers, and the projector of their copy."""
+    return [*system.workers, system.projectors[2]], list(system.workers)
 
 
-def of_a_replica(system: System) -> tuple[Server, list[Server]]:
-    return system.replicas[0], list(system.workers)
+def of_a_replica(system: System) -> tuple[list[Server], list[Server]]:
+    return [system.replicas[0]], list(system.workers)
 
 
-def of_the_broker(system: System) -> tuple[Server, list[Server]]:
-    return system.kafka, list(system.projectors)
+def of_the_broker(system: System) -> tuple[list[Server], list[Server]]:
+    return [system.kafka], list(system.projectors)
 
 
 @pytest.mark.parametrize(
     ("row", "whose"),
     [
-        ("clock-worker", of_a_worker),
+        ("clock-host", of_an_api_host),
         ("clock-replica", of_a_replica),
         ("clock-broker", of_the_broker),
     ],
@@ -42,7 +43,8 @@ async def test_a_clock_is_wrong(table: None, tmp_path: Path, row: str, whose: ob
     clock = WrongClock(tmp_path, row=row)
     system = system_in(tmp_path)
     wrong, alarmed = whose(system)
-    wrong.env.update(clock.env)
+    for server in wrong:
+        server.env.update(clock.env)
     async with running_ledger(system, seed=3) as ledger, show(ledger, row) as stage:
         stage.begins()
         for turn, off_s in enumerate(OFF_S):
