@@ -120,7 +120,8 @@ def read_content(text: str) -> str:
     if re.fullmatch(CONTENT, text) is None:
         raise malformed(
             "PARAMETER_INVALID",
-            "content is part of a command's URL as the answer named it: send all of that URL.",
+            "Part of a command's URL is missing or changed (content): send the URL as the answer "
+            "named it.",
             {"parameter": "content"},
         )
     return text

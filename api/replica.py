@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -111,7 +112,7 @@ class Replica:
             generation,
             standing.highest(partition),
             standing.position[partition],
-            standing.age_ms(partition),
+            standing.age_ms(partition) if standing.has_clock else sys.maxsize,
             time.monotonic(),
             values,
         )

@@ -64,7 +64,7 @@ def _command(call: Call) -> Command:
     if place.partition != call.services.replicas.partition_of(license_):
         raise malformed(
             "POSITION_INVALID",
-            "position is none of this license: send the URL as the answer named it.",
+            "The position is of another license: send the URL as the answer named it.",
             {"parameter": "position"},
         )
     content = read_content(query.get("content", ""))

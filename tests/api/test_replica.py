@@ -99,3 +99,19 @@ async def test_one_that_went_back_is_as_old_as_it_says() -> None:
     await replica.survey()
     store.head = Head(position=8, level_at_ms=NOW_MS - 5 * DAY_MS)
     assert await age_ms(replica) >= 5 * DAY_MS
+
+
+async def test_one_that_was_never_looked_at_says_nothing_and_is_as_old_as_it_says_after() -> None:
+    store = Store()
+    store.head = Head(position=9, level_at_ms=NOW_MS - 5 * DAY_MS)
+    replica = Replica("A", store, 1, source="REPLICA_A")
+    assert await replica.read(0, lambda _: (), ()) is None
+    answer = store.read
+
+    async def while_looked_at(names: Sequence[str]) -> list[bytes | None]:
+        store.read = answer  # type: ignore[method-assign]
+        replica.standing.note_time(store.time_ms, time.monotonic())
+        return await answer(names)
+
+    store.read = while_looked_at  # type: ignore[method-assign]
+    assert await age_ms(replica) >= 5 * DAY_MS
