@@ -18,6 +18,8 @@ from tests.system import Program, System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CHECKS = int(10 * RATE)
+MOVES = 6
+MOVING = 4 * CHECKS
 FILLED = 300
 Breaking = Callable[[Stage], Awaitable[None]]
 
@@ -70,14 +72,17 @@ async def stopped(stage: Stage) -> None:
 
 
 async def moved(stage: Stage) -> None:
-    """A second projector of A takes half of the partitions, twice, and gives them back."""
+    """A second projector of A takes half of the partitions, six times, and gives them back.
+
+    The bug shows only at a license that both of them write.
+    """
     first = stage.system.projectors[0]
     second = stage.system.projector("A", slot=1)
-    for turn in range(2):
+    for turn in range(MOVES):
         await asyncio.to_thread(second.start)
-        await stage.enough((turn + 0.5) / 2)
+        await stage.enough((turn + 0.5) / MOVES)
         await asyncio.to_thread(second.stop)
-        await stage.enough((turn + 1) / 2)
+        await stage.enough((turn + 1) / MOVES)
     assert first.running
 
 
@@ -94,7 +99,8 @@ FAULTS: dict[str, Breaking] = {
 async def test_a_planted_bug_is_found(tmp_path: Path, bug: str) -> None:
     system = with_bug(tmp_path, bug)
     async with running_ledger(system, seed=6, filled=FILLED) as ledger:
-        async with watch(ledger, checks=CHECKS) as stage:
+        checks = MOVING if FAULTS[bug] is moved else CHECKS
+        async with watch(ledger, checks=checks) as stage:
             stage.begins()
             await FAULTS[bug](stage)
             stage.lifted()
