@@ -379,7 +379,7 @@ def test_the_examples_of_the_docs_run_as_they_stand(
 ) -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 9
+    assert len(examples) == 10
     done = subprocess.run(
         ["sh", "-euxc", "".join(examples)],
         env={

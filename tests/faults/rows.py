@@ -98,10 +98,13 @@ ROWS: Final = (
     ),
 )
 NOT_YET: Final = (
-    ("1 of 3 brokers down", "this suite's ledger has one broker"),
+    ("1 of 3 brokers down", "this suite's ledger has one broker: tests/journeys/test_brokers.py"),
     ("the vendor's SQL database locked, full, hung or gone", "nothing follows a database yet"),
     ("rebuild under load", "there is no rebuild yet"),
-    ("everybody comes back in one minute", "to be shown with the shedding of overload"),
+    (
+        "everybody comes back in one minute",
+        "no fault, but too much at once: tests/faults/test_overload.py",
+    ),
     (
         "everything killed at once",
         "nobody is left to be asked; that nothing is lost: tests/journeys/test_the_plug.py",
