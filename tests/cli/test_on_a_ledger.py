@@ -386,6 +386,7 @@ def test_the_examples_of_the_docs_run_as_they_stand(
             "PATH": f"{Path(LEDGER).parent}{os.pathsep}{os.environ['PATH']}",
             "LEDGER_URL": ledger.workers[0].url,
             "LEDGER_TOKEN": TOKEN,
+            "LEDGER_EMERGENCY_WORKERS": ",".join(worker.url for worker in ledger.workers),
             **ledger.env,
         },
         cwd=tmp_path,
