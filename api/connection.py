@@ -46,8 +46,8 @@ class _Together:
         self._held.append(data)
 
     def flush(self) -> None:
-        if self._held:
-            held, self._held = self._held, []
+        held, self._held = self._held, []
+        if held and not self.is_closing():
             self._transport.write(b"".join(held))
 
     def close(self) -> None:

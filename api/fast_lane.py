@@ -93,30 +93,38 @@ class FastLane:
         `done` is called later with the headers and the content of a 200, or with None where the
         ordinary way has to answer `data` after all.
         """
-        if not data.startswith(_BEFORE):
+        try:
+            asked = self._asked(data, client, done)
+        except Exception:  # noqa: BLE001 - the ordinary way finds out, and answers
+            _log.exception("the fast lane failed")
             return False
+        if asked is None:
+            return False
+        self._crowd.enter()
+        asyncio.ensure_future(asked.look.asked.values).add_done_callback(partial(self._seen, asked))
+        return True
+
+    def _asked(self, data: bytes, client: Client, done: Done) -> _Asked | None:
+        """Ask a replica for what a plain check needs; None where the lane can't answer it."""
+        if not data.startswith(_BEFORE):
+            return None
         end = data.find(_END, 0, HEAD_BYTES_MAX) + len(_END)
         plain = self._plain(data[:end])
         if plain is None or len(data) != end + plain.body_bytes:
-            return False
+            return None
         account = self._account(plain)
         if account is None or not self._may_enter(plain, client):
-            return False
+            return None
         services = self._services
         try:
             meta = read_body(validate_key_bodies, data[end:]).meta
             check_key_size(meta.key)
             check_scope(meta.scope)
         except Problem:
-            return False
+            return None
         license_ = services.finder.id_of_key(account, meta.key)
         look = services.checker.look_at_once(account, license_, meta.scope.scope())
-        if look is None:
-            return False
-        self._crowd.enter()
-        asked = _Asked(look, meta, plain, time.monotonic(), done)
-        asyncio.ensure_future(look.asked.values).add_done_callback(partial(self._seen, asked))
-        return True
+        return None if look is None else _Asked(look, meta, plain, time.monotonic(), done)
 
     def _plain(self, head: bytes) -> Plain | None:
         plain = self._heads.get(head)

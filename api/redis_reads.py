@@ -139,14 +139,14 @@ class Reads:
                 self._wire = await wire_to(self._connection(), self._answered)
         except RefusedError:
             self._why = await self._told()
-            self._fail(self._taken(), Away(self._why))
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             self._why = reason(error)
-            self._fail(self._taken(), Away(self._why))
         finally:
             waiting.cancel()
             self._connecting = None
             self._due = False
+            if self._wire is None or self._wire.is_closed:
+                self._fail(self._taken(), Away(self._why))
         if self._asked:
             self._send()
 
@@ -181,12 +181,15 @@ class Reads:
             self._send()
 
     async def _ask_otherwise(self, reads: Sequence[Read]) -> None:
-        for read in reads:
-            try:
+        away = Away(NO_ANSWER)
+        try:
+            for read in reads:
                 read.answer(await self._otherwise(read.names))
-            except Away as away:
-                self._fail(reads, away)
-                return
+        except Away as told:
+            away = told
+        finally:
+            # Whatever it was, nobody waits for ever.
+            self._fail(reads, away)
 
     def _do(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)

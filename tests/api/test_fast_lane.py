@@ -210,6 +210,21 @@ async def test_a_replica_that_is_lost_or_behind_leaves_the_lane_for_the_ordinary
     assert fast.status_code == ordinary.status_code == 503
 
 
+async def test_a_mistake_in_the_lane_leaves_the_check_to_the_ordinary_way(
+    lanes: Lanes, issued: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    for place, name in enumerate(("look_at_once", "seen_at_once")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Checker, name, broken)
+            fast, ordinary = await lanes.both(json=body(issued))
+        same(fast, ordinary)
+        assert fast.status_code == 200, place
+    assert lanes.taken == 0
+
+
 async def test_too_many_at_once_are_refused_by_both(
     ledger: LocalLedger, issued: dict[str, Any]
 ) -> None:

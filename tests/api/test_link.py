@@ -88,6 +88,26 @@ async def test_what_is_no_value_is_a_replica_away_in_words(
     assert await link.read(["absent"]) == [None]
 
 
+async def test_nobody_waits_for_ever_for_a_reason_that_can_t_be_found(
+    link: Link, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await link.read(["absent"]) == [None]
+    async with Redis.from_url(redis_server.url) as redis:
+        allow: Any = redis.execute_command  # has no types
+        await allow("ACL", "SETUSER", "default", "-mget")
+        try:
+            with monkeypatch.context() as patch:
+
+                async def broken(*_: object) -> None:
+                    raise ValueError("a mistake of ours")
+
+                patch.setattr(link._redis, "execute_command", broken)  # noqa: SLF001
+                assert all(isinstance(each, Away) for each in await told(link, 3))
+        finally:
+            await allow("ACL", "SETUSER", "default", "+mget")
+    assert await link.read(["absent"]) == [None]
+
+
 Answering = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
