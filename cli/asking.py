@@ -6,13 +6,11 @@ names only its own.
 
 from __future__ import annotations
 
-import inspect
 import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import wraps
-from typing import Annotated, Any, Concatenate, Final, ParamSpec, get_type_hints
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
 from urllib.parse import parse_qs, urlsplit
 
 import typer
@@ -20,7 +18,7 @@ import typer
 from cli import output
 from cli.api import Api, ApiAway, found
 from cli.local.folder import DEFAULT
-from cli.options import Account, Data, Json, Token, Url
+from cli.options import Account, Data, Json, Token, Url, with_options
 from cli.resources import Resource, Shape, print_resource, print_resources
 
 P = ParamSpec("P")
@@ -146,29 +144,16 @@ def _with(
         "token": (Token, None),
         "as_json": (Json, False),
     }
-    hints = get_type_hints(command, include_extras=True)
-    _, *own = inspect.signature(command).parameters.values()
-    parameters = [one.replace(annotation=hints[one.name]) for one in own]
-    parameters += [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-        )
-        for name, (annotation, default) in options.items()
-    ]
 
-    @wraps(command)
-    def asked(*arguments: Any, **given: Any) -> None:  # noqa: ANN401 - as typer calls it
+    def asking(given: dict[str, Any]) -> Asking:
         data, url, token = (given.pop(name) for name in ("data", "url", "token"))
-        asking = Asking(
+        return Asking(
             api=found(data, url, token, given.pop("account") if in_account else None),
             as_json=given.pop("as_json"),
             idempotency_key=given.pop("idempotency_key", None),
         )
-        command(asking, *arguments, **given)
 
-    asked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
-    asked.__annotations__ = {one.name: one.annotation for one in parameters}
-    return asked
+    return with_options(command, options, asking)
 
 
 def _next_cursor(document: Mapping[str, Any]) -> str | None:

@@ -1,9 +1,12 @@
-"""Options that several commands share."""
+"""Options that several commands share, and how a command gets some that it doesn't name itself."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final, get_type_hints
 
 import typer
 
@@ -62,3 +65,36 @@ Token = Annotated[
         show_default=False,
     ),
 ]
+
+REQUIRED: Final = inspect.Parameter.empty
+"""In place of an option's default: it has to be given."""
+
+
+def with_options(
+    command: Callable[..., None],
+    options: Mapping[str, tuple[object, object]],
+    make: Callable[[dict[str, Any]], object],
+) -> Callable[..., None]:
+    """Return a command as typer sees it: its own parameters but for the first, and `options`.
+
+    `options`: annotation and default by name. `make` takes its options out of what was given and
+    makes the command's first argument of them.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    _, *own = inspect.signature(command).parameters.values()
+    parameters = [one.replace(annotation=hints[one.name]) for one in own]
+    parameters += [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
+        for name, (annotation, default) in options.items()
+    ]
+
+    @wraps(command)
+    def optioned(*arguments: Any, **given: Any) -> None:  # noqa: ANN401 - as typer calls it
+        first = make(given)
+        command(first, *arguments, **given)
+
+    optioned.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
+    optioned.__annotations__ = {one.name: one.annotation for one in parameters}
+    return optioned

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Concatenate, Final, ParamSpec, get_type_hints
+from typing import Annotated, Any, Concatenate, Final, ParamSpec
 
 import typer
 
@@ -21,7 +19,7 @@ from cli.local.folder import DEFAULT
 from cli.neutralizing.files import leave, read
 from cli.neutralizing.showing import print_delivered
 from cli.neutralizing.workers import LIMIT_S, Told, Workers, whose
-from cli.options import Data, Json
+from cli.options import REQUIRED, Data, Json, with_options
 from ledger.domain.identifiers import is_id
 from ledger.emergency.orders import Order, encode, sign
 
@@ -102,7 +100,7 @@ class Delivery:
 def delivers(command: Callable[Concatenate[Delivery, P], None]) -> Callable[..., None]:
     """Give a command the options by which its order is signed and delivered."""
     options: dict[str, tuple[object, object]] = {
-        "key": (_Key, inspect.Parameter.empty),
+        "key": (_Key, REQUIRED),
         "to": (To, None),
         "orders": (_Orders, None),
         "only_print": (_Print, False),
@@ -110,36 +108,24 @@ def delivers(command: Callable[Concatenate[Delivery, P], None]) -> Callable[...,
         "data": (Data, DEFAULT),
         "as_json": (Json, False),
     }
-    hints = get_type_hints(command, include_extras=True)
-    _, *own = inspect.signature(command).parameters.values()
-    parameters = [one.replace(annotation=hints[one.name]) for one in own]
-    parameters += [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-        )
-        for name, (annotation, default) in options.items()
-    ]
+    return with_options(command, options, _delivery)
 
-    @wraps(command)
-    def delivered(*arguments: Any, **given: Any) -> None:  # noqa: ANN401 - as typer calls it
-        to, data, orders = (given.pop(name) for name in ("to", "data", "orders"))
-        only_print = given.pop("only_print")
-        if only_print and (to or orders is not None):
-            raise trouble.Missing("--print delivers nothing: leave --to and --orders out")
-        needed = not only_print and orders is None
-        delivery = Delivery(
-            key=given.pop("key"),
-            workers=workers_of(to, data) if to or needed else Workers(()),
-            orders=orders,
-            only_print=only_print,
-            ledger=given.pop("ledger"),
-            as_json=given.pop("as_json"),
-        )
-        command(delivery, *arguments, **given)
 
-    delivered.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # typer reads it
-    delivered.__annotations__ = {one.name: one.annotation for one in parameters}
-    return delivered
+def _delivery(given: dict[str, Any]) -> Delivery:
+    """Take the options of a delivery out of what was given. Raises `Missing`."""
+    to, data, orders = (given.pop(name) for name in ("to", "data", "orders"))
+    only_print = given.pop("only_print")
+    if only_print and (to or orders is not None):
+        raise trouble.Missing("--print delivers nothing: leave --to and --orders out")
+    needed = not only_print and orders is None
+    return Delivery(
+        key=given.pop("key"),
+        workers=workers_of(to, data) if to or needed else Workers(()),
+        orders=orders,
+        only_print=only_print,
+        ledger=given.pop("ledger"),
+        as_json=given.pop("as_json"),
+    )
 
 
 def workers_of(to: Sequence[str] | None, data: Path) -> Workers:
