@@ -1,7 +1,7 @@
 """The folder that emergency orders are put into: looked at in the background, a file an order.
 
 What lies in it needs no trust: an order counts by its signature. Who takes one by a request leaves
-it here too, for the host's other workers and for its own next start.
+it here too, for the host's other workers and for its own next start; and so does the command.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Folder:
         self._known: dict[tuple[str, int, int], Found] = {}
 
     def look(self) -> list[Found]:
-        """Files of the folder, in the order in which they came; what is unchanged isn't read again.
+        """Files of the folder, in the order in which they came; unchanged ones aren't read again.
 
-        None where there is no such folder.
+        None are in a folder that isn't there.
         """
         seen: list[tuple[int, str, int]] = []
         try:
@@ -73,6 +73,8 @@ class Folder:
         try:
             with os.fdopen(handle, "wb") as file:
                 file.write(encode(signed) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
                 # The next look may be another user's worker's.
                 os.fchmod(file.fileno(), 0o644)
             temporary.replace(target)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from api.emergency.folder import Folder
 from cli import output
 from cli.local.folder import DataFolder
 from cli.trouble import Failed, Missing
 from ledger.emergency.keys import PrivateKeyError, new_key, private_pem, public_hex, read_private
-from ledger.emergency.orders import Signed, encode
+from ledger.emergency.orders import Signed
 
 _PRIVATE: Final = 0o600
 _KEY_BYTES_MAX: Final = 16 * 1024
@@ -32,7 +32,7 @@ def make(file: Path, folder: DataFolder) -> str:
             "key: keep it elsewhere, on no server"
         )
     key = new_key()
-    _write(file, private_pem(key).encode(), _PRIVATE, "a key is never overwritten")
+    _write(file, private_pem(key).encode())
     return public_hex(key)
 
 
@@ -52,37 +52,27 @@ def read(file: Path) -> Ed25519PrivateKey:
     return key
 
 
-def leave(signed: Signed, folder: Path) -> Path:
-    """Put a signed order into a folder that workers look at; where. Raises `Missing`, `Failed`."""
+def leave(signed: Signed, folder: Path) -> None:
+    """Put a signed order into a folder that workers look at. Raises `Missing`, `Failed`."""
     if not folder.is_dir():
         raise Missing(f"{folder} is no folder: name the workers' LEDGER_EMERGENCY_ORDERS")
-    target = folder / f"{signed.order.id}.json"
-    temporary = folder / f".{signed.order.id}.new"
-    _write(temporary, encode(signed) + b"\n", 0o644, "it is another order's")
-    _trying(target, lambda: temporary.replace(target))
-    return target
+    try:
+        Folder(folder).keep(signed)
+    except OSError as error:
+        raise Failed(f"{folder} can't be written: {error.strerror}") from None
 
 
-def _write(file: Path, content: bytes, mode: int, why_new: str) -> None:
-    """Write a new file whole, and have it on the disk."""
-
-    def write() -> None:
-        handle = os.open(file.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+def _write(file: Path, content: bytes) -> None:
+    """Write a new file that nobody else may read, and have it on the disk."""
+    try:
+        handle = os.open(file.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE)
         with os.fdopen(handle, "wb") as opened:
             opened.write(content)
             opened.flush()
             os.fsync(opened.fileno())
-
-    try:
-        _trying(file, write)
     except FileExistsError:
-        raise Missing(f"{file} is there already, and {why_new}: name another file") from None
-
-
-def _trying(file: Path, work: Callable[[], object]) -> None:
-    try:
-        work()
-    except FileExistsError:
-        raise
+        raise Missing(
+            f"{file} is there already, and a key is never overwritten: name another file"
+        ) from None
     except OSError as error:
         raise Failed(f"{file} can't be written: {error.strerror}") from None
