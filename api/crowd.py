@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from api.metrics import Metrics
+from api.problems import too_many_requests
+
 
 class Crowd:
     """How many requests are in progress, of how many may be. Entered by each that is."""
@@ -34,3 +40,12 @@ class Crowd:
 
     def __exit__(self, *_: object) -> None:
         self.leave()
+
+    @contextmanager
+    def entered(self, metrics: Metrics, what: str, said: str = "") -> Iterator[None]:
+        """Be in it; raises a 429 `Problem` where it is full, counted as `what`, told as `said`."""
+        with self:
+            if self.is_over():
+                metrics.shed.labels(what).inc()
+                raise too_many_requests(said or what)
+            yield

@@ -14,10 +14,11 @@ from starlette.types import Receive, Scope, Send
 
 from api.catalog.reading import catalog_behind
 from api.credentials import credential_of, forbidden, missing
+from api.crowd import Crowd
 from api.exchange import exchange_of, path_text
 from api.pending import VerdictPending, prefers_async
 from api.principals import Principal, Role
-from api.problems import Problem, not_found, too_many_requests
+from api.problems import Problem, not_found
 from api.routes.call import Call, accepted
 from api.services import Services
 from api.unchanged import refuse_content
@@ -59,31 +60,12 @@ class Form(Struct, frozen=True, kw_only=True):
         return self.prefix + self.route.path
 
 
-class Writes:
-    """How many writes are in progress, and the limit for them."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._in_progress = 0
-
-    async def bounded(self, handler: Handler, call: Call) -> Response:
-        """Run a handler that writes; raises a 429 `Problem` above the limit."""
-        if self._in_progress >= self._services.writes_max:
-            self._services.metrics.shed.labels("writes").inc()
-            raise too_many_requests("writes")
-        self._in_progress += 1
-        try:
-            return await handler(call)
-        finally:
-            self._in_progress -= 1
-
-
 def routes(forms: Iterable[Form], services: Services) -> list[routing.Route]:
     """Routes, each in the forms of its URL, in the order in which the router tries them.
 
     First those of one path each, as checks' and activations': no other route has such a path.
     """
-    writes = Writes(services)
+    writes = Crowd(services.writes_max)
     return [
         routing.Route(
             form.path,
@@ -101,7 +83,7 @@ class _Endpoint:
     who handles its errors, which the application does for all.
     """
 
-    def __init__(self, route: Route, services: Services, writes: Writes) -> None:
+    def __init__(self, route: Route, services: Services, writes: Crowd) -> None:
         self._route = route
         self._services = services
         self._writes = writes
@@ -132,7 +114,8 @@ class _Endpoint:
     async def _written(self, call: Call) -> Response:
         """Have it written and decided; what isn't in time is told later to who prefers that."""
         try:
-            return await self._writes.bounded(self._route.handler, call)
+            with self._writes.entered(self._services.metrics, "writes"):
+                return await self._route.handler(call)
         except VerdictPending as pending:
             if pending.command is None or not prefers_async(call.request.scope["headers"]):
                 raise

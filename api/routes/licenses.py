@@ -27,7 +27,7 @@ from api.emergency.grace import Asked
 from api.exchange import answer
 from api.finding import Found
 from api.principals import ANYONE, SELLERS
-from api.problems import Problem, not_found, too_many_requests
+from api.problems import Problem, not_found
 from api.refusals import issue_refusal
 from api.requests import (
     check_key_size,
@@ -140,10 +140,8 @@ async def validate_key(call: Call) -> Response:
 async def validate_many(call: Call) -> Response:
     """POST licenses/actions/validate-many."""
     checker = call.services.many_checker
-    with checker.crowd:
-        if checker.crowd.is_over():
-            call.services.metrics.shed.labels("batches").inc()
-            raise too_many_requests("requests with many checks")
+    metrics = call.services.metrics
+    with checker.crowd.entered(metrics, "batches", "requests with many checks"):
         content = await call.content(MANY_BYTES_MAX)
         async with checker.turn:
             return await _validated_many(call, content)

@@ -18,7 +18,6 @@ from api.listing import Listing, listing
 from api.lists import Found
 from api.newest import Index
 from api.principals import ANYONE
-from api.problems import too_many_requests
 from api.resources import STATUSES, license_path, license_resource, status
 from api.routes.call import Call
 from api.routes.endpoint import Handler, Route
@@ -85,10 +84,7 @@ def _in_turn(handler: Handler) -> Handler:
 
     async def turned(call: Call) -> Response:
         lists = call.services.lists
-        with lists.crowd:
-            if lists.crowd.is_over():
-                call.services.metrics.shed.labels("lists").inc()
-                raise too_many_requests("lists")
+        with lists.crowd.entered(call.services.metrics, "lists"):
             async with lists.turn:
                 return await handler(call)
 
