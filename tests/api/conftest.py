@@ -15,8 +15,10 @@ from redis import Redis
 
 from api.app import build_app, build_services
 from api.catalog.reading import Catalog
+from api.checking import Check, Checker, Look
 from api.logs import AccessLog
 from api.problems import Problem
+from api.redis_wire import Values
 from api.replicas import Replicas
 from api.services import Services
 from api.settings import ApiSettings, read_api_settings
@@ -28,6 +30,8 @@ from ledger.event_log.seeding import seed_catalog
 from projector.read_model.lmdb import LmdbReadModel
 from projector.read_model.redis import RedisReadModel
 from tests.api.following import Follower
+from tests.api.lanes import Lanes, body
+from tests.api.ordering import BY_KEY, until
 from tests.api.telling import complaint
 from tests.servers import RedisServer
 from tests.vendor import Vendor
@@ -213,3 +217,24 @@ async def issued(worker: Worker) -> dict[str, Any]:
     license_ = await worker.vendor.issue(maxMachines=50)
     assert (await worker.vendor.activate(license_["id"], "f")).status_code == 201
     return license_
+
+
+@pytest.fixture
+async def lanes(
+    worker: Worker, issued: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Lanes]:
+    found = Lanes(worker)
+    at_once = Checker.seen_at_once
+
+    def counted(checker: Checker, look: Look, values: Values) -> Check | None:
+        made = at_once(checker, look, values)
+        found.taken += made is not None
+        return made
+
+    monkeypatch.setattr(Checker, "seen_at_once", counted)
+    await until(lambda: worker.replicas.standings[0].serving == 4, what="A in service")
+    await found.start()
+    # The first one finds out whose the host is.
+    await found.ordinary.post(BY_KEY, json=body(issued))
+    yield found
+    await found.stop()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ledger.domain.events import Event, EventData, Reinstated, Revoked, Suspended
 from ledger.domain.identifiers import partition_of, random_id
 from ledger.event_log.codec import encode
 from ledger.event_log.port import Topic
-from tests.api.conftest import LocalLedger, Worker
+
+if TYPE_CHECKING:
+    from tests.api.conftest import LocalLedger, Worker
 
 BY_KEY: Final = "/v1/licenses/actions/validate-key"
 ORDERS: Final[dict[str, EventData]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -370,32 +369,3 @@ def test_doctor_names_the_setting_that_is_wrong_and_is_1(
     assert found[finding]["level"] == "fail"
     assert found[finding]["step"]
     assert value not in done.output or name != "LEDGER_PEPPER"
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(300)
-def test_the_examples_of_the_docs_run_as_they_stand(
-    ledger: System, imported: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert len(examples) == 10
-    done = subprocess.run(
-        ["sh", "-euxc", "".join(examples)],
-        env={
-            "PATH": f"{Path(LEDGER).parent}{os.pathsep}{os.environ['PATH']}",
-            "LEDGER_URL": ledger.workers[0].url,
-            "LEDGER_TOKEN": TOKEN,
-            "LEDGER_EMERGENCY_WORKERS": ",".join(worker.url for worker in ledger.workers),
-            **ledger.env,
-        },
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "_ledger_completion" in (tmp_path / "ledger-completion.bash").read_text()
-    assert (tmp_path / "kiosk-token").read_text().startswith("activation-")
-    assert json.loads((tmp_path / "findings.json").read_text())["level"] != "fail"
