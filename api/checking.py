@@ -123,14 +123,14 @@ class Checker:
         if at_least is not None and at_least.partition == partition:
             past = at_least.offset
             await self._replicas.wait_past(partition, past, AT_LEAST_S)
-        judged: list[tuple[Sequence[bytes | None], _Judged]] = []
+        tried: list[tuple[Sequence[bytes | None], _Judged]] = []
 
         def absent(values: Sequence[bytes | None]) -> bool:
-            judged.append((values, self._judged(account, values, scope)))
-            return judged[-1][1][0].rests_on_absence
+            tried.append((values, self._judged(account, values, scope)))
+            return tried[-1][1][0].rests_on_absence
 
         reading = await self._replicas.read(partition, self._names(license_, scope), absent=absent)
-        known = [each for values, each in judged if values is reading.values]
+        known = [each for values, each in tried if values is reading.values]
         made = known[-1] if known else self._judged(account, reading.values, scope)
         if not is_sure(made[0], reading, past):
             raise UnsureCheck(_found(made, reading))

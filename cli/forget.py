@@ -6,8 +6,10 @@ docs/operations/secrets.md, "Erasing", says what that is and when it is complete
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from redis.asyncio import Redis
@@ -15,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from cli.connection import connected
+from cli.connection import connected, patiently
 from ledger.domain.identifiers import is_id, license_id, slug_id
 from ledger.event_log.port import EventLog
 from ledger.sealing.erasure import Erasure, erase
@@ -89,7 +91,7 @@ def licenses_named(settings: Settings, ledger: str, license_or_key: str) -> tupl
 async def erase_first(log: EventLog, candidates: Sequence[str], *, partitions: int) -> Erasure:
     """Erase the first of the licenses that the log knows; that of the last if it knows none."""
     for candidate in candidates:
-        erasure = await erase(log, candidate, partitions=partitions)
+        erasure = await patiently(partial(erase, log, candidate, partitions=partitions))
         if erasure.data_keys:
             break
     return erasure
@@ -112,23 +114,21 @@ async def _await_replica(
 ) -> ReplicaErasure:
     if not names:
         return ReplicaErasure(replica=replica, erased=True)
-    trouble = None
     client = Redis.from_url(
         url,
         socket_timeout=_CALL_TIMEOUT_S,
         socket_connect_timeout=_CALL_TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
     )
+    # By the clock, not by a cancelled call: each ends by itself, after `_CALL_TIMEOUT_S` at most.
+    until = time.monotonic() + timeout_s
     try:
-        async with asyncio.timeout(timeout_s):
-            while True:
-                trouble = await _trouble(client, names)
-                if trouble is None:
-                    return ReplicaErasure(replica=replica, erased=True)
-                await asyncio.sleep(_POLL_S)
-    except TimeoutError:
-        trouble = f"{trouble or 'it does not answer'} after {timeout_s:g} s"
-        return ReplicaErasure(replica=replica, erased=False, trouble=trouble)
+        while (trouble := await _trouble(client, names)) is not None:
+            if time.monotonic() >= until:
+                trouble = f"{trouble} (after {timeout_s:g} s)"
+                break
+            await asyncio.sleep(_POLL_S)
+        return ReplicaErasure(replica=replica, erased=trouble is None, trouble=trouble)
     finally:
         await client.aclose()
 

@@ -13,12 +13,11 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
+from api.bodies import CHECKS_MAX
 from cli import output, trouble
 from cli.api import Api, found
+from ledger.domain.events import SECRET_BYTES_MAX
 
-KEY_BYTES_MAX: Final = 512
-AT_ONCE: Final = 1000
-"""Checks of one request."""
 _COLUMNS: Final = ("key", "answer", "license", "from")
 _NO_KEY: Final = "there is no key: name some, or a file with one a line (--file)"
 Numbered = tuple[int, str]
@@ -41,7 +40,7 @@ def check_many(
     asked = valid = 0
     with _lines(file) as lines:
         numbered = _numbered(chain(keys, lines))
-        while part := list(islice(numbered, AT_ONCE)):
+        while part := list(islice(numbered, CHECKS_MAX)):
             told = _ask(api, [key for _, key in part], fingerprint)
             asked, valid = asked + len(told), valid + sum(one["valid"] is True for one in told)
             numbers = [number for number, _ in part]
@@ -71,7 +70,7 @@ def _lines(file: Path | None) -> Iterator[Iterable[str]]:
 def _bounded(file: IO[str]) -> Iterator[str]:
     """Lines, of one that is longer than any key only a beginning that is none either."""
     try:
-        while line := file.readline(2 * KEY_BYTES_MAX):
+        while line := file.readline(2 * SECRET_BYTES_MAX):
             yield line
     except UnicodeDecodeError:
         raise trouble.Missing("the file of keys is no text in UTF-8") from None
@@ -80,9 +79,9 @@ def _bounded(file: IO[str]) -> Iterator[str]:
 def _numbered(keys: Iterable[str]) -> Iterator[Numbered]:
     """Keys with their numbers from 1, blank ones left out. Raises `Missing` for what is none."""
     for number, key in enumerate(map(str.strip, keys), 1):
-        if len(key.encode(errors="replace")) > KEY_BYTES_MAX:
+        if len(key.encode(errors="replace")) > SECRET_BYTES_MAX:
             raise trouble.Missing(
-                f"the key number {number} is none: a license key has 1 to {KEY_BYTES_MAX} bytes"
+                f"the key number {number} is none: a license key has 1 to {SECRET_BYTES_MAX} bytes"
             )
         if key:
             yield number, key

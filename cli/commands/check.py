@@ -11,9 +11,10 @@ import typer
 from cli import connection, output, trouble
 from cli.api import refusal
 from cli.local.folder import DEFAULT
-from cli.many_checks import KEY_BYTES_MAX, check_many
+from cli.many_checks import check_many
 from cli.options import Data, Json
 from cli.web import call
+from ledger.domain.events import SECRET_BYTES_MAX
 
 VALIDATE_KEY: Final = "/v1/licenses/actions/validate-key"
 _OK: Final = 200
@@ -61,9 +62,9 @@ def check(
 
 def key_of(argument: str) -> str:
     """The key of an argument, `-` for the first line of stdin. Raises `Missing`."""
-    key = sys.stdin.readline(KEY_BYTES_MAX + 2).strip() if argument == "-" else argument
-    if not key or len(key.encode(errors="replace")) > KEY_BYTES_MAX:
-        raise trouble.Missing(f"a license key has 1 to {KEY_BYTES_MAX} bytes")
+    key = sys.stdin.readline(SECRET_BYTES_MAX + 2).strip() if argument == "-" else argument
+    if not key or len(key.encode(errors="replace")) > SECRET_BYTES_MAX:
+        raise trouble.Missing(f"a license key has 1 to {SECRET_BYTES_MAX} bytes")
     return key
 
 

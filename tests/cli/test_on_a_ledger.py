@@ -156,7 +156,7 @@ def test_what_was_forgotten_is_shown_no_more(ledger: System) -> None:
     assert document["erasedNow"] == 1
     assert [one["erased"] for one in document["replicas"]] == [True, True]
     again = invoke(ledger, "forget", license_, "--yes")
-    assert again.exit_code == 0
+    assert again.exit_code == 0, again.output
     assert "replica B: erased" in again.stdout
 
     shown = json.loads(invoke(ledger, "show", license_, "--json", "--last", "0").stdout)

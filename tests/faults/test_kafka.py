@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.faults.disk import SmallDisk
+from tests.faults.harm import ALL, FROZEN, KILLED, harmed
 from tests.faults.ledger import Ledger, running_ledger, system_in
 from tests.faults.stage import show
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-ALL = ("REPLICA_A", "REPLICA_B", "LOCAL_COPY")
 
 
 async def test_the_broker_is_killed(ledger: Ledger) -> None:
-    kafka = ledger.system.kafka
     async with show(ledger, "broker-killed") as stage:
-        stage.begins()
-        await asyncio.to_thread(kafka.kill)
-        dead = time.monotonic()
-        await stage.enough()
-        stage.lifted()
-        stage.stands_still(dead, stage.ended, ALL)
-        await asyncio.to_thread(kafka.start)
-        await stage.recovered()
+        await harmed(stage, [ledger.system.kafka], KILLED, ALL)
 
 
 async def test_the_broker_is_frozen(ledger: Ledger) -> None:
-    kafka = ledger.system.kafka
     async with show(ledger, "broker-frozen") as stage:
-        stage.begins()
-        await asyncio.to_thread(kafka.freeze)
-        still = time.monotonic()
-        await stage.enough()
-        stage.lifted()
-        stage.stands_still(still, stage.ended, ALL)
-        kafka.thaw()
-        await stage.recovered()
+        await harmed(stage, [ledger.system.kafka], FROZEN, ALL)
 
 
 async def test_the_brokers_disk_is_full(table: None, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.clocks import DAY_S, WrongClock
 from tests.faults.final import differences
+from tests.faults.harm import shared
 from tests.faults.ledger import running_ledger, system_in
 from tests.faults.planted import BUGS
 from tests.faults.stage import RATE, Stage, watch
@@ -78,11 +79,7 @@ async def moved(stage: Stage) -> None:
     """
     first = stage.system.projectors[0]
     second = stage.system.projector("A", slot=1)
-    for turn in range(MOVES):
-        await asyncio.to_thread(second.start)
-        await stage.enough((turn + 0.5) / MOVES)
-        await asyncio.to_thread(second.stop)
-        await stage.enough((turn + 1) / MOVES)
+    await shared(stage, second, MOVES)
     assert first.running
 
 

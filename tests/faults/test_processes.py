@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
+from tests.faults.harm import ALL, FROZEN, KILLED, harmed, shared
 from tests.faults.ledger import Ledger
 from tests.faults.stage import show
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 KILLS = 5
-ALL = ("REPLICA_A", "REPLICA_B", "LOCAL_COPY")
 
 
 async def test_nothing_breaks(ledger: Ledger) -> None:
@@ -39,44 +38,18 @@ async def test_a_worker_is_killed(ledger: Ledger) -> None:
 
 
 async def test_a_projector_is_killed(ledger: Ledger) -> None:
-    projector = ledger.system.projectors[0]
     async with show(ledger, "projector-killed") as stage:
-        stage.begins()
-        await asyncio.to_thread(projector.kill)
-        dead = time.monotonic()
-        await stage.enough()
-        stage.lifted()
-        stage.stands_still(dead, stage.ended, ["REPLICA_A"])
-        await asyncio.to_thread(projector.start)
-        await stage.recovered()
+        await harmed(stage, ledger.system.projectors[:1], KILLED, ["REPLICA_A"])
 
 
 async def test_a_projector_is_stopped(ledger: Ledger) -> None:
-    projector = ledger.system.projectors[0]
     async with show(ledger, "projector-stopped") as stage:
-        stage.begins()
-        await asyncio.to_thread(projector.freeze)
-        still = time.monotonic()
-        await stage.enough()
-        stage.lifted()
-        stage.stands_still(still, stage.ended, ["REPLICA_A"])
-        projector.thaw()
-        await stage.recovered()
+        await harmed(stage, ledger.system.projectors[:1], FROZEN, ["REPLICA_A"])
 
 
 async def test_all_projectors_are_behind(ledger: Ledger) -> None:
-    projectors = ledger.system.projectors
     async with show(ledger, "projectors-behind") as stage:
-        stage.begins()
-        for projector in projectors:
-            await asyncio.to_thread(projector.freeze)
-        still = time.monotonic()
-        await stage.enough()
-        stage.lifted()
-        stage.stands_still(still, stage.ended, ALL)
-        for projector in projectors:
-            projector.thaw()
-        await stage.recovered()
+        await harmed(stage, ledger.system.projectors, FROZEN, ALL)
 
 
 async def test_partitions_move_to_another_projector_and_back(ledger: Ledger) -> None:
@@ -84,11 +57,7 @@ async def test_partitions_move_to_another_projector_and_back(ledger: Ledger) -> 
     try:
         async with show(ledger, "partitions-move") as stage:
             stage.begins()
-            for turn in range(2):
-                await asyncio.to_thread(second.start)
-                await stage.enough((turn + 0.5) / 2)
-                await asyncio.to_thread(second.stop)
-                await stage.enough((turn + 1) / 2)
+            await shared(stage, second, 2)
             stage.lifted()
             await stage.recovered()
     finally:

@@ -6,11 +6,13 @@ import asyncio
 import shutil
 import socket
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from tests.faults.harm import FROZEN, KILLED, harmed
 from tests.faults.ledger import Ledger
 from tests.faults.stage import Stage, show
 from tests.servers import RedisServer, wait_until
@@ -22,38 +24,18 @@ _CHUNK = 2_000
 
 
 async def test_one_redis_is_killed(ledger: Ledger) -> None:
-    first = ledger.system.replicas[0]
     async with show(ledger, "redis-killed") as stage:
-        stage.begins()
-        await asyncio.to_thread(first.kill)
-        await stage.enough()
-        stage.lifted()
-        await asyncio.to_thread(first.start)
-        await stage.recovered()
+        await harmed(stage, ledger.system.replicas[:1], KILLED)
 
 
 async def test_one_redis_is_stopped(ledger: Ledger) -> None:
-    first = ledger.system.replicas[0]
     async with show(ledger, "redis-stopped") as stage:
-        stage.begins()
-        await asyncio.to_thread(first.freeze)
-        await stage.enough()
-        stage.lifted()
-        first.thaw()
-        await stage.recovered()
+        await harmed(stage, ledger.system.replicas[:1], FROZEN)
 
 
 async def test_all_redis_are_dead(ledger: Ledger) -> None:
-    replicas = ledger.system.replicas
     async with show(ledger, "redis-all-dead") as stage:
-        stage.begins()
-        for replica in replicas:
-            await asyncio.to_thread(replica.kill)
-        await stage.enough()
-        stage.lifted()
-        for replica in replicas:
-            await asyncio.to_thread(replica.start)
-        await stage.recovered()
+        await harmed(stage, ledger.system.replicas, KILLED)
 
 
 async def test_everything_is_dead_and_the_workers_start_cold(ledger: Ledger) -> None:
@@ -81,24 +63,16 @@ async def test_everything_is_dead_and_the_workers_start_cold(ledger: Ledger) -> 
 
 
 async def test_one_redis_comes_back_empty(ledger: Ledger) -> None:
-    first, projector = ledger.system.replicas[0], ledger.system.projectors[0]
+    first = ledger.system.replicas[0]
     async with show(ledger, "redis-empty") as stage:
         stage.begins()
         await asyncio.to_thread(first.kill)
         first.wipe()
-        # So that it stays empty for a while, not for the second that its projector needs.
-        await asyncio.to_thread(projector.freeze)
-        await asyncio.to_thread(first.start)
-        await stage.enough(0.5)
-        stage.broken()
-        projector.thaw()
-        await stage.enough()
-        stage.lifted()
-        await stage.recovered()
+        await _comes_back(stage, first)
 
 
 async def test_one_redis_comes_back_older(ledger: Ledger, tmp_path: Path) -> None:
-    first, projector = ledger.system.replicas[0], ledger.system.projectors[0]
+    first = ledger.system.replicas[0]
     aside = tmp_path / "older"
     async with show(ledger, "redis-older") as stage:
         await asyncio.to_thread(first.stop)
@@ -110,14 +84,7 @@ async def test_one_redis_comes_back_older(ledger: Ledger, tmp_path: Path) -> Non
         await asyncio.to_thread(first.kill)
         first.wipe()
         shutil.copytree(aside, first.data_directory)
-        await asyncio.to_thread(projector.freeze)
-        await asyncio.to_thread(first.start)
-        await stage.enough(0.5)
-        stage.broken()
-        projector.thaw()
-        await stage.enough()
-        stage.lifted()
-        await stage.recovered()
+        await _comes_back(stage, first)
 
 
 async def test_one_redis_is_loading(ledger: Ledger) -> None:
@@ -144,18 +111,25 @@ async def test_one_redis_is_loading(ledger: Ledger) -> None:
 
 
 async def test_the_memory_of_both_is_full(ledger: Ledger) -> None:
-    replicas = ledger.system.replicas
+    full = (partial(_limit, memory="1mb"), partial(_limit, memory="512mb"))
     async with show(ledger, "redis-full") as stage:
-        stage.begins()
-        for replica in replicas:
-            _limit(replica, "1mb")
-        full = time.monotonic()
-        await stage.enough()
-        stage.lifted()
-        stage.stands_still(full, stage.ended, ["REPLICA_A", "REPLICA_B"])
-        for replica in replicas:
-            _limit(replica, "512mb")
-        await stage.recovered()
+        await harmed(stage, ledger.system.replicas, full, ["REPLICA_A", "REPLICA_B"])
+
+
+async def _comes_back(stage: Stage, first: RedisServer) -> None:
+    """Start A's Redis, and let its projector catch up when half of the row is over.
+
+    So it stays as it is for a while, not for the second that its projector needs.
+    """
+    projector = stage.system.projectors[0]
+    await asyncio.to_thread(projector.freeze)
+    await asyncio.to_thread(first.start)
+    await stage.enough(0.5)
+    stage.broken()
+    projector.thaw()
+    await stage.enough()
+    stage.lifted()
+    await stage.recovered()
 
 
 def _copy_is_level(stage: Stage) -> None:
