@@ -15,7 +15,7 @@ from api.clock import Clock
 from api.metrics import Metrics
 from api.positions import Place, position_of
 from api.problems import Problem, replica_behind
-from api.redis_wire import Values
+from api.redis_asked import Values
 from api.replica import Asked, Names, Reading, Replica
 from api.replicas import Replicas
 from api.resources import Said, check_document, license_resource

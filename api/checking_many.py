@@ -22,7 +22,6 @@ from api.crowd import Crowd
 from api.metrics import Metrics
 from api.positions import Place, position_of
 from api.problems import Problem
-from api.redis_wire import Away
 from api.replica import Names, Reading
 from api.replicas import Replicas
 from api.resources import UNTOLD_ENTRY, Said, checks_document, one_of_many
@@ -35,6 +34,7 @@ from ledger.domain.identifiers import (
 )
 from ledger.domain.license import License
 from projector.read_model.keys import Keys
+from projector.read_model.wire import Away
 
 PART_MAX: Final = 128
 """Documents of a part: to judge them takes a millisecond or two."""

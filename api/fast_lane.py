@@ -26,9 +26,10 @@ from api.exchange import JSON_API, MEDIA_TYPES, VERSION, VERSIONS, host_of, requ
 from api.gate import HEADER_BYTES_MAX
 from api.logs import AccessLog
 from api.problems import Problem
-from api.redis_wire import Away, Values
+from api.redis_asked import Values
 from api.requests import check_key_size, check_scope
 from api.services import Services
+from projector.read_model.wire import Away
 
 ROUTE: Final = "/v1/licenses/actions/validate-key"
 HEAD_BYTES_MAX: Final = 2048

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from api.redis_wire import Away
 from projector.read_model.lmdb import LmdbReader
 from projector.read_model.port import ReadModelError
+from projector.read_model.wire import Away
 
 FRESH_MS: Final = 2_000
 """A copy that was level this lately knows all that there is."""

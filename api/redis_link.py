@@ -7,26 +7,36 @@ error's text names no key and no value.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from hiredis import ReplyError
+from redis.asyncio import BlockingConnectionPool, Connection, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from api.redis_reads import Reads
-from api.redis_wire import Away, Values
+from api.redis_asked import Values
+from api.redis_reads import ENDED, Reads
 from projector.read_model.connection import connection_class
-from projector.read_model.redis import reason
+from projector.read_model.reasons import reason
+from projector.read_model.wire import (
+    NO_ANSWER,
+    Away,
+    RefusedError,
+    Subscription,
+    packed,
+    wire_to,
+)
 
 TIMEOUT_S: Final = 1.0
 """Of what isn't a read for a check. The client counts the time in which this process itself was
 late, so less would take a replica for lost where the worker has too much to do."""
 CONNECTIONS_MAX: Final = 16
 CALL_TIMEOUT_S: Final = 3 * TIMEOUT_S
-LISTEN_S: Final = 1.0
+_PUBLICATION: Final = 3
+"""Kind, channel, content."""
 _TROUBLE: Final = (RedisError, OSError, TimeoutError, RuntimeError)
 """The last one is uvloop's, for a connection that was closed under the client's hands."""
 
@@ -46,7 +56,8 @@ class Link:
             protocol=2,
         )
         self._redis: Any = Redis(connection_pool=self._pool)  # its types lack half of it
-        self._reads = Reads(self._pool.make_connection, self._read)
+        self._connection: Callable[[], Connection] = self._pool.make_connection
+        self._reads = Reads(self._connection, self._read)
 
     def read(self, names: Sequence[str]) -> Awaitable[Values]:
         """Values of `names`; one MGET for all who ask in the same turn of the loop.
@@ -81,25 +92,33 @@ class Link:
 
         Raises `Away` when the connection is lost: what was published meanwhile is lost too.
         """
-        subscription = self._redis.pubsub()
-        confirmed = 0
+        heard: asyncio.Queue[object] = asyncio.Queue()
+        wire = await self._subscription(heard.put_nowait)
         try:
-            await _bounded(subscription.subscribe(*channels))
+            wire.write(packed("SUBSCRIBE", *channels))
+            left = len(channels)
             while True:
-                message = await subscription.get_message(timeout=LISTEN_S)
-                if message is None:
-                    continue
-                if message["type"] == "message":
-                    yield message["channel"], message["data"]
-                elif message["type"] == "subscribe":
-                    confirmed += 1
-                    if confirmed % len(channels) == 0:
+                kind, channel, message = _publication(await heard.get())
+                if kind == b"message":
+                    yield channel, message
+                elif kind == b"subscribe":
+                    left -= 1
+                    if not left:
                         yield None
+        finally:
+            wire.lose(ENDED)
+
+    async def _subscription(self, heard: Callable[[object], None]) -> Subscription:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                return await wire_to(
+                    self._connection(), lambda greetings: Subscription(greetings, heard)
+                )
+        except RefusedError:
+            await self._read(["greeting"])
+            raise Away(NO_ANSWER) from None
         except _TROUBLE as error:
             raise Away(reason(error)) from None
-        finally:
-            with suppress(*_TROUBLE):
-                await _bounded(subscription.aclose())
 
     async def close(self) -> None:
         """End all connections."""
@@ -115,3 +134,15 @@ async def _bounded(call: Any) -> Any:  # noqa: ANN401 - a reply of Redis
             return await call
     except _TROUBLE as error:
         raise Away(reason(error)) from None
+
+
+def _publication(heard: object) -> tuple[bytes, bytes, bytes]:
+    """Kind, channel and content of what a subscription has heard. Raises `Away` for an error."""
+    if isinstance(heard, Away):
+        raise heard
+    if isinstance(heard, ReplyError):
+        text = str(heard)
+        raise Away(reason(NoPermissionError() if "NOPERM" in text else ResponseError(text)))
+    if not isinstance(heard, list) or len(heard) != _PUBLICATION:
+        raise Away(NO_ANSWER)
+    return tuple(heard)

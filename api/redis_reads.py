@@ -15,28 +15,17 @@ from typing import Any, Final
 from hiredis import ReplyError
 from redis.asyncio import Connection
 
-from api.redis_wire import (
-    LATE,
-    NO_ANSWER,
-    TIMEOUT_S,
-    Asked,
-    Away,
-    Batch,
-    Command,
-    Read,
-    RefusedError,
-    Values,
-    Wire,
-    wire_to,
-)
-from projector.read_model.redis import reason
+from api.redis_asked import Asked, Batch, Command, Read, Values
+from projector.read_model.reasons import reason
+from projector.read_model.wire import LATE, NO_ANSWER, Away, RefusedError, Wire, wire_to
 
+TIMEOUT_S: Final = 0.15
 CONNECT_S: Final = 1.0
 """Of a connection in the making; who reads waits no longer than for a reply."""
 IN_FLIGHT_MAX: Final = 2
 """MGETs without a reply: the more there are, the fewer reads share one."""
 KEYS_MAX: Final = 1024
-_ENDED: Final = "it is not asked any more"
+ENDED: Final = "it is not asked any more"
 
 
 class Reads:
@@ -55,7 +44,7 @@ class Reads:
         self._otherwise = otherwise
         self._asked: list[Read] = []
         self._due = False
-        self._wire: Wire | None = None
+        self._wire: Wire[Asked] | None = None
         self._why = "it was not asked yet"
         self._connecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,8 +65,7 @@ class Reads:
         clock, batch = Command("TIME"), Batch()
         read = Read(names, asyncio.get_running_loop().create_future())
         batch.add(read)
-        wire.ask(clock)
-        wire.ask(batch)
+        wire.ask((clock, batch))
         (seconds, microseconds), values = await asyncio.gather(clock.reply, read.values)
         at = (clock.sent_at + clock.answered_at) / 2
         return int(seconds) * 1000 + int(microseconds) // 1000, at, values
@@ -88,8 +76,8 @@ class Reads:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._wire is not None:
-            self._wire.lose(_ENDED)
-        self._fail(self._taken(), Away(_ENDED))
+            self._wire.lose(ENDED)
+        self._fail(self._taken(), Away(ENDED))
 
     def _send(self) -> None:
         """Ask for what has gathered, unless enough is asked for already."""
@@ -101,7 +89,7 @@ class Reads:
         while self._asked and len(wire.in_flight) < IN_FLIGHT_MAX:
             batch = self._batch()
             if batch.reads:
-                wire.ask(batch)
+                wire.ask((batch,))
 
     def _batch(self) -> Batch:
         batch = Batch()
@@ -115,7 +103,7 @@ class Reads:
         del self._asked[:taken]
         return batch
 
-    async def _connected(self) -> Wire:
+    async def _connected(self) -> Wire[Asked]:
         """Return the connection, made anew where there is none. Raises `Away`."""
         if self._wire is None or self._wire.is_closed:
             await asyncio.shield(self._connect())
@@ -136,7 +124,7 @@ class Reads:
         waiting = loop.call_later(TIMEOUT_S, lambda: self._fail(self._taken(), late))
         try:
             async with asyncio.timeout(CONNECT_S):
-                self._wire = await wire_to(self._connection(), self._answered)
+                self._wire = await wire_to(self._connection(), self._new_wire)
         except RefusedError:
             self._why = await self._told()
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
@@ -149,6 +137,9 @@ class Reads:
                 self._fail(self._taken(), Away(self._why))
         if self._asked:
             self._send()
+
+    def _new_wire(self, greetings: int) -> Wire[Asked]:
+        return Wire(greetings, self._answered, TIMEOUT_S)
 
     async def _told(self) -> str:
         """Why the greeting was refused."""

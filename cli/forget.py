@@ -24,7 +24,7 @@ from ledger.sealing.erasure import Erasure, erase
 from ledger.sealing.records import ERASED
 from ledger.settings import Settings
 from projector.read_model import keys
-from projector.read_model.redis import reason
+from projector.read_model.reasons import reason
 
 REPLICAS_TIMEOUT_S: Final = 15.0
 """How long the replicas have to show the erasure; a projector that restarts needs about 7 s."""

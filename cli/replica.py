@@ -31,7 +31,7 @@ from ledger.domain.verdicts import Verdict
 from ledger.settings import Settings
 from projector.read_model import keys
 from projector.read_model.keys import CATALOG, Keys
-from projector.read_model.redis import reason
+from projector.read_model.reasons import reason
 from projector.views.catalog import read_catalog_verdict, read_entity
 from projector.views.documents import read_head, read_license, read_machine, read_verdict
 

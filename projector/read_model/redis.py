@@ -16,19 +16,10 @@ from typing import Any, Final, TypeVar, cast
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    BusyLoadingError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from ledger.connections import tls_trouble
 from projector.read_model import keys
+from projector.read_model.calls import Calls
 from projector.read_model.connection import connection_class
 from projector.read_model.keys import Keys
 from projector.read_model.packing import packed
@@ -39,6 +30,8 @@ from projector.read_model.port import (
     ReadModelUnavailableError,
     Standing,
 )
+from projector.read_model.reasons import reason
+from projector.read_model.wire import Away, RefusedError
 
 T = TypeVar("T")
 
@@ -47,22 +40,6 @@ CALL_TIMEOUT_S: Final = 2.0
 """Of a script of 2,000 keys; a reader in the API has far less patience."""
 CONNECTIONS_MAX: Final = 16
 _APPLIED: Final = -1
-_MEMORY_FULL: Final = "its memory is full"
-_TROUBLE: Final[Mapping[type[RedisError], str]] = {
-    BusyLoadingError: "it is loading its data",
-    OutOfMemoryError: _MEMORY_FULL,
-    ReadOnlyError: "it takes no writes",
-    AuthenticationError: "it refuses the user or the password (LEDGER_REDIS_USER, "
-    "LEDGER_REDIS_PASSWORD_FILE)",
-    NoPermissionError: "it refuses this user what it needs (docs/operations/security.md, Redis)",
-}
-CLOSED: Final = "Connection closed by server"
-_TROUBLE_WORDS: Final = {
-    "OOM": _MEMORY_FULL,
-    "MISCONF": "it can't write to its disk",
-    "BUSY": "a script keeps it busy",
-}
-"""Errors that the client has no class for, and those that Redis 6.2 wraps into a script's."""
 
 
 class _Script:
@@ -97,6 +74,11 @@ class RedisReadModel:
             protocol=2,
         )
         self._redis = Redis(connection_pool=self._pool)
+        self._calls = Calls(
+            self._pool.make_connection,
+            timeout_s=call_timeout_s,
+            connect_timeout_s=connect_timeout_s,
+        )
         # Waiting for a connection, connecting and the call itself each have their own limit.
         self._timeout_s = 2 * call_timeout_s + connect_timeout_s
         self._apply = _Script("apply.lua")
@@ -109,8 +91,13 @@ class RedisReadModel:
         """Values of `keys_`, None where there is none."""
         if not keys_:
             return ()
-        found = await self._bounded(self._execute("MGET", *keys_))
-        return cast("list[bytes | None]", found)
+        try:
+            return await self._calls.get(keys_)
+        except Away as away:
+            raise ReadModelUnavailableError(str(away)) from None
+        except RefusedError:
+            found = await self._bounded(self._execute("MGET", *keys_))
+            return cast("list[bytes | None]", found)
 
     async def fronts(self, counts: Mapping[str, int]) -> Mapping[str, list[tuple[bytes, int]]]:
         """First members of sorted sets with their scores, in one pipeline."""
@@ -172,11 +159,21 @@ class RedisReadModel:
 
     async def close(self) -> None:
         """End all connections."""
+        await self._calls.close()
         await self._redis.aclose()
         await self._pool.disconnect()
 
     async def _run(self, script: _Script, names: Sequence[str], arguments: Sequence[object]) -> int:
         command = script.command(names, arguments)
+        try:
+            return await self._calls.run(command)
+        except Away as away:
+            raise ReadModelUnavailableError(str(away)) from None
+        except RefusedError:
+            return await self._run_by_the_client(script, command)
+
+    async def _run_by_the_client(self, script: _Script, command: tuple[object, ...]) -> int:
+        """Run what was refused; that ran nothing of it, or would refuse again."""
         try:
             return int(await self._bounded(self._execute(*command)))
         except NoScriptError:
@@ -217,23 +214,6 @@ def _translated() -> Iterator[None]:
         if isinstance(error, ResponseError) and "WRONGTYPE" in str(error):
             raise ReadModelCorruptError("a key of the read model holds another type") from None
         raise ReadModelUnavailableError(reason(error)) from None
-
-
-def reason(error: Exception) -> str:
-    """Say what is wrong with a Redis; the server's own text may hold keys and values."""
-    if (trouble := tls_trouble(error)) is not None:
-        return f"{trouble} (LEDGER_REPLICAS, LEDGER_REDIS_CA_FILE)"
-    for kind, meaning in _TROUBLE.items():
-        if isinstance(error, kind):
-            return meaning
-    if CLOSED in str(error) or isinstance(error.__context__, ConnectionResetError):
-        return "it does not answer: it closes the connection (does it want TLS, rediss://?)"
-    if not isinstance(error, ResponseError):
-        return f"it does not answer ({type(error).__name__})"
-    for word, meaning in _TROUBLE_WORDS.items():
-        if word in str(error):
-            return meaning
-    return f"it answers with an error ({type(error).__name__})"
 
 
 def _with_scores(answer: Sequence[bytes]) -> list[tuple[bytes, int]]:

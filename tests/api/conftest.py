@@ -18,7 +18,7 @@ from api.catalog.reading import Catalog
 from api.checking import Check, Checker, Look
 from api.logs import AccessLog
 from api.problems import Problem
-from api.redis_wire import Values
+from api.redis_asked import Values
 from api.replicas import Replicas
 from api.services import Services
 from api.settings import ApiSettings, read_api_settings

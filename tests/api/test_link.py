@@ -13,8 +13,8 @@ import pytest
 from redis.asyncio import Redis
 
 from api.redis_link import Link
-from api.redis_reads import IN_FLIGHT_MAX, KEYS_MAX
-from api.redis_wire import TIMEOUT_S, Away
+from api.redis_reads import IN_FLIGHT_MAX, KEYS_MAX, TIMEOUT_S
+from projector.read_model.wire import Away
 from tests.servers import RedisServer
 
 MANY = 3 * KEYS_MAX

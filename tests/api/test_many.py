@@ -12,7 +12,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from api import redis_wire
+from api import redis_asked
 from api.checking_many import AT_ONCE, PART_MAX, WAITING_MAX
 from api.redis_link import Link
 from api.redis_reads import Reads
@@ -198,7 +198,7 @@ async def test_few_are_worked_on_at_once_and_too_many_are_refused(
     held, at_work, most = asyncio.Event(), 0, 0
     read = Link.read
 
-    async def slow(link: Link, names: Sequence[str]) -> redis_wire.Values:
+    async def slow(link: Link, names: Sequence[str]) -> redis_asked.Values:
         nonlocal at_work, most
         at_work += 1
         most = max(most, at_work)
@@ -227,7 +227,7 @@ def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     reads: list[int] = []
     gathered = Reads._batch  # noqa: SLF001 - what is counted
 
-    def counted(asked: Reads) -> redis_wire.Batch:
+    def counted(asked: Reads) -> redis_asked.Batch:
         batch = gathered(asked)
         reads.extend([len(batch.names)] if batch.reads else [])
         return batch

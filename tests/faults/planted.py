@@ -16,11 +16,11 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from api import clock, replicas, standing
-from api.redis_wire import Away
 from api.replica import Names, Reading, Replica
 from projector import projection
 from projector.loaded import Documents
 from projector.read_model.keys import names_of
+from projector.read_model.wire import Away
 from projector.views.documents import Head, read_head
 
 

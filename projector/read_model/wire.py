@@ -1,4 +1,4 @@
-"""One connection to a Redis, no more than a read needs: batches go out, and replies come back.
+"""One connection to a Redis, no more than is needed: what is asked goes out, and replies come back.
 
 Packed and parsed in C, with one timer for all that is in flight. A reply that is late because this
 process was is read before anything is called lost.
@@ -10,20 +10,17 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from hiredis import HiredisError, ReplyError, pack_command
 from hiredis import Reader as Replies
 from redis.asyncio import Connection, SSLConnection
 
-from projector.read_model.redis import CLOSED, reason
+from projector.read_model.reasons import CLOSED, reason
 
-TIMEOUT_S: Final = 0.15
 LATE: Final = "it does not answer (TimeoutError)"
 NO_ANSWER: Final = "it answers with what is no answer"
 _AGAIN_S: Final = 0.001
-
-Values = list[bytes | None]
 
 
 class Away(Exception):
@@ -34,90 +31,40 @@ class RefusedError(Exception):
     """The server has answered the greeting with an error."""
 
 
-class Read:
-    """Names that somebody asked for."""
-
-    __slots__ = ("names", "values")
-
-    def __init__(self, names: Sequence[str], values: asyncio.Future[Values]) -> None:
-        self.names = names
-        self.values = values
-
-    def answer(self, values: Values) -> None:
-        """Give what was asked for, where it is still wanted."""
-        if not self.values.done():
-            self.values.set_result(values)
-
-    def fail(self, away: Away) -> None:
-        """Say that there is no answer."""
-        if not self.values.done():
-            self.values.set_exception(Away(*away.args))
-
-
-class Batch:
-    """Reads that share one MGET; a name that several ask for is asked for once."""
-
-    __slots__ = ("_places", "names", "reads", "sent_at")
-
-    def __init__(self) -> None:
-        self.reads: list[Read] = []
-        self.names: dict[str, int] = {}
-        self.sent_at = time.monotonic()
-        self._places: list[list[int]] = []
-
-    def add(self, read: Read) -> None:
-        """Let a read share it."""
-        names = self.names
-        self.reads.append(read)
-        self._places.append([names.setdefault(name, len(names)) for name in read.names])
+class Asked(Protocol):
+    """What is asked: the bytes of a command, and when they went out (monotonic, s)."""
 
     @property
     def packed(self) -> bytes:
-        """The command."""
-        return packed("MGET", *self.names)
+        """Bytes of the command."""
 
-    def answer(self, values: Values) -> None:
-        """Give everybody what they asked for."""
-        for read, places in zip(self.reads, self._places, strict=True):
-            if not read.values.done():
-                read.values.set_result([values[place] for place in places])
+    @property
+    def sent_at(self) -> float:
+        """When they went out."""
 
 
-class Command:
-    """One command with a list for a reply."""
-
-    __slots__ = ("answered_at", "packed", "reply", "sent_at")
-
-    def __init__(self, *words: str) -> None:
-        self.reply: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
-        self.packed = packed(*words)
-        self.sent_at = self.answered_at = time.monotonic()
-
-    def answer(self, reply: object) -> None:
-        """Give the reply."""
-        self.answered_at = time.monotonic()
-        if self.reply.done():
-            return
-        if isinstance(reply, list):
-            self.reply.set_result(reply)
-        else:
-            self.reply.set_exception(reply if isinstance(reply, Away) else Away(NO_ANSWER))
+A = TypeVar("A", bound=Asked)
+W = TypeVar("W", bound="Wire[Any]")
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.Protocol, Generic[A]):
     """The connection. `answered` is called with each of what was asked and its reply.
 
-    The reply is one of hiredis, a `ReplyError` too, or an `Away` where the connection is lost.
+    The reply is one of hiredis, a `ReplyError` too, or an `Away` where the connection is lost, as
+    it is called when a reply takes longer than `timeout_s`.
     """
 
-    def __init__(self, greetings: int, answered: Callable[[Asked, object], None]) -> None:
+    def __init__(
+        self, greetings: int, answered: Callable[[A, object], None], timeout_s: float
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self.in_flight: deque[Asked] = deque()
+        self.in_flight: deque[A] = deque()
         self.is_closed = False
         self.greeted: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._greetings = greetings
         self._answered = answered
+        self._timeout_s = timeout_s
         self._replies = Replies()
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -151,12 +98,12 @@ class Wire(asyncio.Protocol):
         except RuntimeError:  # uvloop's, for a connection that was closed a moment ago
             self.lose(reason(ConnectionError(CLOSED)))
 
-    def ask(self, asked: Asked) -> None:
-        """Send a batch or a command."""
-        self.in_flight.append(asked)
+    def ask(self, asked: Sequence[A]) -> None:
+        """Send commands, all in one piece."""
+        self.in_flight.extend(asked)
         if self._timer is None:
-            self._timer = self._loop.call_later(TIMEOUT_S, self._look)
-        self.write(asked.packed)
+            self._timer = self._loop.call_later(self._timeout_s, self._look)
+        self.write(b"".join([each.packed for each in asked]))
 
     def lose(self, why: str) -> None:
         """End the connection, and say of everything in flight that it is lost."""
@@ -189,7 +136,7 @@ class Wire(asyncio.Protocol):
         self._timer = None
         if not self.in_flight:
             return
-        left_s = self.in_flight[0].sent_at + TIMEOUT_S - time.monotonic()
+        left_s = self.in_flight[0].sent_at + self._timeout_s - time.monotonic()
         if left_s > 0:
             self._timer = self._loop.call_later(left_s, self._look)
         elif not again:
@@ -198,11 +145,31 @@ class Wire(asyncio.Protocol):
             self.lose(LATE)
 
 
-Asked = Batch | Command
+class Subscription(Wire[Asked]):
+    """A connection on which replies come unasked; `heard` gets each, and an `Away` at the end."""
+
+    def __init__(self, greetings: int, heard: Callable[[object], None]) -> None:
+        super().__init__(greetings, lambda _, reply: heard(reply), float("inf"))
+        self._heard = heard
+
+    def lose(self, why: str) -> None:
+        """End the connection, and say that it is lost."""
+        if not self.is_closed:
+            super().lose(why)
+            self._heard(Away(why))
+
+    def _take(self, reply: object) -> None:
+        if self._greetings:
+            super()._take(reply)
+        else:
+            self._heard(reply)
 
 
-async def wire_to(made: Connection, answered: Callable[[Asked, object], None]) -> Wire:
-    """Connect as `made` would, and greet. Raises `OSError` and `RefusedError`."""
+async def wire_to(made: Connection, wire_of: Callable[[int], W]) -> W:
+    """Connect as `made` would, and greet. Raises `OSError` and `RefusedError`.
+
+    `wire_of`: makes the wire, for so many replies to the greeting.
+    """
     greeting: list[tuple[str, ...]] = []
     if made.password:
         greeting.append(("AUTH", *([made.username] if made.username else []), made.password))
@@ -211,7 +178,7 @@ async def wire_to(made: Connection, answered: Callable[[Asked, object], None]) -
     tls = made.ssl_context.get() if isinstance(made, SSLConnection) else None
     loop = asyncio.get_running_loop()
     _, wire = await loop.create_connection(
-        lambda: Wire(len(greeting), answered), made.host, made.port, ssl=tls
+        lambda: wire_of(len(greeting)), made.host, made.port, ssl=tls
     )
     try:
         wire.write(b"".join(packed(*command) for command in greeting))
@@ -222,7 +189,7 @@ async def wire_to(made: Connection, answered: Callable[[Asked, object], None]) -
     return wire
 
 
-def packed(*command: str) -> bytes:
+def packed(*command: object) -> bytes:
     """Bytes of a command."""
     made: bytes = cast("Any", pack_command)(command)  # its types know commands of one word only
     return made
