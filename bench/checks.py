@@ -53,20 +53,30 @@ def check_vs_naive(bench: Bench, naive: Naive) -> Row:
 
 
 def check_p99_ms(bench: Bench) -> Row:
-    """p99 of checks that come at a fixed rate: half of the peak, measured just before."""
+    """p99 of checks that come at a fixed rate: half of the peak, measured just before.
+
+    The note has that of hellos at the same rate: what of it is the machine's and the client's.
+    """
     bodies = _bodies(bench.licenses)
-    got: list[tuple[float, Latencies]] = []
+    got: list[tuple[float, Latencies, Latencies]] = []
 
     def ours() -> float:
         half = load(bench.url, PATH, bodies, expect=OK).per_s / 2
-        took = open_loop(bench.url, PATH, bodies, expect=OK, per_s=half, seconds=OPEN_LOOP_S)
-        got.append((half, took))
+        took, hello = (
+            open_loop(url, PATH, bodies, expect=OK, per_s=half, seconds=OPEN_LOOP_S)
+            for url in (bench.url, bench.hello.url)
+        )
+        got.append((half, took, hello))
         return took.p99_ms
 
     def note() -> str:
-        half, took = got[-1]
-        unanswered = sum(each.unanswered for _, each in got)
-        return f"at {half:,.0f} checks/s p50 {took.p50_ms:.1f} ms, {unanswered} unanswered"
+        half, took, _ = got[-1]
+        unanswered = sum(each.unanswered for _, each, _ in got)
+        hellos = ", ".join(f"{hello.p99_ms:.1f}" for _, _, hello in got)
+        return (
+            f"hello's p99 at the same rates {hellos} ms; "
+            f"at {half:,.0f} checks/s p50 {took.p50_ms:.1f} ms, {unanswered} unanswered"
+        )
 
     return alone("check_p99_ms", ours=ours, unit="ms", bar="≤ 10", note=note)
 
@@ -90,7 +100,7 @@ def batch_vs_single(bench: Bench) -> Row:
         ours=ours,
         baseline=lambda: load(bench.url, PATH, single, expect=OK).per_s,
         unit="keys/s",
-        bar="≥ 10",
+        bar="≥ 5 (decision 31)",
         note=note,
     )
 

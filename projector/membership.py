@@ -35,6 +35,9 @@ HEARTBEAT_MS: Final = 1_000
 QUEUED_MAX: Final = 16_000
 """Records that wait in this process, all partitions together."""
 POLL_RECORDS_MAX: Final = 4_000
+GATHER_S: Final = 0.002
+"""Between two polls that find something: what comes meanwhile shares one fetch, which costs a
+third of a millisecond however little it brings."""
 _POLL_MS: Final = 500
 _FETCH_WAIT_MS: Final = 250
 _FETCH_BYTES: Final = 1024 * 1024
@@ -208,6 +211,8 @@ class Membership:
                 session = self._sessions.get(place)
                 if session is not None:
                     session.offer(records)
+            if found:
+                await asyncio.sleep(GATHER_S)
 
     async def _room(self) -> None:
         """Wait until fewer records than the limit are in hand."""

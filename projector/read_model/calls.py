@@ -18,6 +18,8 @@ from projector.read_model.reasons import reason
 from projector.read_model.wire import NO_ANSWER, Away, RefusedError, Wire, packed, wire_to
 
 T = TypeVar("T")
+SHARED_MAX: Final = 512
+"""Names of an MGET to which nobody is added any more: one that is long holds up everybody else."""
 
 
 class _Script:
@@ -38,11 +40,13 @@ class _Reads:
 
     def __init__(self) -> None:
         self.sent_at = time.monotonic()
+        self.count = 0
         self._asked: list[tuple[Sequence[str], asyncio.Future[list[bytes | None]]]] = []
 
     def add(self, names: Sequence[str], values: asyncio.Future[list[bytes | None]]) -> None:
         """Let somebody share it."""
         self._asked.append((names, values))
+        self.count += len(names)
 
     @property
     def packed(self) -> bytes:
@@ -81,7 +85,7 @@ class Calls:
     async def get(self, names: Sequence[str]) -> list[bytes | None]:
         """Values of `names`, all of one moment."""
         values: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
-        if self._reads is None:
+        if self._reads is None or self._reads.count >= SHARED_MAX:
             self._reads = _Reads()
             self._enter(self._reads)
         self._reads.add(names, values)

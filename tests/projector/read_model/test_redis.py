@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from projector.read_model import keys
+from projector.read_model.calls import SHARED_MAX
 from projector.read_model.port import LevelMark, ReadModelUnavailableError
 from projector.read_model.redis import RedisReadModel
 from tests.projector.read_model.samples import (
@@ -99,6 +100,45 @@ async def test_every_call_to_a_frozen_server_ends(
     position = (await head_of(model)).position
     assert position in {5, 6}
     assert await model.get([MACHINE]) == [b"m" if position == 6 else None]
+
+
+def mgets(server: RedisServer) -> int:
+    with redis.Redis.from_url(server.url) as admin:
+        return int(admin.info("commandstats").get("cmdstat_mget", {"calls": 0})["calls"])
+
+
+async def test_reads_of_one_turn_share_an_mget_and_each_gets_its_own(
+    model: RedisReadModel, redis_server: RedisServer
+) -> None:
+    names = [f"name {number}" for number in range(60)]
+    await model.apply(batch(strings={name: name.encode() for name in names[::2]}))
+    before = mgets(redis_server)
+    asked = [names[start : start + 3] for start in range(0, 60, 3)]
+    found = await asyncio.gather(*(model.get(each) for each in asked))
+    for wanted, values in zip(asked, found, strict=True):
+        assert values == [name.encode() if name in names[::2] else None for name in wanted]
+    assert mgets(redis_server) - before == 1
+
+
+async def test_reads_share_an_mget_up_to_a_limit(
+    model: RedisReadModel, redis_server: RedisServer
+) -> None:
+    await model.get([LICENSE])
+    before = mgets(redis_server)
+    asked = [[f"{reader} {number}" for number in range(SHARED_MAX)] for reader in range(4)]
+    found = await asyncio.gather(*(model.get(each) for each in asked))
+    assert [len(values) for values in found] == [SHARED_MAX] * 4
+    assert mgets(redis_server) - before == 4
+
+
+async def test_who_gives_up_a_call_harms_nobody_else(model: RedisReadModel) -> None:
+    await model.apply(batch(strings={LICENSE: b"1"}))
+    given_up = asyncio.create_task(model.get([MACHINE]))
+    others = [asyncio.create_task(model.get([LICENSE])) for _ in range(3)]
+    await asyncio.sleep(0)
+    given_up.cancel()
+    assert await asyncio.gather(*others) == [[b"1"]] * 3
+    assert await model.get([LICENSE, MACHINE]) == [b"1", None]
 
 
 async def test_a_server_that_is_away_and_comes_back(
