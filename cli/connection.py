@@ -6,13 +6,12 @@ folder how to reach what it runs.
 
 from __future__ import annotations
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 from cli.local.folder import data_folder, read_environment
 from cli.local.security import without_access
@@ -21,21 +20,12 @@ from cli.trouble import Missing
 from ledger.event_log import genesis
 from ledger.event_log.genesis import Genesis
 from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import (
-    AppendRefused,
-    AppendUnknown,
-    LogUnavailable,
-    RecordTooLarge,
-    Topic,
-    Topics,
-)
+from ledger.event_log.port import LogUnavailable, Topic, Topics
 from ledger.sealing.key_ring import KeyRing
 from ledger.sealing.sealer import Sealer
 from ledger.settings import Settings, read_settings
 
 _TRIES: Final = 4
-_PAUSE_S: Final = 0.5
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,17 +87,10 @@ async def connected(these: Settings) -> AsyncIterator[Connection]:
 
 
 async def _genesis(log: KafkaLog) -> Genesis:
-    """Read the log's first record."""
-    return await patiently(lambda: genesis.read_genesis(log, Topic.LICENSE_EVENTS, 0))
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Do again, a few times, what a busy broker did not answer in time; `call` can be repeated."""
+    """Read the log's first record; a busy broker is asked again."""
     for _ in range(_TRIES - 1):
         try:
-            return await call()
-        except RecordTooLarge:
-            raise
-        except (LogUnavailable, AppendRefused, AppendUnknown):
-            await asyncio.sleep(_PAUSE_S)
-    return await call()
+            return await genesis.read_genesis(log, Topic.LICENSE_EVENTS, 0)
+        except LogUnavailable:
+            continue
+    return await genesis.read_genesis(log, Topic.LICENSE_EVENTS, 0)

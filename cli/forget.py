@@ -17,7 +17,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from cli.connection import connected, patiently
+from cli.connection import connected
+from cli.patience import patiently
 from ledger.domain.identifiers import is_id, license_id, slug_id
 from ledger.event_log.port import EventLog
 from ledger.sealing.erasure import Erasure, erase

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cli.connection import new_log
-from cli.importing.pipeline import patiently
+from cli.patience import patiently
 from ledger.event_log import genesis
 from ledger.event_log.port import Topics
 from ledger.event_log.seeding import seed_catalog

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from cli.connection import Connection
-from cli.importing.pipeline import patiently
+from cli.patience import patiently
 from cli.trouble import Failed, Missing
 from ledger.domain.catalog.entities import FIRST_RULES, RULES_ID, Rules
 from ledger.domain.catalog.events import CATALOG_TYPE_NAMES, CatalogEvent, RulesActivated

@@ -87,10 +87,10 @@ def _unavailable() -> tuple[type[Exception], ...]:
 def _failures() -> tuple[type[Exception], ...]:
     from cli.api import ApiRefused
     from cli.importing.pace import NotFoldedError
-    from cli.importing.pipeline import BrokerAwayError
     from cli.importing.run import ImportIncompleteError
     from cli.local.orphans import OrphansLeft
     from cli.local.up import UpError
+    from cli.patience import BrokerAwayError
     from cli.replica import ReplicasAwayError
     from cli.web import ApiUnavailable
     from ledger.event_log.port import LogError

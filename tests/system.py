@@ -21,7 +21,7 @@ from typing import Any
 import httpx
 from redis import Redis
 
-from cli.importing.pipeline import patiently
+from cli.patience import patiently
 from ledger.domain.identifiers import slug_id
 from ledger.event_log.genesis import Genesis, initialize
 from ledger.event_log.kafka import KafkaLog

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from cli.importing.pipeline import patiently
+from cli.patience import patiently
 from cli.replica import Replicas, ReplicasAwayError
 from ledger.event_log.port import EventLog, Topic
 

@@ -15,11 +15,11 @@ from typing import Final, Self, TypeVar
 
 from msgspec import Struct
 
+from cli.patience import PATIENCE_S, PAUSE_MAX_S, PAUSE_S, BrokerAwayError
 from ledger.event_log.port import (
     AppendRefused,
     AppendUnknown,
     EventLog,
-    LogUnavailable,
     RecordTooLarge,
     Topic,
 )
@@ -29,33 +29,6 @@ T = TypeVar("T")
 RUN_MAX: Final = 32
 """Appends in flight in one partition: few enough to leave live traffic its turn."""
 WAITING_MAX: Final = 4 * RUN_MAX
-PATIENCE_S: Final = 60.0
-"""How long nothing may be acknowledged before the import gives up."""
-_PAUSE_S: Final = 0.2
-_PAUSE_MAX_S: Final = 2.0
-
-
-class BrokerAwayError(Exception):
-    """Nothing was acknowledged for long; what was acknowledged stays, and a new run goes on."""
-
-
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Call until the broker answers, for `PATIENCE_S`; raises `BrokerAwayError` after that.
-
-    What is called again is safe to repeat: a reading, or an append whose double does no harm.
-    """
-    loop = asyncio.get_running_loop()
-    given_up_at, pause_s = loop.time() + PATIENCE_S, _PAUSE_S
-    while True:
-        try:
-            return await call()
-        except RecordTooLarge:
-            raise
-        except (AppendRefused, AppendUnknown, LogUnavailable) as error:
-            if loop.time() > given_up_at:
-                raise BrokerAwayError(f"for {PATIENCE_S:.0f} s: {error}") from None
-        await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-        pause_s = min(pause_s * 2, _PAUSE_MAX_S)
 
 
 class ToAppend(Struct, frozen=True, kw_only=True):
@@ -125,11 +98,11 @@ class Pipeline:
         """Append a run until all of it is acknowledged."""
         loop = asyncio.get_running_loop()
         given_up_at = loop.time() + PATIENCE_S
-        pause_s = _PAUSE_S
+        pause_s = PAUSE_S
         while run:
             stored = await self._append(partition, run)
             if stored:
-                given_up_at, pause_s = loop.time() + PATIENCE_S, _PAUSE_S
+                given_up_at, pause_s = loop.time() + PATIENCE_S, PAUSE_S
                 self._on_stored(stored)
                 run = run[stored:]
             elif loop.time() > given_up_at:
@@ -137,7 +110,7 @@ class Pipeline:
                 raise BrokerAwayError(msg)
             if run:
                 await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
-                pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+                pause_s = min(pause_s * 2, PAUSE_MAX_S)
 
     async def _append(self, partition: int, run: list[ToAppend]) -> int:
         """Append a run once; how many, from its beginning, are acknowledged.

@@ -13,8 +13,9 @@ from typing import Final
 from msgspec import Struct
 
 from cli.importing.pace import Pace
-from cli.importing.pipeline import Pipeline, ToAppend, patiently
+from cli.importing.pipeline import Pipeline, ToAppend
 from cli.importing.scan import ImportRefusedError, Line, Scan, compare, lines_to_send
+from cli.patience import patiently
 from cli.replica import Replicas
 from ledger.domain import identifiers
 from ledger.domain.clocks import Now

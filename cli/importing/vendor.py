@@ -17,7 +17,7 @@ from msgspec import Struct
 from cli.connection import Connection
 from cli.importing.files import Watching
 from cli.importing.pace import Pace
-from cli.importing.pipeline import Pipeline, ToAppend, patiently
+from cli.importing.pipeline import Pipeline, ToAppend
 from cli.importing.run import ACTOR, writing_now
 from cli.importing.vendor_foresight import Foresight
 from cli.importing.vendor_policies import Policies
@@ -33,6 +33,7 @@ from cli.importing.vendor_rows import (
     unwritable,
 )
 from cli.importing.vendor_scan import Table, compare, digested
+from cli.patience import patiently
 from ledger.domain import identifiers
 from ledger.domain.catalog.entities import FIRST_RULES, Policy
 from ledger.domain.clocks import Now

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cli.importing.pipeline import BrokerAwayError
 from cli.local import folder as folders
 from cli.local import kafka, kafka_users, processes, programs, supervision
 from cli.local.folder import DataFolder
@@ -25,6 +24,7 @@ from cli.local.programs import Programs
 from cli.local.screen import Screen
 from cli.local.stopping import stop
 from cli.local.supervision import State, Supervisor, SupervisorUnavailable, Told
+from cli.patience import BrokerAwayError
 from ledger.connections import client_context
 from ledger.event_log.port import AppendRefused, AppendUnknown, LogUnavailable
 

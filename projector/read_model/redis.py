@@ -35,7 +35,7 @@ from projector.read_model.wire import Away, RefusedError
 
 T = TypeVar("T")
 
-CONNECT_TIMEOUT_S: Final = 0.5
+CONNECT_TIMEOUT_S: Final = 1.0
 CALL_TIMEOUT_S: Final = 2.0
 """Of a script of 2,000 keys; a reader in the API has far less patience."""
 CONNECTIONS_MAX: Final = 16

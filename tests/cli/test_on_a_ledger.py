@@ -258,6 +258,7 @@ def test_tail_of_all_is_in_the_order_of_time_and_hides_what_is_sealed(
     ledger: System, imported: list[dict[str, Any]]
 ) -> None:
     done = invoke(ledger, "tail", "--no-follow", "--since", "beginning")
+    assert done.exit_code == 0, done.output
     lines = done.stdout.splitlines()
     assert lines == sorted(lines, key=lambda line: line.split()[0])
     assert len(lines) > sum(one["checkouts"] for one in imported)

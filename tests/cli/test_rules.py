@@ -10,8 +10,8 @@ import pytest
 from redis import Redis
 from typer.testing import CliRunner, Result
 
-from cli.importing.pipeline import patiently
 from cli.main import app
+from cli.patience import patiently
 from ledger.domain.events import RULES_VERSION
 from ledger.event_log.catalog_codec import encode_catalog
 from ledger.event_log.genesis import Genesis, initialize

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from cli.importing.pipeline import patiently
+from cli.patience import patiently
 from ledger.event_log.genesis import initialize
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic, Topics

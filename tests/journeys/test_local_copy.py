@@ -24,6 +24,7 @@ def system(tmp_path: Path) -> Iterator[System]:
         yield started
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 async def test_workers_that_start_with_all_dead_answer_for_every_license_ever_issued(
     system: System,

@@ -16,6 +16,7 @@ import httpx
 import redis.asyncio
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from cli.patience import patiently
 from ledger.domain.identifiers import Pepper
 from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
@@ -96,7 +97,9 @@ class Replica:
         log = KafkaLog(self.kafka.bootstrap, self.topics)
         try:
             check = Pepper(bytes.fromhex(PEPPER)).check_value
-            await genesis.initialize(log, pepper_check=check, partitions=PARTITIONS)
+            await patiently(
+                lambda: genesis.initialize(log, pepper_check=check, partitions=PARTITIONS)
+            )
         finally:
             await log.close()
 

@@ -67,6 +67,7 @@ async def test_kafka_frozen_killed_and_restarted(own_replica: Replica) -> None:
     assert await asyncio.to_thread(process.exit_code) == 0
 
 
+@pytest.mark.slow
 async def test_the_brokers_clock_jumps_400_days_and_back(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:

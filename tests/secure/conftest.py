@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from cli.importing.pipeline import patiently
 from cli.local import certificates, kafka_users, security
 from cli.local.certificates import Certificates
 from cli.local.folder import data_folder
 from cli.local.security import Security
+from cli.patience import patiently
 from tests.servers import KafkaServer, RedisServer
 
 

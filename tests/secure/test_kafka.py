@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator
 import pytest
 from msgspec.structs import replace
 
-from cli.importing.pipeline import patiently
 from cli.local.certificates import Certificates
 from cli.local.security import Security
+from cli.patience import patiently
 from ledger.connection_settings import read_brokers
 from ledger.connections import KafkaBrokers
 from ledger.event_log.kafka import KafkaLog

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.importing import pipeline as pipelines
-from cli.importing.pipeline import BrokerAwayError, Pipeline, ToAppend
+from cli.importing.pipeline import Pipeline, ToAppend
+from cli.patience import BrokerAwayError
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import Appended, AppendRefused, AppendUnknown, Headers, Topic
 
@@ -84,8 +85,8 @@ def test_every_line_is_applied_in_order(fates: list[str], lines: int) -> None:
         return [await applied(log, partition) for partition in range(PARTITIONS)]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipelines, "_PAUSE_S", 0)
-        patch.setattr(pipelines, "_PAUSE_MAX_S", 0)
+        patch.setattr(pipelines, "PAUSE_S", 0)
+        patch.setattr(pipelines, "PAUSE_MAX_S", 0)
         found = asyncio.run(run())
     assert found == [list(range(at, lines, PARTITIONS)) for at in range(PARTITIONS)]
 

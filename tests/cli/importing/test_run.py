@@ -197,7 +197,7 @@ async def test_without_clocks_to_compare_nothing_is_written(path: Path) -> None:
 async def test_appends_of_unknown_outcome_lose_no_line_and_count_none_twice(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.importing.pipeline._PAUSE_S", 0.001)
+    monkeypatch.setattr("cli.importing.pipeline.PAUSE_S", 0.001)
     ledger = Ledger()
     write_csv(path, [row(number, "A", "checkout", number) for number in range(60)])
     ledger.log.lose_acknowledgements = 7

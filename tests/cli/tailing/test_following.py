@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.importing.pipeline import patiently
+from cli.patience import patiently
 from cli.tailing.following import BATCH_RECORDS, follow
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog

@@ -1,0 +1,40 @@
+"""Patience with a broker that is busy or away: what can be repeated is done again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from ledger.event_log.port import AppendRefused, AppendUnknown, LogUnavailable, RecordTooLarge
+
+T = TypeVar("T")
+
+PATIENCE_S: Final = 60.0
+"""How long nothing may be acknowledged before a command gives up."""
+PAUSE_S: Final = 0.2
+PAUSE_MAX_S: Final = 2.0
+
+
+class BrokerAwayError(Exception):
+    """Nothing was acknowledged for long; what was acknowledged stays, and a new run goes on."""
+
+
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """Call until the broker answers, for `PATIENCE_S`; raises `BrokerAwayError` after that.
+
+    What is called again is safe to repeat: a reading, or an append whose double does no harm.
+    """
+    loop = asyncio.get_running_loop()
+    given_up_at, pause_s = loop.time() + PATIENCE_S, PAUSE_S
+    while True:
+        try:
+            return await call()
+        except RecordTooLarge:
+            raise
+        except (AppendRefused, AppendUnknown, LogUnavailable) as error:
+            if loop.time() > given_up_at:
+                raise BrokerAwayError(f"for {PATIENCE_S:.0f} s: {error}") from None
+        await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+        pause_s = min(pause_s * 2, PAUSE_MAX_S)
