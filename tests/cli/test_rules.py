@@ -48,6 +48,9 @@ class Older(System):
             await log.close()
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     system = Older(tmp_path_factory.mktemp("rules"), workers=0)

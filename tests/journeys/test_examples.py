@@ -67,7 +67,7 @@ def answers(said: str) -> list[Any]:
     return [json.loads(line) for line in said.splitlines() if line.startswith("{")]
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash"])
+@pytest.mark.parametrize("shell", ["sh", pytest.param("bash", marks=pytest.mark.slow)])
 def test_the_page_of_the_api_can_be_pasted(local: Local, shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"there is no {shell}")
