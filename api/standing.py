@@ -20,6 +20,8 @@ AGE_SLACK_MS: Final = 1_000
 """A replica that is older than the youngest one by more than this is not level."""
 CLOCK_KEPT_S: Final = 10.0
 """For how long a replica's clock is carried without another look at it."""
+JUMP_MS: Final = 5_000
+"""A clock that is off by more, from one look to the next, was set: nothing here is as late."""
 
 
 class Standing:
@@ -46,12 +48,26 @@ class Standing:
         self._monotonic = monotonic
         self._time_ms = 0
         self._time_at = float("-inf")
+        self._jump_ms = 0
+        self._jumped_at_ms = 0
+        self._level_before_ms: list[int] = []
         self._met = False
 
     def note_time(self, time_ms: int, at: float) -> None:
         """Take the replica's clock as it stood at the monotonic time `at`."""
+        if self.has_clock:
+            carried_ms = self._time_ms + round((at - self._time_at) * 1000)
+            if abs(time_ms - carried_ms) > JUMP_MS:
+                self._jumped(time_ms - carried_ms, carried_ms)
         self._time_ms = time_ms
         self._time_at = at
+
+    def _jumped(self, jump_ms: int, at_ms: int) -> None:
+        """Note that the clock was set when it showed `at_ms`: what it has marked is of before."""
+        self._jump_ms = jump_ms
+        self._jumped_at_ms = at_ms
+        self._level_before_ms = list(self._level_at_ms)
+        self._out_since_ms[:] = [since and since + jump_ms for since in self._out_since_ms]
 
     @property
     def now_ms(self) -> int:
@@ -117,11 +133,23 @@ class Standing:
     def age_ms(self, partition: int, level_at_ms: int | None = None) -> int:
         """How long ago it had folded to the log's end.
 
-        A replica whose clock jumped back has a level-at in the future: it is as far off.
+        What was marked before its clock was set is told by the clock as it was. A level-at in the
+        future all the same is as far off.
         """
         if level_at_ms is None:
             level_at_ms = self._level_at_ms[partition]
-        return abs(self.now_ms - level_at_ms)
+        now_ms = self.now_ms
+        if self._jump_ms and self._is_of_before(partition, level_at_ms, now_ms):
+            level_at_ms += self._jump_ms
+        return abs(now_ms - level_at_ms)
+
+    def _is_of_before(self, partition: int, level_at_ms: int, now_ms: int) -> bool:
+        """Whether a mark was made before the clock was set."""
+        if level_at_ms == self._level_before_ms[partition]:
+            return True
+        if self._jump_ms > 0:
+            return level_at_ms <= self._jumped_at_ms
+        return level_at_ms > now_ms
 
     def has_level(self, partition: int) -> bool:
         """Whether it is reachable and ever was level: before that it must say nothing."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
+
 from api.standing import AGE_SLACK_MS, Standing, highest_seen, in_order
 from projector.read_model.keys import CATALOG
 from projector.views.documents import Head
@@ -176,3 +178,45 @@ def test_where_none_serves_the_furthest_is_tried_first() -> None:
     look(b, position=8)
     assert names([a, b]) == "BA"
     assert highest_seen([a, b], 0) == 10
+
+
+@pytest.mark.parametrize("jump_ms", [600_000, -600_000, 400 * 86_400_000])
+def test_a_clock_that_was_set_makes_nothing_older_or_younger(jump_ms: int) -> None:
+    time = Time()
+    replica = a_replica(time=time)
+    time.s += 0.3
+    assert replica.age_ms(0) == 300
+    replica.note_time(NOW_MS + 300 + jump_ms, time.s)
+    assert replica.age_ms(0) == 300
+    # Level once more before it was set, which no look has seen yet.
+    assert replica.age_ms(0, NOW_MS + 250) == 50
+    time.s += 900
+    assert replica.age_ms(0) == 900_300
+    replica.note_time(NOW_MS + 900_300 + jump_ms, time.s)
+    look(replica, position=11, level_at_ms=NOW_MS + 900_100 + jump_ms)
+    assert replica.age_ms(0) == 200
+    assert replica.in_service(0)
+
+
+def test_who_left_before_its_clock_was_set_is_back_when_level_after_it() -> None:
+    time = Time()
+    replica = a_replica(time=time)
+    time.s += 1
+    replica.leave([0])
+    replica.note_time(NOW_MS + 1_000 - 600_000, time.s)
+    look(replica, position=10)
+    time.s += 1
+    look(replica, position=11, level_at_ms=NOW_MS + 1_500 - 600_000)
+    assert replica.in_service(0)
+
+
+def test_one_that_left_does_not_come_back_by_its_clock_alone() -> None:
+    time = Time()
+    replica = a_replica(time=time)
+    time.s += 1
+    replica.leave([0])
+    replica.note_time(NOW_MS + 1_000 + 600_000, time.s)
+    look(replica, position=11, level_at_ms=NOW_MS + 900)
+    assert not replica.in_service(0)
+    look(replica, position=11, level_at_ms=NOW_MS + 1_100 + 600_000)
+    assert replica.in_service(0)
