@@ -69,22 +69,20 @@ async def test_a_write_without_a_body_takes_none(worker: Worker, cast: Cast, rou
     assert "MEMBER_UNKNOWN" not in empty.text
 
 
-@pytest.mark.parametrize("place", ["", "/data", "/data/attributes", "/data/relationships"])
 @pytest.mark.parametrize("route", RESOURCES, ids=named)
-async def test_an_unknown_member_is_named(
-    worker: Worker, cast: Cast, route: Route, place: str
-) -> None:
-    body = body_of(route)
-    at: dict[str, Any] = body
-    for step in place.split("/")[1:]:
-        at[step] = dict(at.get(step, {}))
-        at = at[step]
-    at["color"] = "red"
-    answer = await ask(cast, route, body, await subject_of(cast, route))
-    status, code, pointer = error_of(answer)
-    assert (status, code) == (400, "MEMBER_UNKNOWN")
-    # Accounts have no relationships at all.
-    assert pointer in {f"{place}/color", "/data/relationships"}
+async def test_an_unknown_member_is_named(worker: Worker, cast: Cast, route: Route) -> None:
+    subject = await subject_of(cast, route)
+    for place in ("", "/data", "/data/attributes", "/data/relationships"):
+        body = body_of(route)
+        at: dict[str, Any] = body
+        for step in place.split("/")[1:]:
+            at[step] = dict(at.get(step, {}))
+            at = at[step]
+        at["color"] = "red"
+        status, code, pointer = error_of(await ask(cast, route, body, subject))
+        assert (status, code) == (400, "MEMBER_UNKNOWN"), place
+        # Accounts have no relationships at all.
+        assert pointer in {f"{place}/color", "/data/relationships"}
 
 
 @pytest.mark.parametrize("route", RESOURCES, ids=named)
