@@ -29,7 +29,7 @@ run: $(STAMP) ## the whole system on this machine, until Ctrl-C
 test: $(STAMP) ## all tests but the slow ones (ARGS goes to pytest: -n 0 for one process)
 	@$(FAST) $(ARGS)
 
-coverage: $(STAMP) ## the same with branch coverage, which takes half as long again
+coverage: $(STAMP) ## the same with branch coverage, which takes longer
 	@$(FAST) --cov --cov-branch --cov-report=term $(ARGS)
 
 test-slow: $(STAMP) ## the slow tests

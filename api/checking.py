@@ -15,12 +15,12 @@ from api.clock import Clock
 from api.metrics import Metrics
 from api.positions import Place, position_of
 from api.problems import Problem, replica_behind
-from api.redis_asked import Values
 from api.replica import Asked, Names, Reading, Replica
 from api.replicas import Replicas
 from api.resources import Said, check_document, license_resource
 from ledger.domain.identifiers import Pepper, is_id, machine_id, partition_of
 from ledger.domain.license import License, Machine
+from projector.read_model.asked import Values
 from projector.views.documents import read_answer, read_license, read_machine
 
 AT_LEAST_S: Final = 1.0

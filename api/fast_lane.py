@@ -26,9 +26,9 @@ from api.exchange import JSON_API, MEDIA_TYPES, VERSION, VERSIONS, host_of, requ
 from api.gate import HEADER_BYTES_MAX
 from api.logs import AccessLog
 from api.problems import Problem
-from api.redis_asked import Values
 from api.requests import check_key_size, check_scope
 from api.services import Services
+from projector.read_model.asked import Values
 from projector.read_model.wire import Away
 
 ROUTE: Final = "/v1/licenses/actions/validate-key"

@@ -17,11 +17,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from api.redis_asked import Values
-from api.redis_reads import ENDED, Reads
+from api.redis_reads import Reads
+from projector.read_model.asked import Values
 from projector.read_model.connection import connection_class
 from projector.read_model.reasons import reason
 from projector.read_model.wire import (
+    ENDED,
     NO_ANSWER,
     Away,
     RefusedError,
@@ -96,15 +97,12 @@ class Link:
         wire = await self._subscription(heard.put_nowait)
         try:
             wire.write(packed("SUBSCRIBE", *channels))
-            left = len(channels)
+            await _bounded(_subscribed(heard, len(channels)))
+            yield None
             while True:
                 kind, channel, message = _publication(await heard.get())
                 if kind == b"message":
                     yield channel, message
-                elif kind == b"subscribe":
-                    left -= 1
-                    if not left:
-                        yield None
         finally:
             wire.lose(ENDED)
 
@@ -134,6 +132,13 @@ async def _bounded(call: Any) -> Any:  # noqa: ANN401 - a reply of Redis
             return await call
     except _TROUBLE as error:
         raise Away(reason(error)) from None
+
+
+async def _subscribed(heard: asyncio.Queue[object], channels: int) -> None:
+    """Wait until all channels are confirmed; what is published before is in the heads by then."""
+    while channels:
+        kind, _, _ = _publication(await heard.get())
+        channels -= kind == b"subscribe"
 
 
 def _publication(heard: object) -> tuple[bytes, bytes, bytes]:

@@ -15,9 +15,9 @@ from typing import Any, Final
 from hiredis import ReplyError
 from redis.asyncio import Connection
 
-from api.redis_asked import Asked, Batch, Command, Read, Values
+from projector.read_model.asked import Command, Read, SharedReads, Values
 from projector.read_model.reasons import reason
-from projector.read_model.wire import LATE, NO_ANSWER, Away, RefusedError, Wire, wire_to
+from projector.read_model.wire import ENDED, LATE, NO_ANSWER, Away, RefusedError, Wire, wire_to
 
 TIMEOUT_S: Final = 0.15
 CONNECT_S: Final = 1.0
@@ -25,7 +25,7 @@ CONNECT_S: Final = 1.0
 IN_FLIGHT_MAX: Final = 2
 """MGETs without a reply: the more there are, the fewer reads share one."""
 KEYS_MAX: Final = 1024
-ENDED: Final = "it is not asked any more"
+_Asked = SharedReads | Command[list[bytes]]
 
 
 class Reads:
@@ -44,7 +44,7 @@ class Reads:
         self._otherwise = otherwise
         self._asked: list[Read] = []
         self._due = False
-        self._wire: Wire[Asked] | None = None
+        self._wire: Wire[_Asked] | None = None
         self._why = "it was not asked yet"
         self._connecting: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,11 +62,14 @@ class Reads:
     async def survey(self, names: Sequence[str]) -> tuple[int, float, Values]:
         """Replica's clock, the monotonic time at which it was so, and values. Raises `Away`."""
         wire = await self._connected()
-        clock, batch = Command("TIME"), Batch()
+        clock, batch = Command[list[bytes]](list, "TIME"), SharedReads()
         read = Read(names, asyncio.get_running_loop().create_future())
         batch.add(read)
         wire.ask((clock, batch))
-        (seconds, microseconds), values = await asyncio.gather(clock.reply, read.values)
+        try:
+            (seconds, microseconds), values = await asyncio.gather(clock.reply, read.values)
+        except RefusedError:
+            raise Away(NO_ANSWER) from None
         at = (clock.sent_at + clock.answered_at) / 2
         return int(seconds) * 1000 + int(microseconds) // 1000, at, values
 
@@ -91,8 +94,8 @@ class Reads:
             if batch.reads:
                 wire.ask((batch,))
 
-    def _batch(self) -> Batch:
-        batch = Batch()
+    def _batch(self) -> SharedReads:
+        batch = SharedReads()
         taken = 0
         for read in self._asked:
             if len(batch.names) >= KEYS_MAX:
@@ -103,7 +106,7 @@ class Reads:
         del self._asked[:taken]
         return batch
 
-    async def _connected(self) -> Wire[Asked]:
+    async def _connected(self) -> Wire[_Asked]:
         """Return the connection, made anew where there is none. Raises `Away`."""
         if self._wire is None or self._wire.is_closed:
             await asyncio.shield(self._connect())
@@ -138,7 +141,7 @@ class Reads:
         if self._asked:
             self._send()
 
-    def _new_wire(self, greetings: int) -> Wire[Asked]:
+    def _new_wire(self, greetings: int) -> Wire[_Asked]:
         return Wire(greetings, self._answered, TIMEOUT_S)
 
     async def _told(self) -> str:
@@ -153,13 +156,13 @@ class Reads:
         taken, self._asked = self._asked, []
         return taken
 
-    def _answered(self, asked: Asked, reply: object) -> None:
+    def _answered(self, asked: _Asked, reply: object) -> None:
         """Give everybody what they asked for; `reply` is an `Away` where it is lost."""
         if isinstance(asked, Command):
             asked.answer(reply)
             return
-        if isinstance(reply, list) and len(reply) == len(asked.names):
-            asked.answer(reply)
+        if asked.answer(reply):
+            pass
         elif isinstance(reply, ReplyError):
             self._do(self._ask_otherwise(asked.reads))
         else:

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
-from api.redis_asked import Values
 from api.standing import Standing
+from projector.read_model.asked import Values
 from projector.read_model.keys import Keys, names_of
 from projector.read_model.wire import Away
 from projector.views.documents import Head, read_head

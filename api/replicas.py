@@ -21,12 +21,12 @@ from api.local_copy import FRESH_MS, FileLink
 from api.logs import say
 from api.passing import Passing
 from api.problems import Problem, unavailable
-from api.redis_asked import Values
 from api.redis_link import Link
 from api.replica import Asked, Names, Reading, Replica
 from api.standing import Standing, highest_seen, in_order
 from ledger.domain.identifiers import partition_of
 from projector.read_model import keys
+from projector.read_model.asked import Values
 from projector.read_model.keys import Keys
 from projector.read_model.wire import Away
 from projector.settings import LOCAL

@@ -36,8 +36,8 @@ QUEUED_MAX: Final = 16_000
 """Records that wait in this process, all partitions together."""
 POLL_RECORDS_MAX: Final = 4_000
 GATHER_S: Final = 0.002
-"""Between two polls that find something: what comes meanwhile shares one fetch, which costs a
-third of a millisecond however little it brings."""
+"""Between two polls that find something: what comes meanwhile shares one fetch, which names every
+partition however little it brings."""
 _POLL_MS: Final = 500
 _FETCH_WAIT_MS: Final = 250
 _FETCH_BYTES: Final = 1024 * 1024

@@ -7,60 +7,18 @@ one MGET, and one write and one read of the socket do for all of them.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
-from hiredis import ReplyError
 from redis.asyncio import Connection
 
+from projector.read_model.asked import Command, Read, SharedReads, Values
 from projector.read_model.reasons import reason
-from projector.read_model.wire import NO_ANSWER, Away, RefusedError, Wire, packed, wire_to
+from projector.read_model.wire import ENDED, NO_ANSWER, Away, RefusedError, Wire, wire_to
 
-T = TypeVar("T")
+_Asked = SharedReads | Command[int]
 SHARED_MAX: Final = 512
 """Names of an MGET to which nobody is added any more: one that is long holds up everybody else."""
-
-
-class _Script:
-    """One command with a number for a reply."""
-
-    def __init__(self, command: Sequence[object], reply: asyncio.Future[int]) -> None:
-        self.packed = packed(*command)
-        self.sent_at = time.monotonic()
-        self._reply = reply
-
-    def answer(self, reply: object) -> None:
-        """Give the reply."""
-        _settle(self._reply, reply, int)
-
-
-class _Reads:
-    """What several have asked for, as one MGET."""
-
-    def __init__(self) -> None:
-        self.sent_at = time.monotonic()
-        self.count = 0
-        self._asked: list[tuple[Sequence[str], asyncio.Future[list[bytes | None]]]] = []
-
-    def add(self, names: Sequence[str], values: asyncio.Future[list[bytes | None]]) -> None:
-        """Let somebody share it."""
-        self._asked.append((names, values))
-        self.count += len(names)
-
-    @property
-    def packed(self) -> bytes:
-        """The command."""
-        return packed("MGET", *(name for names, _ in self._asked for name in names))
-
-    def answer(self, reply: object) -> None:
-        """Give everybody what they asked for."""
-        start = 0
-        for names, values in self._asked:
-            end = start + len(names)
-            part = reply[start:end] if isinstance(reply, list) else reply
-            _settle(values, part, list)
-            start = end
 
 
 class Calls:
@@ -77,25 +35,25 @@ class Calls:
         self._connection = connection
         self._timeout_s: Final = timeout_s
         self._connect_timeout_s: Final = connect_timeout_s
-        self._asked: list[_Script | _Reads] = []
-        self._reads: _Reads | None = None
-        self._wire: Wire[_Script | _Reads] | None = None
+        self._asked: list[_Asked] = []
+        self._reads: SharedReads | None = None
+        self._wire: Wire[_Asked] | None = None
         self._connecting: asyncio.Task[None] | None = None
 
-    async def get(self, names: Sequence[str]) -> list[bytes | None]:
+    async def get(self, names: Sequence[str]) -> Values:
         """Values of `names`, all of one moment."""
-        values: asyncio.Future[list[bytes | None]] = asyncio.get_running_loop().create_future()
-        if self._reads is None or self._reads.count >= SHARED_MAX:
-            self._reads = _Reads()
+        if self._reads is None or len(self._reads.names) >= SHARED_MAX:
+            self._reads = SharedReads()
             self._enter(self._reads)
-        self._reads.add(names, values)
-        return await values
+        read = Read(names, asyncio.get_running_loop().create_future())
+        self._reads.add(read)
+        return await read.values
 
     async def run(self, command: Sequence[object]) -> int:
         """Reply of a script that gives a number."""
-        reply: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._enter(_Script(command, reply))
-        return await reply
+        script = Command(int, *command)
+        self._enter(script)
+        return await script.reply
 
     async def close(self) -> None:
         """End the connection; whoever still waits is told that it is away."""
@@ -103,9 +61,9 @@ class Calls:
             self._connecting.cancel()
             await asyncio.wait((self._connecting,))
         if self._wire is not None:
-            self._wire.lose("it is not asked any more")
+            self._wire.lose(ENDED)
 
-    def _enter(self, asked: _Script | _Reads) -> None:
+    def _enter(self, asked: _Asked) -> None:
         if not self._asked and self._connecting is None:
             asyncio.get_running_loop().call_soon(self._send)
         self._asked.append(asked)
@@ -132,23 +90,17 @@ class Calls:
             if self._wire is None or self._wire.is_closed:
                 asked, self._asked, self._reads = self._asked, [], None
                 for each in asked:
-                    each.answer(trouble)
+                    self._answered(each, trouble)
             else:
                 self._send()
 
-    def _new_wire(self, greetings: int) -> Wire[_Script | _Reads]:
-        return Wire(greetings, lambda asked, reply: asked.answer(reply), self._timeout_s)
+    def _new_wire(self, greetings: int) -> Wire[_Asked]:
+        return Wire(greetings, self._answered, self._timeout_s)
 
-
-def _settle(waiting: asyncio.Future[T], reply: object, kind: type[T]) -> None:
-    """Give a reply to whoever still waits for it; an error is raised there."""
-    if waiting.done():
-        return
-    if isinstance(reply, kind):
-        waiting.set_result(reply)
-    elif isinstance(reply, ReplyError):
-        waiting.set_exception(RefusedError())
-    elif isinstance(reply, Away | RefusedError):
-        waiting.set_exception(type(reply)(*reply.args))
-    else:
-        waiting.set_exception(Away(NO_ANSWER))
+    @staticmethod
+    def _answered(asked: _Asked, reply: object) -> None:
+        if isinstance(asked, Command):
+            asked.answer(reply)
+        elif not asked.answer(reply):
+            for read in asked.reads:
+                read.fail(reply)

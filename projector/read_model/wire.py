@@ -20,6 +20,7 @@ from projector.read_model.reasons import CLOSED, reason
 
 LATE: Final = "it does not answer (TimeoutError)"
 NO_ANSWER: Final = "it answers with what is no answer"
+ENDED: Final = "it is not asked any more"
 _AGAIN_S: Final = 0.001
 
 
@@ -28,7 +29,7 @@ class Away(Exception):
 
 
 class RefusedError(Exception):
-    """The server has answered the greeting with an error."""
+    """The server has answered with an error: it did nothing."""
 
 
 class Asked(Protocol):

@@ -18,7 +18,6 @@ from api.catalog.reading import Catalog
 from api.checking import Check, Checker, Look
 from api.logs import AccessLog
 from api.problems import Problem
-from api.redis_asked import Values
 from api.replicas import Replicas
 from api.services import Services
 from api.settings import ApiSettings, read_api_settings
@@ -27,6 +26,7 @@ from ledger.event_log.genesis import Genesis
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import Record, Topic
 from ledger.event_log.seeding import seed_catalog
+from projector.read_model.asked import Values
 from projector.read_model.lmdb import LmdbReadModel
 from projector.read_model.redis import RedisReadModel
 from tests.api.following import Follower

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from api.redis_link import Link
+from api.redis_link import CALL_TIMEOUT_S, Link
 from api.redis_reads import IN_FLIGHT_MAX, KEYS_MAX, TIMEOUT_S
 from projector.read_model.wire import Away
 from tests.servers import RedisServer
@@ -140,3 +140,13 @@ async def test_nobody_is_there() -> None:
     link = Link(f"redis://127.0.0.1:{port}/0")
     assert all(isinstance(each, Away) for each in await told(link, 3))
     await link.close()
+
+
+async def test_a_subscription_that_is_never_confirmed_is_given_up() -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with answering(silent) as link, asyncio.timeout(10 * CALL_TIMEOUT_S):
+        with pytest.raises(Away):
+            await anext(link.publications(["positions"]))

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from redis import Redis
 
-from api import redis_asked
 from api.checking_many import AT_ONCE, PART_MAX, WAITING_MAX
 from api.redis_link import Link
 from api.redis_reads import Reads
+from projector.read_model import asked as redis_asked
 from tests.api.conftest import LocalLedger, Worker
 from tests.api.ordering import until
 from tests.api.test_noticing import attributes_of, listening
@@ -227,7 +227,7 @@ def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     reads: list[int] = []
     gathered = Reads._batch  # noqa: SLF001 - what is counted
 
-    def counted(asked: Reads) -> redis_asked.Batch:
+    def counted(asked: Reads) -> redis_asked.SharedReads:
         batch = gathered(asked)
         reads.extend([len(batch.names)] if batch.reads else [])
         return batch

@@ -21,15 +21,7 @@ from ledger.domain.identifiers import Pepper, license_id, partition_of, slug_id
 from ledger.event_log.genesis import initialize
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
-from ledger.event_log.port import (
-    Appended,
-    AppendRefused,
-    EventLog,
-    ForeignLog,
-    Headers,
-    Topic,
-    Topics,
-)
+from ledger.event_log.port import EventLog, ForeignLog, Topics
 from ledger.event_log.topics import create_topics
 from ledger.sealing.erasure import Erasure
 from ledger.sealing.key_ring import KeyRing
@@ -119,39 +111,30 @@ async def test_an_id_is_tried_before_a_key() -> None:
     assert (erasure.license, erasure.data_keys) == (LICENSE, (dk,))
 
 
-class BusyLog(MemoryLog):
-    """A log whose broker refuses so many appends first, as one that can't write just now."""
-
-    def __init__(self, busy: int) -> None:
-        super().__init__(PARTITIONS)
-        self.busy = busy
-
-    async def append(
-        self,
-        topic: Topic,
-        partition: int,
-        *,
-        key: bytes,
-        value: bytes | None,
-        headers: Headers = (),
-    ) -> Appended:
-        if value is None and self.busy:
-            self.busy -= 1
-            raise AppendRefused("the broker takes nothing; the record was not sent")
-        return await super().append(topic, partition, key=key, value=value, headers=headers)
-
-
 async def test_a_broker_that_is_busy_for_a_moment_is_asked_again() -> None:
-    log = BusyLog(2)
+    log = MemoryLog(PARTITIONS)
     await issue(log, LICENSE)
+    log.unreachable = True
+    erasing = asyncio.create_task(erase_first(log, (LICENSE,), partitions=PARTITIONS))
+    await asyncio.sleep(0.1)
+    assert not erasing.done()
+    log.unreachable = False
+    assert (await erasing).erased == 1
+
+
+async def test_an_erasure_that_was_not_acknowledged_is_made_again() -> None:
+    log = MemoryLog(PARTITIONS)
+    dk = await issue(log, LICENSE)
+    log.lose_acknowledgements = 2
     erasure = await erase_first(log, (LICENSE,), partitions=PARTITIONS)
-    assert (erasure.erased, log.busy) == (1, 0)
+    assert (erasure.data_keys, log.lose_acknowledgements) == ((dk,), 0)
 
 
 async def test_a_broker_that_stays_busy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "PATIENCE_S", 1.0)
-    log = BusyLog(100)
+    log = MemoryLog(PARTITIONS)
     await issue(log, LICENSE)
+    log.unreachable = True
     with pytest.raises(patience.BrokerAwayError):
         await erase_first(log, (LICENSE,), partitions=PARTITIONS)
 

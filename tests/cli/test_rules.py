@@ -23,6 +23,7 @@ from projector.slot import holder_key, rules_key
 from tests.servers import RedisServer, wait_until
 from tests.system import System
 
+pytestmark = pytest.mark.slow
 runner = CliRunner()
 OLD = "projector-B-1"
 
@@ -46,9 +47,6 @@ class Older(System):
             return first
         finally:
             await log.close()
-
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

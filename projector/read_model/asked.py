@@ -1,12 +1,17 @@
-"""What a worker asks a replica's connection for: reads that share an MGET, and single commands."""
+"""What goes out over a wire: reads that share an MGET, and single commands."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Generic, TypeVar
 
-from projector.read_model.wire import NO_ANSWER, Away, packed
+from hiredis import ReplyError
+
+from projector.read_model.wire import NO_ANSWER, Away, RefusedError, packed
+
+T = TypeVar("T")
 
 Values = list[bytes | None]
 
@@ -25,13 +30,13 @@ class Read:
         if not self.values.done():
             self.values.set_result(values)
 
-    def fail(self, away: Away) -> None:
-        """Say that there is no answer."""
+    def fail(self, reply: object) -> None:
+        """Say that there is no answer, by the reply that is none."""
         if not self.values.done():
-            self.values.set_exception(Away(*away.args))
+            self.values.set_exception(trouble(reply))
 
 
-class Batch:
+class SharedReads:
     """Reads that share one MGET; a name that several ask for is asked for once."""
 
     __slots__ = ("_places", "names", "reads", "sent_at")
@@ -53,32 +58,39 @@ class Batch:
         """The command."""
         return packed("MGET", *self.names)
 
-    def answer(self, values: Values) -> None:
-        """Give everybody what they asked for."""
+    def answer(self, reply: object) -> bool:
+        """Give everybody what they asked for; False, and nothing done, where that is no answer."""
+        if not isinstance(reply, list) or len(reply) != len(self.names):
+            return False
         for read, places in zip(self.reads, self._places, strict=True):
-            if not read.values.done():
-                read.values.set_result([values[place] for place in places])
+            read.answer([reply[place] for place in places])
+        return True
 
 
-class Command:
-    """One command with a list for a reply."""
+class Command(Generic[T]):
+    """One command, whose reply is of a `kind`; `reply` raises `Away`, or `RefusedError`."""
 
-    __slots__ = ("answered_at", "packed", "reply", "sent_at")
+    __slots__ = ("_kind", "answered_at", "packed", "reply", "sent_at")
 
-    def __init__(self, *words: str) -> None:
-        self.reply: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+    def __init__(self, kind: type[T], *words: object) -> None:
+        self.reply: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self.packed = packed(*words)
         self.sent_at = self.answered_at = time.monotonic()
+        self._kind = kind
 
     def answer(self, reply: object) -> None:
-        """Give the reply."""
+        """Give the reply, where it is still wanted."""
         self.answered_at = time.monotonic()
         if self.reply.done():
             return
-        if isinstance(reply, list):
+        if isinstance(reply, self._kind):
             self.reply.set_result(reply)
         else:
-            self.reply.set_exception(reply if isinstance(reply, Away) else Away(NO_ANSWER))
+            self.reply.set_exception(trouble(reply))
 
 
-Asked = Batch | Command
+def trouble(reply: object) -> Away | RefusedError:
+    """What to raise of a reply that is none, for each of those who wait an exception of its own."""
+    if isinstance(reply, Away | RefusedError):
+        return type(reply)(*reply.args)
+    return RefusedError() if isinstance(reply, ReplyError) else Away(NO_ANSWER)
