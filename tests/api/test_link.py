@@ -6,7 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -142,11 +142,16 @@ async def test_nobody_is_there() -> None:
     await link.close()
 
 
-async def test_a_subscription_that_is_never_confirmed_is_given_up() -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    async with answering(silent) as link, asyncio.timeout(10 * CALL_TIMEOUT_S):
-        with pytest.raises(Away):
-            await anext(link.publications(["positions"]))
+async def test_a_subscription_that_is_never_confirmed_is_given_up(
+    link: Link, redis_server: RedisServer
+) -> None:
+    redis_server.freeze()
+    try:
+        async with (
+            asyncio.timeout(10 * CALL_TIMEOUT_S),
+            aclosing(link.publications(["positions"])) as publications,
+        ):
+            with pytest.raises(Away):
+                await anext(publications)
+    finally:
+        redis_server.thaw()

@@ -15,7 +15,7 @@ from redis import Redis
 from api.checking_many import AT_ONCE, PART_MAX, WAITING_MAX
 from api.redis_link import Link
 from api.redis_reads import Reads
-from projector.read_model import asked as redis_asked
+from projector.read_model.asked import SharedReads, Values
 from tests.api.conftest import LocalLedger, Worker
 from tests.api.ordering import until
 from tests.api.test_noticing import attributes_of, listening
@@ -198,7 +198,7 @@ async def test_few_are_worked_on_at_once_and_too_many_are_refused(
     held, at_work, most = asyncio.Event(), 0, 0
     read = Link.read
 
-    async def slow(link: Link, names: Sequence[str]) -> redis_asked.Values:
+    async def slow(link: Link, names: Sequence[str]) -> Values:
         nonlocal at_work, most
         at_work += 1
         most = max(most, at_work)
@@ -227,7 +227,7 @@ def _count_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     reads: list[int] = []
     gathered = Reads._batch  # noqa: SLF001 - what is counted
 
-    def counted(asked: Reads) -> redis_asked.SharedReads:
+    def counted(asked: Reads) -> SharedReads:
         batch = gathered(asked)
         reads.extend([len(batch.names)] if batch.reads else [])
         return batch
