@@ -63,7 +63,7 @@ class Changes(Writes):
         ):
             # As after most events: no index has to change.
             return
-        was, now = _places(self._keys, before), _places(self._keys, after)
+        was, now = places(self._keys, before), places(self._keys, after)
         for index in was.keys() - now.keys():
             self.index(index, after.id, None)
         for index, score in now.items():
@@ -121,8 +121,8 @@ class Changes(Writes):
 _NOTHING: Final = (0, 0)
 
 
-def _places(keys: Keys, license_: License | None) -> dict[str, int]:
-    """Indexes that hold a license, with its scores there; a live one only."""
+def places(keys: Keys, license_: License | None) -> dict[str, int]:
+    """Lists that hold a license, with its scores there; a live one only."""
     if license_ is None or license_.status != "live":
         return {}
     return {

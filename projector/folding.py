@@ -200,7 +200,7 @@ class _BatchFold:
             try:
                 folded = fold(event, offset, self._clock.elapsed_ms, loaded)
                 if self._careful:
-                    _render_once(folded)
+                    render_once(folded)
                 return folded
             except TROUBLE:
                 raise
@@ -278,7 +278,8 @@ def _clock(head: Head) -> PartitionClock:
     return PartitionClock(timestamp_ms=head.timestamp_ms, elapsed_ms=head.elapsed_ms)
 
 
-def _render_once(folded: Folded) -> None:
+def render_once(folded: Folded) -> None:
+    """Render all that was made; what can't be rendered raises."""
     license_document(folded.license)
     verdict_document(folded.verdict)
     if folded.machine is not None:
