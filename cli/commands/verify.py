@@ -31,24 +31,29 @@ def verify(
         ),
     ] = None,
     public_key: PublicKeys = None,
+    replicas: Annotated[
+        bool,
+        typer.Option("--replicas", help="Also compare what each replica has folded with the log."),
+    ] = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Read the log, and compare it with signed checkpoints of it.
+    """Read the log, and compare it with signed checkpoints of it, and the replicas with it.
 
-    Says of each partition whether it was truncated, edited, replaced or restored to an older state.
-    A log that has grown since is as it was. Exit code 0: all is equal; 1: something differs, or a
-    signature is bad; 2: a checkpoint can't be used, or is of another ledger.
+    Says of each partition whether it was truncated, edited, replaced or restored to an older state,
+    and which replica has folded another log. A log that has grown since is as it was. Exit code 0:
+    all is equal; 1: something differs, or a signature is bad; 2: a checkpoint can't be used, or is
+    of another ledger.
     Example: `ledger verify --checkpoint monday.json --checkpoint tuesday.json`.
     """
-    if not checkpoint:
+    if not checkpoint and not replicas:
         raise trouble.Missing(
-            "say what the log is compared with: --checkpoint FILE "
-            "(`ledger checkpoint make` makes one)"
+            "say what is compared with the log: --checkpoint FILE (`ledger checkpoint make` makes "
+            "one), --replicas, or both"
         )
     keys = believed(public_key, connection.environment(data))
-    kept = [read(file, keys) for file in dict.fromkeys(checkpoint)]
-    verified = run(compare(connection.settings(data), kept))
+    kept = [read(file, keys) for file in dict.fromkeys(checkpoint or ())]
+    verified = run(compare(connection.settings(data), kept, with_replicas=replicas))
     if as_json:
         output.print_json(document(verified, kept))
     else:
@@ -71,6 +76,10 @@ def document(verified: Verified, kept: Sequence[Kept]) -> dict[str, Any]:
             }
             for one in kept
         ],
+        "replicas": [
+            {"replica": one.name[-1], "records": one.records, "trouble": one.trouble}
+            for one in verified.replicas
+        ],
         "findings": shown(verified.findings),
     }
 
@@ -79,7 +88,8 @@ def _print(verified: Verified, kept: Sequence[Kept]) -> None:
     rows = [
         (one.file, one.checkpoint.made_at, one.signer, str(one.checkpoint.records)) for one in kept
     ]
-    output.print_table(("checkpoint", "made", "signed by", "records"), rows, whole=("made",))
+    rows += [(one.name, "", "", str(one.records)) for one in verified.replicas]
+    output.print_table(("compared with", "made", "signed by", "records"), rows, whole=("made",))
     if not verified.findings:
-        print(f"The log of ledger {verified.ledger} is as it was: {verified.records_read} records.")
+        print(f"All is equal: {verified.records_read} records of ledger {verified.ledger}.")
     print_findings(verified.findings)

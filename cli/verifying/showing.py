@@ -12,7 +12,7 @@ from cli import output
 from ledger.checkpoints.comparing import Finding, Kind
 
 _RUNBOOK: Final = "docs/operations/checkpoints.md"
-_OF_REPLICAS: Final = {Kind.REPLICA_AHEAD, Kind.REPLICA_DIFFERS}
+_OF_REPLICAS: Final = {Kind.REPLICA_AHEAD, Kind.REPLICA_DIFFERS, Kind.REPLICA_AWAY}
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -28,7 +28,7 @@ def advice(findings: Sequence[Finding]) -> str:
     """What to do about it."""
     kinds = {one.kind for one in findings}
     if kinds <= _OF_REPLICAS:
-        return f"The log is as it was; see {_RUNBOOK} about the replicas."
+        return f"{_RUNBOOK} says what to do about a replica."
     older = kinds - _OF_REPLICAS == {Kind.TRUNCATED}
     why = "The log was truncated, or restored to an older state. " if older else ""
     return f"{why}Stop writing, and restore; never append again what is lost: {_RUNBOOK}"

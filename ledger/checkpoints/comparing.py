@@ -23,6 +23,7 @@ class Kind(StrEnum):
     GONE = "gone"
     REPLICA_AHEAD = "replica-ahead"
     REPLICA_DIFFERS = "replica-differs"
+    REPLICA_AWAY = "replica-away"
 
 
 class Known(Struct, frozen=True, kw_only=True):
@@ -35,14 +36,15 @@ class Known(Struct, frozen=True, kw_only=True):
 class Finding(Struct, frozen=True, kw_only=True):
     """What isn't as it was, and `said` for people.
 
-    `witnesses`: who knows it otherwise. `partition` None: of the whole topic. `end`: where the
+    `witnesses`: who knows it otherwise. `partition` None: of the whole topic, of all topics where
+    that is None. `end`: where the
     partition ends; `position`: up to where a witness knows it. The first record that is another one
     stands at an offset from `equal_to` on, below `position`.
     """
 
     kind: Kind
     said: str
-    topic: Topic
+    topic: Topic | None = None
     partition: int | None = None
     witnesses: tuple[str, ...] = ()
     end: int | None = None
@@ -144,6 +146,12 @@ def compare_replica(walk: Walk, end: int, known: Known) -> Finding | None:
 def gone(topic: Topic, why: str, witnesses: Iterable[str]) -> Finding:
     """A topic that isn't there, or has another number of partitions."""
     return Finding(kind=Kind.GONE, said=f"gone: {why}", topic=topic, witnesses=tuple(witnesses))
+
+
+def away(replica: str, why: str) -> Finding:
+    """A replica that can't be asked what it has folded."""
+    said = f"{replica} can't be asked what it has folded: {why}"
+    return Finding(kind=Kind.REPLICA_AWAY, said=said, witnesses=(replica,))
 
 
 def _lost(walk: Walk, known: Sequence[Known]) -> list[Finding]:

@@ -9,23 +9,28 @@ import signal
 import socket
 import stat
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from msgspec.structs import replace as replace_mark
+from redis import Redis
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from ledger.checkpoints.document import decode
+from ledger.checkpoints.document import Mark, decode
 from ledger.event_log.port import Topic
 from ledger.signing_keys import private_pem, public_hex
+from projector.read_model.keys import CATALOG, Keys, serving
+from projector.views.documents import Head, head_document
 from tests.cli.damage import EVENTS, PARTITIONS, Damaged
 from tests.emergency import KEY, OTHER_KEY
 from tests.ledger.domain.golden_checkpoint import GOLDEN_CHECKPOINT, GOLDEN_KEY
 from tests.local import LEDGER
-from tests.servers import ROOT, KafkaServer
+from tests.servers import ROOT, KafkaServer, RedisServer
 
 runner = CliRunner()
 OWN = ("--public-key", f"ops={public_hex(KEY)}")
@@ -246,7 +251,7 @@ def test_what_is_not_signed_as_it_stands_is_refused(log: Damaged) -> None:
     by_setting = {"LEDGER_CHECKPOINT_KEYS": f"ops={public_hex(KEY)}"}
     done = invoke(log, "verify", "--checkpoint", "one.json", **by_setting)
     assert done.exit_code == 0, done.output
-    assert "is as it was" in done.stdout
+    assert "All is equal: 23 records of ledger" in done.stdout
     assert "ops" in done.stdout
 
     theirs = ("checkpoint", "make", "one.json", "--key", "other.pem")
@@ -256,10 +261,56 @@ def test_what_is_not_signed_as_it_stands_is_refused(log: Damaged) -> None:
     assert decode(Path("one.json").read_bytes()).key == public_hex(OTHER_KEY)
 
 
+def test_a_replica_that_folded_another_log_is_named(
+    log: Damaged, new_redis: Callable[[], RedisServer]
+) -> None:
+    make(log)
+    marks = decode(Path("one.json").read_bytes()).checkpoint.marks
+    servers = [new_redis(), new_redis()]
+    urls = {"LEDGER_REPLICAS": ",".join(one.url for one in servers)}
+    for server in servers:
+        for place in range(-1, PARTITIONS):
+            topic = Topic.CATALOG_EVENTS if place == CATALOG else EVENTS
+            hold(server, place, marks[topic][max(place, 0)])
+    log.append(1, 2)
+    both = ("verify", "--checkpoint", "one.json", *OWN, "--replicas", "--json")
+    done = invoke(log, *both, **urls)
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)["replicas"]
+    assert told == [{"replica": name, "records": 22, "trouble": None} for name in "AB"]
+
+    hold(servers[1], 1, replace_mark(marks[EVENTS][1], chain="ab" * 16))
+    hold(servers[1], CATALOG, replace_mark(marks[Topic.CATALOG_EVENTS][0], position=99), "2")
+    done = invoke(log, "verify", "--replicas", **urls)
+    assert done.exit_code == 1
+    assert "replica B has folded another log: partition 1 of license-events" in done.stdout
+    assert "replica B has folded partition 0 of catalog-events to 99, and the log" in done.stdout
+    assert "replica A has" not in done.stdout
+
+    servers[0].kill()
+    done = invoke(log, *both, **urls)
+    assert done.exit_code == 1
+    document = json.loads(done.stdout)
+    assert {one["kind"] for one in document["findings"]} == {
+        "replica-away",
+        "replica-ahead",
+        "replica-differs",
+    }
+
+
+def hold(server: RedisServer, place: int, mark: Mark, generation: str = "1") -> None:
+    """Have a replica that has folded a partition so far."""
+    head = Head(position=mark.position, timestamp_ms=mark.timestamp_ms, chain=mark.chain)
+    with Redis.from_url(server.url) as client:
+        client.set(Keys(place, generation).head, head_document(head))
+        client.set(serving(place), generation)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("verify",), "--checkpoint FILE"),
+        (("verify",), "--replicas"),
         (("verify", "--checkpoint", "nowhere.json", *OWN), "nowhere.json can't be read"),
         (("verify", "--checkpoint", "key.pem", *OWN), "key.pem is no checkpoint"),
         (("verify", "--checkpoint", "key.pem", "--public-key", "k"), "--public-key is 64 hex"),
