@@ -13,6 +13,7 @@ from cli import trouble
 from cli.commands import (
     account,
     check,
+    checkpoint,
     doctor,
     entitlement,
     forget,
@@ -28,6 +29,7 @@ from cli.commands import (
     tail,
     token,
     up,
+    verify,
 )
 from cli.commands import importing as import_commands
 
@@ -81,6 +83,8 @@ app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
 app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")
+app.add_typer(checkpoint.app, name="checkpoint")
+app.command("verify")(verify.verify)
 app.command("init")(init.init)
 
 
