@@ -19,7 +19,7 @@ from ledger.domain.events import Event
 from ledger.domain.license import FORGOTTEN_MAX, MEMORY_COMMANDS, Folded, License, Machine, fold
 from ledger.domain.state import Loaded
 from ledger.domain.verdicts import Remembered
-from projector import chain
+from ledger.event_log import chain
 from projector.folding import LostRecordError, render_once
 from projector.read_model import keys
 from projector.reading import GENESIS, ROUTES_MAX, TROUBLE, LogRecord, decoded, route
