@@ -7,13 +7,14 @@ differs: ids, digests, sealed values and times.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
 from msgspec import convert
 
 from bench.history.licensed import FINGERPRINT_NONCES, HOST_NONCES, KEY_NONCE, Licensed
-from bench.history.plans import CODES, Plan, Whose, fingerprint_of, key_of
+from bench.history.plans import CODES, DAY_MS, Plan, Whose, fingerprint_of, key_of
 from bench.history.shapes import Size
 from bench.history.story import Op, seats_of
 from bench.history.templates import (
@@ -32,7 +33,7 @@ from ledger.domain.clocks import rfc3339
 from ledger.domain.events import EventData
 from ledger.domain.identifiers import (
     Pepper,
-    fingerprint_digest,
+    id_bytes,
     import_command_id,
     license_id,
     machine_id,
@@ -53,6 +54,7 @@ class Records:
         self._seed = size.seed
         self._salt = b"%d" % size.seed
         self._pepper = Pepper(whose.pepper)
+        self._fingers = self._pepper.begun("ledger.finger", id_bytes(whose.account))
         self._plans = whose.plans
         self._templates = Templates()
         self._makers: dict[str, Callable[[Licensed, Op], tuple[str, Slots]]] = {
@@ -81,11 +83,11 @@ class Records:
         digest = blake2b(
             b"%d/%d" % (of.index, op.number), key=self._salt, digest_size=32
         ).hexdigest()
-        content, time = digest[32:], rfc3339(op.time_ms)
+        content, time = digest[32:], _time(op.time_ms)
         if op.sequence:
             source = self._sources[of.index % SOURCES]
             id_ = import_command_id(self._pepper, of.id, source, op.sequence)
-            occurred = rfc3339(op.time_ms - _BEHIND_MS - op.sequence)
+            occurred = _time(op.time_ms - _BEHIND_MS - op.sequence)
             tail = (id_, occurred, op.sequence, source, digest[16:48], of.id, time)
             return (text % ("import", content, *slots, *tail)).encode()
         id_ = (
@@ -144,10 +146,16 @@ class Records:
         )
         return text, (
             of.seal(FINGERPRINT_NONCES + number, fingerprint),
-            fingerprint_digest(self._pepper, self._whose.account, fingerprint),
+            self._finger(fingerprint),
             *host,
             machine_id(self._pepper, of.id, fingerprint),
         )
+
+    def _finger(self, fingerprint: str) -> str:
+        """The same as `identifiers.fingerprint_digest`, with the account hashed before."""
+        state, part = self._fingers.copy(), fingerprint.encode()
+        state.update(len(part).to_bytes(4, "big") + part)
+        return state.hexdigest()
 
     def _deactivate(self, of: Licensed, op: Op) -> tuple[str, Slots]:
         imported = op.sequence > 0
@@ -258,6 +266,20 @@ class Records:
 
     def _machine(self, of: Licensed, number: int | str) -> str:
         return machine_id(self._pepper, of.id, fingerprint_of(of.index, int(number)))
+
+
+def _time(time_ms: int) -> str:
+    """The log's form of a time; the events of one partition share their days, not their minutes."""
+    days, in_day_ms = divmod(time_ms, DAY_MS)
+    seconds, ms = divmod(in_day_ms, 1000)
+    return (
+        f"{_day(days)}{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{ms:03d}Z"
+    )
+
+
+@lru_cache(maxsize=4)
+def _day(days: int) -> str:
+    return rfc3339(days * DAY_MS)[:11]
 
 
 _NOTHING: Final[dict[str, EventData]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -102,7 +103,9 @@ async def write(
 
     Records have the times of their events, and the topic then goes back to the broker's; with
     `append_time` they have the broker's now. `processes`: how many share the partitions; 1 is this
-    one. Raises what `begin` raises, and `KafkaError` where the broker doesn't take something.
+    one, more are new ones, which import the script that is run: it needs a `__main__` part.
+
+    Raises what `begin` raises, and `KafkaError` where the broker doesn't take something.
     """
     whose = await begin(environment, replication=replication)
     history = History(whose, size)
@@ -205,8 +208,8 @@ async def _by_processes(
     environment: Mapping[str, str], history: History, processes: int, tell: Tell
 ) -> None:
     context = get_context("spawn")
-    written = context.Value("q", 0)
-    given = (dict(environment), history.whose.ledger, history.size, written)
+    written, given_up = context.Value("q", 0), context.Event()
+    given = (dict(environment), history.whose.ledger, history.size, written, given_up)
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(processes, context, _enter, given) as pool:
         jobs = [
@@ -223,7 +226,9 @@ async def _by_processes(
                     if job.done():
                         job.result()
         except BaseException:
+            given_up.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            await asyncio.gather(*jobs, return_exceptions=True)
             raise
 
 
@@ -231,18 +236,28 @@ _here: dict[str, Any] = {}
 """What this process, one of several, writes from."""
 
 
-def _enter(environment: dict[str, str], ledger: str, size: Size, written: Any) -> None:  # noqa: ANN401 - a shared number
+def _enter(
+    environment: dict[str, str],
+    ledger: str,
+    size: Size,
+    written: Any,  # noqa: ANN401 - a shared number
+    given_up: Any,  # noqa: ANN401 - a shared event
+) -> None:
+    # The process that asked ends this one in order, whoever else is told of Ctrl-C.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Terms are read here anew: msgspec leaves out a text at its default only where it is the very
     # same object, and what was pickled is another.
     _here["settings"] = read_settings(environment)
     _here["history"] = History(whose_of(environment, ledger), size)
-    _here["written"] = written
+    _here["written"], _here["given up"] = written, given_up
 
 
 def _work(partition: int) -> None:
-    written = _here["written"]
+    written, given_up = _here["written"], _here["given up"]
 
     def tell(count: int) -> None:
+        if given_up.is_set():
+            raise RuntimeError("the history is given up")
         with written.get_lock():
             written.value += count
 

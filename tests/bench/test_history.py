@@ -23,7 +23,7 @@ from bench.history.plans import DAY_MS
 from bench.history.templates import template
 from bench.history.writing import whose_of
 from ledger.domain.events import ActivationRequested, Event, Issued, Suspended
-from ledger.domain.identifiers import Pepper, license_id, machine_id
+from ledger.domain.identifiers import Pepper, fingerprint_digest, license_id, machine_id
 from ledger.domain.license import License, Machine
 from ledger.event_log.codec import decode, encode
 from ledger.event_log.genesis import RECORD_KEY
@@ -216,6 +216,8 @@ async def test_sealed_values_open_under_the_keys_that_are_in_the_log(
             assert machine_id(Pepper(bytes.fromhex(PEPPER)), event.license, text) == (
                 event.data.machine
             )
+            digest = fingerprint_digest(Pepper(bytes.fromhex(PEPPER)), account, text)
+            assert digest == event.data.fingerprint_digest
             fingerprints += 1
     assert fingerprints > 500
 
