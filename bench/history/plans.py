@@ -40,8 +40,10 @@ TERMS: Final = {
     ),
 }
 """Policies beside the ledger's own one, by their names."""
+METERED: Final = 3
+"""Place of the policy that asks for check-ins."""
 SITE: Final = 4
-"""Place of the policy of large licenses."""
+"""Place of that of large licenses."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from bench.history.chance import Chance
 from bench.history.expected import Expected
-from bench.history.plans import CODES, DAY_MS, SITE, Plan
+from bench.history.plans import CODES, DAY_MS, METERED, SITE, Plan
 from bench.history.shapes import WEIGHTS, Kind, Size
 from ledger.domain.terms import Terms
 
@@ -25,6 +25,12 @@ _WHEN_FULL_PERCENT: Final = 25
 _REINSTATED_PERCENT: Final = 40
 _RENEWED_PERCENT: Final[dict[Kind, int]] = {"small": 12, "large": 40, "huge": 50, "long": 50}
 _REISSUED_PERCENT: Final = 15
+_FIRST: Final = 3
+"""Who buys a license begins with it: its first requests are mostly activations."""
+_FIRST_ACTIVATED_PERCENT: Final = 75
+_LAST_KEPT_PERCENT: Final = 70
+_CHECKED_IN_PERCENT: Final = 75
+"""Of licenses with long histories."""
 _TWO_SEATS_OF: Final = 16
 _SEATS: Final[dict[Kind, tuple[int, int]]] = {
     "small": (0, 0),
@@ -185,6 +191,8 @@ class Story:
             return Op(now_ms, "reinstate", self.number)
         if self._is_expired(now_ms) and chance.below(100) < _RENEWED_PERCENT[self.kind]:
             return self.renew(now_ms)
+        if self.number <= _FIRST and chance.below(100) < _FIRST_ACTIVATED_PERCENT:
+            return self.activate(now_ms)
         name = self._table[chance.below(len(self._table))]
         op: Op = getattr(self, name)(now_ms)
         return op
@@ -236,7 +244,9 @@ class Story:
         """Give a machine's seats back."""
         held = self.held
         if not held:
-            return self.activate(now_ms) if self.number % 2 else self.deactivate_absent(now_ms)
+            return self.activate(now_ms) if self.number % 8 else self.deactivate_absent(now_ms)
+        if len(held) == 1 and self._chance.below(100) < _LAST_KEPT_PERCENT:
+            return self.validate(now_ms)
         place = self._chance.below(len(held))
         machine, held[place] = held[place], held[-1]
         held.pop()
@@ -357,9 +367,11 @@ def _plan(chance: Chance, kind: Kind) -> int:
     percent = chance.below(100)
     if kind in {"large", "huge"}:
         return SITE
+    if kind == "long":
+        return METERED if percent < _CHECKED_IN_PERCENT else 0
     if percent < _OWN_PLAN_PERCENT:
         return 0
-    return 1 if percent < _NODE_PERCENT else 2 if percent < _TEAM_PERCENT else 3
+    return 1 if percent < _NODE_PERCENT else 2 if percent < _TEAM_PERCENT else METERED
 
 
 _TABLES: Final[dict[Kind, tuple[str, ...]]] = {

@@ -54,7 +54,7 @@ def test_the_command_says_how_to_go_on_and_refuses_a_ledger_that_has_events(
 
 @pytest.mark.timeout(BUSY_S)
 async def test_ctrl_c_ends_all_of_its_processes(kafka_server: KafkaServer, topics: Topics) -> None:
-    options = ("--licenses", "100000", "--events", "3000000", "--processes", "2")
+    options = ("--licenses", "20000", "--events", "2000000", "--processes", "2")
     running = command(kafka_server, topics, *options)
     log = KafkaLog(kafka_server.bootstrap, topics)
     try:
