@@ -1,8 +1,7 @@
 """`python -m projector.rebuild`: a builder, told what to build on stdin, until that ends.
 
-A line in is `{"partition": 3, "generation": "2", "end": 1200}`, or `{"hold": true}`; a line out is a
-`Told`, or `{"partition": 3, "too_large": "…"}`, or `{"partition": 3, "failed": "…"}`. It is one of
-several that `ledger rebuild` starts, and ends with it.
+A line in is an `Order`, a line out a `Report`, as JSON. It is one of several that `ledger rebuild`
+starts, and ends with it.
 """
 
 from __future__ import annotations
