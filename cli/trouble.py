@@ -95,8 +95,12 @@ def _failures() -> tuple[type[Exception], ...]:
     from cli.web import ApiUnavailable
     from ledger.event_log.port import LogError
     from ledger.sealing.erasure import ErasureUnfinishedError
+    from projector.read_model.port import ReadModelError
+    from projector.rebuild.builders import BuilderFailedError
+    from projector.rebuild.differences import ApartError
 
     local = (UpError, OrphansLeft)
+    rebuilding = (ReadModelError, BuilderFailedError, ApartError)
     importing = (ImportIncompleteError, BrokerAwayError, NotFoldedError)
     return (
         Failed,
@@ -107,4 +111,5 @@ def _failures() -> tuple[type[Exception], ...]:
         ErasureUnfinishedError,
         *local,
         *importing,
+        *rebuilding,
     )

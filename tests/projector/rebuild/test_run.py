@@ -9,7 +9,7 @@ import redis
 
 from ledger.settings import read_settings
 from projector.rebuild.exchange import finish, flip, undo
-from projector.rebuild.run import Done, Run, begun
+from projector.rebuild.run import Built, Run, begun
 from projector.rebuild.site import Site
 from tests.activity import Activity
 from tests.projector.replica import PARTITIONS, Replica, load
@@ -27,10 +27,13 @@ async def at(replica: Replica) -> AsyncIterator[Site]:
         await site.close()
 
 
-async def rebuilt(replica: Replica, site: Site, *, window_s: int = WINDOW_S) -> Done:
+async def rebuilt(replica: Replica, site: Site) -> Built:
+    """Build, prove and flip, as `ledger rebuild run` does."""
     async with site.alone():
         run = Run(site, {**replica.environment, "PYTHONPATH": str(ROOT)})
-        return await run.run(await begun(site), builders=2, memory_mb=2_000, window_s=window_s)
+        built = await run.build(await begun(site), builders=2, memory_mb=2_000)
+        await run.flip(await begun(site), window_s=WINDOW_S)
+        return built
 
 
 def generations(replica: Replica) -> set[str]:
