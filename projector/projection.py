@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from ledger.event_log.port import Topic
-from projector.fold_session import FoldSession
+from projector.fold_session import FoldSession, Pick, the_one_that_serves
 from projector.folding import LostRecordError, elapsed_after, fold_batch
 from projector.loaded import Documents, share
 from projector.metrics import Metrics
@@ -38,9 +38,9 @@ class Projection(FoldSession):
         reader: Reader,
         check_log: Callable[[int], Awaitable[None]],
         weigher: Weigher,
-        generation: str | None = None,
+        pick: Pick = the_one_that_serves,
     ) -> None:
-        super().__init__(partition, cursor, metrics, model, check_log, generation)
+        super().__init__(partition, cursor, metrics, model, check_log, pick)
         self._reader = reader
         self._weigher = weigher
         self._documents = self._none_at_hand()

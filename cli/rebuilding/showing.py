@@ -115,7 +115,7 @@ def print_built(built: Built, *, serves: bool) -> None:
         "generation": f"{built.generation} "
         + ("serves" if serves else f"is proved; {built.previous} still serves"),
         "events": f"{built.events:,}",
-        "keys read back": f"{built.keys:,}",
+        **({"keys read back": f"{built.keys:,}"} if built.keys else {}),
         "equal to what served": f"the state in {proof.compared} of {proof.compared} places, "
         f"the documents in {proof.documents}",
         "time": ", ".join(f"{name} {each:.1f} s" for name, each in built.seconds.items()),

@@ -108,7 +108,7 @@ class Site:
             model=self.model,
             weigher=self.weigher,
             partitions=self.settings.partitions,
-            generation=generation,
+            pick=lambda _: generation,
             places=self.places,
             begins=True,
         )
