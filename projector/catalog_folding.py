@@ -18,7 +18,7 @@ from ledger.domain.catalog.fold import (
 from ledger.domain.catalog.verdicts import CatalogVerdict, Scope, scope_of
 from ledger.domain.clocks import PartitionClock
 from ledger.domain.verdicts import Remembered
-from projector import chain
+from ledger.event_log import chain
 from projector.catalog_reading import CatalogReading
 from projector.folding import CALENDAR_APART_MS, LostRecordError, Notes
 from projector.loaded import Oldest

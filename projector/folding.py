@@ -16,7 +16,7 @@ from ledger.domain.clocks import CLOCKS_APART_REFUSE_MS, PartitionClock
 from ledger.domain.events import Event
 from ledger.domain.license import Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered
-from projector import chain
+from ledger.event_log import chain
 from projector.changes import Changes
 from projector.loaded import Documents
 from projector.read_model import keys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from projector import chain
+from ledger.event_log import chain
 
 
 def test_golden() -> None:
