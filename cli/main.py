@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from cli import trouble
 from cli.commands import (
     account,
+    backup,
     check,
     doctor,
     entitlement,
@@ -22,6 +23,7 @@ from cli.commands import (
     neutralize,
     policy,
     product,
+    restore,
     rules,
     show,
     state,
@@ -82,6 +84,8 @@ app.add_typer(rules.app, name="rules")
 app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")
 app.command("init")(init.init)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
 
 
 def main() -> None:
