@@ -21,8 +21,9 @@ from ledger.connections import KafkaBrokers
 from ledger.event_log.clients import Starts, why_refused
 from ledger.event_log.port import LogError, LogUnavailable, MissingTopic, Record, Topic, Topics
 from ledger.event_log.producer import dispose
-from ledger.event_log.topics import topic_config
+from ledger.event_log.topics import Described, topic_config
 
+GO_ON: Final = "run `ledger restore` again, it goes on where it was"
 LOG_APPEND_TIME: Final = "LogAppendTime"
 _CREATE_TIME: Final = "CreateTime"
 T = TypeVar("T")
@@ -221,6 +222,14 @@ class Restorer:
             raise LogUnavailable(f"the broker does not make or alter topics: {reason}") from None
         finally:
             await admin.close()
+
+
+def half_restored(described: Described) -> str | None:
+    """What to say of topics that take others' times; None where none does."""
+    for name, differing in described.differing.items():
+        if differing.get(_TIMESTAMPS) == _CREATE_TIME:
+            return f"{name} takes timestamps: a restore did not come to its end"
+    return None
 
 
 def _refused(code: int, said: str) -> LogError:

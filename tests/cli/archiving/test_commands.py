@@ -264,8 +264,10 @@ def test_a_restore_that_was_ended_goes_on(
     many.told("backup", tmp_path / "b")
     process = _start(empty, "restore", tmp_path / "b", "--copies", "1")
     assert _end(process, number, lambda: empty.restored_so_far() > 0) == code
-    refused = empty.run("init", "--copies", "1")
-    assert refused.exit_code == 1, "what is half restored is no ledger"
+    for command in (("init", "--copies", "1"), ("doctor",)):
+        refused = empty.run(*command)
+        assert refused.exit_code == 1, "what is half restored is no ledger"
+        assert "a restore did not come to its end" in " ".join(refused.output.split())
     done = empty.told("restore", tmp_path / "b", "--copies", "1")
     assert done["written"] < done["records"]
     assert empty.records() == many.records()
