@@ -117,6 +117,7 @@ class Backup:
                 f"ledger {own.ledger}'s: name another folder"
             )
         check(begun, pepper=self._pepper, partitions=self._partitions)
+        self._folder.check_files(begun)
         return with_segments(own, list(begun.segments))
 
     async def _ends(self) -> dict[Place, int]:

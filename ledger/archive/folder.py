@@ -73,6 +73,17 @@ class Folder:
             return whole
         return further
 
+    def check_files(self, manifest: Manifest) -> None:
+        """See that each file of a manifest has its size; `DamagedBackup`. Says nothing of bytes."""
+        for one in manifest.segments:
+            path = self.path / one.file
+            size = path.stat().st_size if path.exists() else None
+            if size != one.bytes:
+                what = "is missing" if size is None else f"has {size} bytes, not {one.bytes}"
+                raise DamagedBackup(
+                    f"{path} {what}: bring it back from a copy, or begin a new folder"
+                )
+
     def save(self, manifest: Manifest, pepper: Pepper, *, whole: bool) -> None:
         """Replace the manifest; of a run that goes on, only note how far it is."""
         self._write(MANIFEST if whole else UNFINISHED, manifests.encode(manifest, pepper))

@@ -168,3 +168,15 @@ async def test_a_foreign_pepper_and_another_n_are_refused_by_name(
         manifests.check(found, pepper=Pepper(secrets.token_bytes(32)), partitions=PARTITIONS)
     with pytest.raises(ForeignBackup, match="LEDGER_PARTITIONS says 8: set it to 4"):
         manifests.check(found, pepper=THESE.pepper, partitions=8)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"), [(_remove, "is missing: bring it back"), (_truncate, "bytes, not")]
+)
+async def test_a_folder_that_lacks_something_is_not_gone_on_from(
+    damage: Callable[[Path, str], Awaitable[None]], said: str, log: CompactedLog, tmp_path: Path
+) -> None:
+    await back_up(log, tmp_path, THESE.pepper)
+    await damage(tmp_path, Folder(tmp_path).manifest().segments[1].file)
+    with pytest.raises(DamagedBackup, match=said):
+        await back_up(log, tmp_path, THESE.pepper)
