@@ -14,6 +14,7 @@ from cli.commands import (
     account,
     backup,
     check,
+    checkpoint,
     doctor,
     entitlement,
     forget,
@@ -30,6 +31,7 @@ from cli.commands import (
     tail,
     token,
     up,
+    verify,
 )
 from cli.commands import importing as import_commands
 
@@ -83,6 +85,8 @@ app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
 app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")
+app.add_typer(checkpoint.app, name="checkpoint")
+app.command("verify")(verify.verify)
 app.command("init")(init.init)
 app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)

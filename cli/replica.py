@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final, cast
+from typing import Final
 
 from msgspec import Struct
 from redis.asyncio import Redis
@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from cli.serving import served
 from ledger.domain.catalog.entities import (
     FIRST_RULES,
     RULES_ID,
@@ -146,7 +147,7 @@ class Replicas:
         found = []
         for client in self._clients:
             try:
-                heads = await client.mget(names)
+                heads = await served(client, names)
             except RedisError:
                 continue
             found.append([_position(head) for head in heads])
@@ -191,11 +192,11 @@ class Replicas:
             answered = None
             for client in self._clients:
                 try:
-                    values = await client.mget([*heads, *names])
+                    values = await served(client, [*heads, *names])
                 except RedisError:
                     continue
                 positions = dict(zip(ends, map(_position, values), strict=False))
-                answered = positions, [cast("bytes | None", one) for one in values[len(heads) :]]
+                answered = positions, values[len(heads) :]
                 if all(positions[partition] >= end for partition, end in ends.items()):
                     return answered
             if answered is None or time.monotonic() > given_up_at:
@@ -208,7 +209,7 @@ class Replicas:
         trouble = "LEDGER_REPLICAS names none"
         for client in self._clients:
             try:
-                return [cast("bytes | None", one) for one in await client.mget(list(names))]
+                return await served(client, names)
             except RedisError as error:
                 trouble = reason(error)
         raise ReplicasAwayError(
@@ -251,5 +252,5 @@ def _catalog_remembered(
     return found
 
 
-def _position(head: bytes | str | None) -> int:
-    return read_head(head).position if isinstance(head, bytes) else 0
+def _position(head: bytes | None) -> int:
+    return 0 if head is None else read_head(head).position

@@ -30,9 +30,11 @@ from projector.views.catalog import (
     entity_document,
     scope_document,
 )
+from projector.views.digests import Digests, Weigher, digests_document, moved_on
 from projector.views.documents import Head
 from projector.writes import Writes
 
+_VERDICTS: Final = "C:"
 LISTED_IN_THE_LEDGER: Final = "account"
 """Accounts are listed under the whole ledger; all else under its account."""
 
@@ -41,7 +43,9 @@ LISTED_IN_THE_LEDGER: Final = "account"
 class CatalogAtHand:
     """What a reading names, as it stands at one position; None: there is none.
 
-    `scopes`: how many commands each remembers; `oldest`: the first of them.
+    `scopes`: how many commands each remembers; `oldest`: the first of them. `stored`: documents by
+    their key's short name, as the store holds them; `forgettable`: those of verdicts that may be
+    forgotten. `digests`: of all that the store holds, None where they aren't known.
     """
 
     entities: dict[str, AnyEntity | None] = field(default_factory=dict)
@@ -49,6 +53,9 @@ class CatalogAtHand:
     verdicts: dict[tuple[str, str], CatalogVerdict | None] = field(default_factory=dict)
     scopes: dict[str, int] = field(default_factory=dict)
     oldest: dict[str, Oldest] = field(default_factory=dict)
+    stored: dict[str, bytes] = field(default_factory=dict)
+    forgettable: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    digests: Digests | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +68,18 @@ class CatalogFolding:
 
 
 def fold_catalog_batch(
-    reading: CatalogReading, head: Head, at_hand: CatalogAtHand
+    reading: CatalogReading,
+    head: Head,
+    at_hand: CatalogAtHand,
+    keys: Keys,
+    weigher: Weigher,
 ) -> CatalogFolding:
     """Fold all entries of a reading from the head on, up to one that twice can't be.
 
     `at_hand` holds all that the entries name, and afterwards as it stands at the batch's end.
     Raises `LostRecordError` at a gap.
     """
-    fold = _Fold(head, at_hand)
+    fold = _Fold(head, at_hand, keys, weigher)
     poison = reading.poison
     for record, event in reading.entries:
         if not fold.take(record, event):
@@ -80,10 +91,11 @@ def fold_catalog_batch(
 class _Fold:
     """One batch in the making."""
 
-    def __init__(self, head: Head, at_hand: CatalogAtHand) -> None:
+    def __init__(self, head: Head, at_hand: CatalogAtHand, keys: Keys, weigher: Weigher) -> None:
         self.notes = Notes()
-        self._keys = Keys(CATALOG)
-        self._writes = Writes(self._keys)
+        self._keys = keys
+        self._weigher = weigher
+        self._writes = Writes(keys, weigher)
         self._changed: dict[str, None] = {}
         self._at_hand = at_hand
         self._position = head.position
@@ -111,20 +123,52 @@ class _Fold:
 
     def finished(self, start: int) -> Batch:
         """All that changed."""
+        self._weigh()
+        chain_ = self._chain.hex()
+        at_hand, strings = self._at_hand, self._writes.strings
+        if at_hand.digests is not None:
+            at_hand.digests = moved_on(
+                at_hand.digests,
+                start=start,
+                end=self._position,
+                state=self._writes.state,
+                documents=self._writes.documents,
+                chain=chain_,
+            )
+        if at_hand.digests is not None:
+            strings[self._keys.digests] = digests_document(at_hand.digests)
         return Batch(
             partition=CATALOG,
+            generation=self._keys.generation,
             start=start,
             end=self._position,
             head=Head(
                 position=self._position,
                 timestamp_ms=self._clock.timestamp_ms,
                 elapsed_ms=self._clock.elapsed_ms,
-                chain=self._chain.hex(),
+                chain=chain_,
             ),
-            strings=self._writes.strings,
+            strings=strings,
             sorted_sets=self._writes.sorted_sets,
             changed=list(self._changed),
         )
+
+    def _weigh(self) -> None:
+        """Take what is written into the digests, and what it replaces out of them.
+
+        Verdicts were weighed when they were remembered and forgotten.
+        """
+        stored, writes, weigh = self._at_hand.stored, self._writes, self._weigher.weigh
+        for key, document in writes.strings.items():
+            name = self._keys.short(key)
+            if name.startswith(_VERDICTS):
+                continue
+            before = stored.pop(name, None)
+            if before is not None:
+                writes.state -= weigh(name, before)
+            if document is not None:
+                writes.state += weigh(name, document)
+                stored[name] = document
 
     def _tried(self, event: CatalogEvent, offset: int, elapsed_ms: int) -> CatalogFolded | None:
         loaded = self._loaded(event)
@@ -172,7 +216,11 @@ class _Fold:
             self._changed[id_] = None
         for name, holder in folded.claims.items():
             at_hand.claims[name] = holder
-            writes.strings[keys.claim(name)] = None if holder is None else holder.encode()
+            key = keys.claim(name)
+            if holder is None and key not in writes.strings:
+                # Given up, so the store holds it for who gives it up; it was loaded for nobody.
+                at_hand.stored.setdefault(keys.short(key), event.subject.encode())
+            writes.strings[key] = None if holder is None else holder.encode()
         self._remember(event, folded, elapsed_ms)
 
     def _list(self, before: AnyEntity | None, after: AnyEntity | None) -> None:
@@ -189,8 +237,10 @@ class _Fold:
         at_hand, writes = self._at_hand, self._writes
         scope = scope_of(event.account, event.actor)
         command = Remembered(offset=folded.verdict.offset, elapsed_ms=elapsed_ms, command=event.id)
-        writes.remember_as(scope, command, catalog_verdict_document(folded.verdict))
-        writes.forget(scope, folded.forget)
+        document = catalog_verdict_document(folded.verdict)
+        writes.remember_as(scope, command, document)
+        at_hand.forgettable[scope, event.id] = document
+        writes.forget(scope, folded.forget, at_hand.forgettable)
         writes.strings[self._keys.scope(scope)] = scope_document(Scope(commands=folded.commands))
         at_hand.verdicts[scope, event.id] = folded.verdict
         at_hand.scopes[scope] = folded.commands

@@ -13,12 +13,13 @@ from projector.catalog_folding import CatalogFolding, fold_catalog_batch
 from projector.catalog_loading import load_catalog
 from projector.catalog_reading import CatalogReading, read_catalog
 from projector.fold_session import FoldSession
-from projector.folding import LostRecordError
+from projector.folding import LostRecordError, elapsed_after
 from projector.metrics import Metrics
 from projector.read_model.keys import CATALOG
 from projector.read_model.port import BATCH_KEYS_MAX, EVENT_KEYS_MAX, ReadModel
 from projector.reading import LogRecord
 from projector.session import Cursor, Stopped
+from projector.views.digests import Digests, Weigher
 
 CHUNK_RECORDS: Final = BATCH_KEYS_MAX // EVENT_KEYS_MAX - 1
 """As many as surely fit into one batch."""
@@ -39,27 +40,35 @@ class CatalogProjection(FoldSession):
         metrics: Metrics,
         model: ReadModel,
         check_log: Callable[[int], Awaitable[None]],
+        weigher: Weigher,
+        generation: str | None = None,
     ) -> None:
-        super().__init__(CATALOG, cursor, metrics, model, check_log)
+        super().__init__(CATALOG, cursor, metrics, model, check_log, generation)
+        self._weigher = weigher
+        self._digests: Digests | None = None
 
     @property
     def chunk_records(self) -> int:
         """How many records are folded at once."""
         return CHUNK_RECORDS
 
-    async def _begin(self) -> None:
-        pass
+    async def _begin(self, digests: Digests | None) -> None:
+        self._digests = digests
 
     async def _fold(self, records: Sequence[LogRecord]) -> bool:
         reading = read_catalog(records)
-        at_hand = await load_catalog(self._model, reading)
+        at_hand = await load_catalog(
+            self._model, self._keys, reading, elapsed_after(reading.entries, self._head)
+        )
+        at_hand.digests = self._digests
         try:
-            folding = fold_catalog_batch(reading, self._head, at_hand)
+            folding = fold_catalog_batch(reading, self._head, at_hand, self._keys, self._weigher)
         except LostRecordError as lost:
             return self._look_again(lost)
         if folding.batch.end > folding.batch.start:
             if not await self._apply(folding.batch):
                 return False
+            self._digests = at_hand.digests
             self._told.tell(self.label, folding.notes)
             self._lost_at = None
         _stop_before(folding, reading)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Final
 
 from ledger.domain.license import License, Machine
 from ledger.domain.verdicts import Remembered, Verdict
 from projector.read_model.keys import FROZEN, Keys
 from projector.read_model.port import BATCH_KEYS_MAX, EVENT_KEYS_MAX
+from projector.views.digests import Weigher
 from projector.views.documents import license_document, machine_document, verdict_document
 from projector.views.set_aside import SetAside, set_aside_member
 from projector.writes import Writes
 
-_HEAD_KEYS: Final = 2
+_HEAD_KEYS: Final = 3
+"""Head, digests, and the generation that serves."""
+
+LicenseWeights = MutableMapping[str, bytes | tuple[int, int]]
+"""By license: its weights, or the document that is yet to be weighed."""
+MachineWeights = MutableMapping[str, bytes | int]
 
 
 class Changes(Writes):
@@ -23,8 +30,8 @@ class Changes(Writes):
 
     __slots__ = ("_machines", "licenses")
 
-    def __init__(self, keys: Keys) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: Keys, weigher: Weigher) -> None:
+        super().__init__(keys, weigher)
         self.licenses: dict[str, License] = {}
         self._machines: dict[str, Machine | None] = {}
 
@@ -56,16 +63,18 @@ class Changes(Writes):
         ):
             # As after most events: no index has to change.
             return
-        was, now = _places(self._keys, before), _places(self._keys, after)
+        was, now = places(self._keys, before), places(self._keys, after)
         for index in was.keys() - now.keys():
             self.index(index, after.id, None)
         for index, score in now.items():
             if was.get(index) != score:
                 self.index(index, after.id, score)
 
-    def remember(self, license_: str, command: Remembered, verdict: Verdict) -> None:
-        """Keep a command's verdict."""
-        self.remember_as(license_, command, verdict_document(verdict))
+    def remember(self, license_: str, command: Remembered, verdict: Verdict) -> bytes:
+        """Keep a command's verdict; gives its document."""
+        document = verdict_document(verdict)
+        self.remember_as(license_, command, document)
+        return document
 
     def frozen(self, license_: str, offset: int) -> None:
         """Enter a license in the list of frozen ones."""
@@ -73,19 +82,47 @@ class Changes(Writes):
 
     def set_aside(self, license_: str, record: SetAside) -> None:
         """Keep a record that isn't folded."""
-        self.index(self._keys.set_aside(license_), set_aside_member(record), record.offset)
+        key, member = self._keys.set_aside(license_), set_aside_member(record)
+        self.index(key, member, record.offset)
+        self.state += self._weigher.weigh_set_aside(self._keys.short(key), record.offset, member)
 
-    def render(self) -> None:
-        """Make the documents of all changed licenses and machines."""
-        keys, strings = self._keys, self.strings
+    def render(self, licenses: LicenseWeights, machines: MachineWeights) -> None:
+        """Make the documents of all changed licenses and machines.
+
+        `licenses`, `machines`: weights of what the store holds of them, and afterwards of these.
+        """
+        keys = self._keys
         for id_, license_ in self.licenses.items():
-            strings[keys.license(id_)] = license_document(license_)
+            document = self.strings[keys.license(id_)] = license_document(license_)
+            self._weigh_license(id_, document, licenses)
         for id_, machine in self._machines.items():
-            strings[keys.machine(id_)] = None if machine is None else machine_document(machine)
+            rendered = None if machine is None else machine_document(machine)
+            self.strings[keys.machine(id_)] = rendered
+            self._weigh_machine(id_, rendered, machines)
+
+    def _weigh_license(self, id_: str, document: bytes, weights: LicenseWeights) -> None:
+        name, before = f"L:{id_}", weights.get(id_, _NOTHING)
+        if isinstance(before, bytes):
+            before = self._weigher.weigh_license(name, before)
+        state, whole = weights[id_] = self._weigher.weigh_license(name, document)
+        self.state += state - before[0]
+        self.documents += whole - before[1]
+
+    def _weigh_machine(self, id_: str, document: bytes | None, weights: MachineWeights) -> None:
+        name, before = f"M:{id_}", weights.pop(id_, 0)
+        if isinstance(before, bytes):
+            before = self._weigher.weigh(name, before)
+        self.state -= before
+        if document is not None:
+            weight = weights[id_] = self._weigher.weigh(name, document)
+            self.state += weight
 
 
-def _places(keys: Keys, license_: License | None) -> dict[str, int]:
-    """Indexes that hold a license, with its scores there; a live one only."""
+_NOTHING: Final = (0, 0)
+
+
+def places(keys: Keys, license_: License | None) -> dict[str, int]:
+    """Lists that hold a license, with its scores there; a live one only."""
     if license_ is None or license_.status != "live":
         return {}
     return {

@@ -18,11 +18,12 @@ from msgspec.structs import replace
 from projector.folding import LostRecordError
 from projector.logs import say
 from projector.metrics import Metrics
-from projector.read_model.keys import CATALOG, Keys
+from projector.read_model.keys import CATALOG, FIRST_GENERATION, Keys, names_of
 from projector.read_model.port import Batch, LevelMark, ReadModel
 from projector.reading import LogRecord
 from projector.session import Cursor, Session, Stopped
 from projector.told import Told
+from projector.views.digests import CUT_EVERY, Digests, digests_at
 from projector.views.documents import Head, read_head
 
 _log: Final = logging.getLogger(__name__)
@@ -32,7 +33,8 @@ class FoldSession(Session):
     """One assigned partition of an event topic.
 
     `place`: its number in the store, `CATALOG` for the catalog's one partition. `check_log`:
-    compares the genesis record of a place; raises `Stopped` where it is foreign.
+    compares the genesis record of a place; raises `Stopped` where it is foreign. `generation`: that
+    it folds; None is the one that serves, whichever that is by then.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class FoldSession(Session):
         metrics: Metrics,
         model: ReadModel,
         check_log: Callable[[int], Awaitable[None]],
+        generation: str | None = None,
     ) -> None:
         catalog = place == CATALOG
         super().__init__(
@@ -50,12 +53,22 @@ class FoldSession(Session):
         self.place = place
         self._model = model
         self._check_log = check_log
-        self._keys = Keys(place)
+        self._fixed = generation
+        self._keys = Keys(place, generation or FIRST_GENERATION)
         self._head = Head()
         self._recognized = False
         self._lost_at: int | None = None
         self._pending: LevelMark | None = None
         self._told = Told(metrics)
+
+    @property
+    def generation(self) -> str:
+        """The generation that it folds."""
+        return self._keys.generation
+
+    def serves_no_more(self, serving: str) -> bool:
+        """Whether it follows the generation that serves, and that is `serving` by now."""
+        return self._fixed is None and serving not in {self.generation, ""}
 
     @property
     def sure(self) -> bool:
@@ -74,8 +87,8 @@ class FoldSession(Session):
         """How many records are folded at once."""
 
     @abstractmethod
-    async def _begin(self) -> None:
-        """Drop all that was kept at hand: the head is read anew."""
+    async def _begin(self, digests: Digests | None) -> None:
+        """Drop all that was kept at hand: the head is read anew; `digests` are of its position."""
 
     @abstractmethod
     async def _fold(self, records: Sequence[LogRecord]) -> bool:
@@ -83,9 +96,12 @@ class FoldSession(Session):
 
     async def _stored_position(self) -> int:
         await self._check_log(self.place)
-        [document] = await self._model.get([self._keys.head])
-        await self._begin()
-        self._head = Head() if document is None else read_head(document)
+        if self._fixed is None:
+            [serving] = await self._model.get([self._keys.serving])
+            self._keys = names_of(self.place, (serving or FIRST_GENERATION.encode()).decode())
+        head, digests = await self._model.get([self._keys.head, self._keys.digests])
+        self._head = Head() if head is None else read_head(head)
+        await self._begin(digests_at(self._head.position, digests))
         return self._head.position
 
     def _start_reading(self, position: int) -> None:
@@ -100,12 +116,15 @@ class FoldSession(Session):
     async def _work(self, records: Sequence[LogRecord]) -> None:
         if not self._recognized:
             records = self._recognize(records)
-        step = self.chunk_records
-        for at in range(0, len(records), step):
+        at = 0
+        while at < len(records):
             if self.ended or self._doubted:
                 return
-            if not await self._fold(records[at : at + step]):
+            # A chunk ends where digests are cut, if not before.
+            end = at + min(self.chunk_records, CUT_EVERY - records[at].offset % CUT_EVERY)
+            if not await self._fold(records[at:end]):
                 return
+            at = end
 
     def _recognize(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
         """Compare the last folded record with what the head holds of it, and leave it out."""

@@ -23,6 +23,7 @@ from projector.read_model import keys
 from projector.read_model.keys import Keys
 from projector.read_model.port import Batch
 from projector.reading import GENESIS, TROUBLE, Entry, LogRecord
+from projector.views.digests import CUT_EVERY, digests_document, moved_on
 from projector.views.documents import (
     Head,
     license_document,
@@ -69,30 +70,33 @@ def fold_batch(
     entries: Sequence[Entry],
     head: Head,
     documents: Documents,
-    partition: int,
+    names: Keys,
     *,
     careful: bool = False,
 ) -> Folding:
     """Fold entries from the head on until the batch is full; `documents` move on with it.
+
+    A batch also ends where digests are cut. `names`: of the partition and generation.
 
     `documents` hold all that the entries name, as it stands at `head.position`, and afterwards as
     it stands at the batch's end; after an exception they are worth nothing. `careful` renders each
     result at once, so that what can't be rendered freezes its own license and not the batch.
     Raises `LostRecordError` at a gap; what else it raises is no record's fault.
     """
-    batch = _BatchFold(head, documents, Keys(partition), careful=careful)
+    batch = _BatchFold(head, documents, names, careful=careful)
     taken = 0
-    while taken < len(entries) and (room := batch.changes.room) > 0:
-        run = entries[taken : taken + room]
+    end = min(len(entries), CUT_EVERY - head.position % CUT_EVERY)
+    while taken < end and (room := batch.changes.room) > 0:
+        run = entries[taken : min(taken + room, end)]
         batch.take(run)
         taken += len(run)
-    return Folding(batch=batch.finished(partition), taken=taken, notes=batch.notes)
+    return Folding(batch=batch.finished(names), taken=taken, notes=batch.notes)
 
 
-def elapsed_after(entries: Sequence[Entry], head: Head) -> int:
+def elapsed_after(entries: Sequence[tuple[LogRecord, *tuple[object, ...]]], head: Head) -> int:
     """The partition's elapsed clock after the entries, in milliseconds."""
     clock = _clock(head)
-    for record, _, _ in entries:
+    for record, *_ in entries:
         if record.timestamp != clock.timestamp_ms:
             clock = clock.advance(record.timestamp)
     return clock.elapsed_ms
@@ -102,7 +106,7 @@ class _BatchFold:
     """One batch in the making."""
 
     def __init__(self, head: Head, documents: Documents, names: Keys, *, careful: bool) -> None:
-        self.changes = Changes(names)
+        self.changes = Changes(names, documents.weigher)
         self.notes = Notes()
         self._documents = documents
         self._careful = careful
@@ -138,19 +142,32 @@ class _BatchFold:
             self.notes.unroutable.append(record.offset)
             self._set_aside(keys.UNROUTABLE, record)
 
-    def finished(self, partition: int) -> Batch:
+    def finished(self, names: Keys) -> Batch:
         """Render what changed."""
-        changes = self.changes
-        changes.render()
+        changes, documents = self.changes, self._documents
+        changes.render(documents.license_weights, documents.machine_weights)
+        chain_ = self._chain.hex()
+        if documents.digests is not None:
+            documents.digests = moved_on(
+                documents.digests,
+                start=self._start,
+                end=self._position,
+                state=changes.state,
+                documents=changes.documents,
+                chain=chain_,
+            )
+        if documents.digests is not None:
+            changes.strings[names.digests] = digests_document(documents.digests)
         return Batch(
-            partition=partition,
+            partition=names.partition,
+            generation=names.generation,
             start=self._start,
             end=self._position,
             head=Head(
                 position=self._position,
                 timestamp_ms=self._clock.timestamp_ms,
                 elapsed_ms=self._clock.elapsed_ms,
-                chain=self._chain.hex(),
+                chain=chain_,
             ),
             strings=changes.strings,
             sorted_sets=changes.sorted_sets,
@@ -183,7 +200,7 @@ class _BatchFold:
             try:
                 folded = fold(event, offset, self._clock.elapsed_ms, loaded)
                 if self._careful:
-                    _render_once(folded)
+                    render_once(folded)
                 return folded
             except TROUBLE:
                 raise
@@ -223,13 +240,14 @@ class _BatchFold:
             offset=verdict.offset, elapsed_ms=self._clock.elapsed_ms, command=event.id
         )
         documents.verdicts[id_, event.id] = verdict
-        self.changes.remember(id_, command, verdict)
+        document = self.changes.remember(id_, command, verdict)
         oldest = documents.oldest.get(id_)
         if oldest is None:
             return
+        documents.forgettable[id_, event.id] = document
         if folded.forget:
             oldest.forgot(len(folded.forget))
-            self.changes.forget(id_, folded.forget)
+            self.changes.forget(id_, folded.forget, documents.forgettable)
             for old in folded.forget:
                 documents.verdicts[id_, old.command] = None
         if oldest.complete:
@@ -260,7 +278,8 @@ def _clock(head: Head) -> PartitionClock:
     return PartitionClock(timestamp_ms=head.timestamp_ms, elapsed_ms=head.elapsed_ms)
 
 
-def _render_once(folded: Folded) -> None:
+def render_once(folded: Folded) -> None:
+    """Render all that was made; what can't be rendered raises."""
     license_document(folded.license)
     verdict_document(folded.verdict)
     if folded.machine is not None:

@@ -88,7 +88,12 @@ class LevelWatch:
             elif isinstance(session, DataKeyCopy) and session.stopped is None:
                 copies[session.partition] = (session, position)
         marks = [
-            LevelMark(partition=fold.place, end=ends[fold.place], at_ms=at_ms)
+            LevelMark(
+                partition=fold.place,
+                generation=fold.generation,
+                end=ends[fold.place],
+                at_ms=at_ms,
+            )
             for fold, position in folds
             if self._reaches(fold, position, ends)
         ]
@@ -129,7 +134,7 @@ class LevelWatch:
         self._metrics.lag.labels(label).set(mark.end - standing.position)
         age_ms = max(0, mark.at_ms - standing.level_at_ms)
         self._metrics.level_age.labels(label).set(age_ms / 1000)
-        if standing.position < position:
+        if standing.position < position or fold.serves_no_more(standing.serving):
             fold.doubt()
         elif standing.position < mark.end:
             fold.pend(mark)

@@ -28,6 +28,7 @@ from projector.reading import Reader
 from projector.session import Cursor, Session
 from projector.settings import ProjectorSettings
 from projector.slot import SlotLock
+from projector.views.digests import weigher
 
 START_LIMIT_S: Final = 60.0
 _TRY_S: Final = 0.2
@@ -54,6 +55,7 @@ class Projector:
         self._events_log = log
         self._metrics = metrics
         self._origin = Origin(log, model, shared)
+        self._weigher = weigher(shared.pepper)
         self._slot = SlotLock(model, settings.member)
         self._membership = Membership(
             kafka=shared.kafka,
@@ -115,10 +117,18 @@ class Projector:
         if self._topics[name] is Topic.LICENSE_DATA_KEYS:
             return DataKeyCopy(partition, cursor, self._metrics, self._model, self._partitions)
         if self._topics[name] is Topic.CATALOG_EVENTS:
-            return CatalogProjection(cursor, self._metrics, self._model, self._origin.compare)
+            return CatalogProjection(
+                cursor, self._metrics, self._model, self._origin.compare, self._weigher
+            )
         reader = Reader(partition, self._partitions)
         return Projection(
-            partition, cursor, self._metrics, self._model, reader, self._origin.compare
+            partition,
+            cursor,
+            self._metrics,
+            self._model,
+            reader,
+            self._origin.compare,
+            self._weigher,
         )
 
 

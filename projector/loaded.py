@@ -6,16 +6,18 @@ position is another one, or may be.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, Final, TypeVar
 
 from ledger.domain.license import FORGOTTEN_MAX, MEMORY_COMMANDS, MEMORY_MS, License, Machine
 from ledger.domain.verdicts import Remembered, Verdict
 from projector.read_model.keys import Keys
 from projector.reading import Reading
+from projector.views.digests import Digests, Weigher
 from projector.views.documents import read_license, read_machine, read_verdict
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 DOCUMENTS_MAX: Final = 50_000
 """Licenses, and machines, kept at hand by a process, all partitions together: some 150 MB."""
@@ -45,22 +47,35 @@ def share(partitions: int) -> int:
 class Documents:
     """Licenses and machines by id (None: there is none), and what one reading needs besides.
 
-    `limit`: how many of each are kept from one reading to the next.
+    `limit`: how many of each are kept from one reading to the next. `digests`: of all that the
+    store holds; None where they aren't known. `license_weights`, `machine_weights`: of what it
+    holds of these, so that the digests can move on; a document there is one not weighed yet.
+    `forgettable`: documents of the verdicts that the reading may forget.
     """
 
     __slots__ = (
         "_first_elapsed_ms",
         "_keys",
         "_limit",
+        "digests",
+        "forgettable",
+        "license_weights",
         "licenses",
+        "machine_weights",
         "machines",
         "oldest",
         "verdicts",
+        "weigher",
     )
 
-    def __init__(self, keys: Keys, limit: int = DOCUMENTS_LEAST) -> None:
+    def __init__(self, keys: Keys, weigher: Weigher, limit: int = DOCUMENTS_LEAST) -> None:
         self._keys = keys
         self._limit = limit
+        self.weigher = weigher
+        self.digests: Digests | None = None
+        self.license_weights: dict[str, bytes | tuple[int, int]] = {}
+        self.machine_weights: dict[str, bytes | int] = {}
+        self.forgettable: dict[tuple[str, str], bytes] = {}
         self.licenses: dict[str, License | None] = {}
         self.machines: dict[str, Machine | None] = {}
         self.verdicts: dict[tuple[str, str], Verdict | None] = {}
@@ -72,9 +87,10 @@ class Documents:
         """Make room for another reading: drop the oldest, and what only the last one needed."""
         self.verdicts.clear()
         self.oldest.clear()
-        _trim(self.licenses, self._limit)
-        _trim(self.machines, self._limit)
-        _trim(self._first_elapsed_ms, self._limit)
+        self.forgettable.clear()
+        _trim(self._limit, self.licenses, self.license_weights)
+        _trim(self._limit, self.machines, self.machine_weights)
+        _trim(self._limit, self._first_elapsed_ms)
 
     def missing(self, reading: Reading) -> list[str]:
         """Keys that `take` wants the values of, so that `reading` can be folded."""
@@ -94,8 +110,8 @@ class Documents:
         commands = [
             name for name in reading.commands if self.licenses.get(name[0], ...) is not None
         ]
-        _enter(self.licenses, reading.licenses, answers, read_license)
-        _enter(self.machines, reading.machines, answers, read_machine)
+        _enter(self.licenses, self.license_weights, reading.licenses, answers, read_license)
+        _enter(self.machines, self.machine_weights, reading.machines, answers, read_machine)
         for name in commands:
             document = next(answers)
             self.verdicts[name] = None if document is None else read_verdict(document)
@@ -144,6 +160,22 @@ class Documents:
             if members:
                 self._first_elapsed_ms[id_] = members[0].elapsed_ms
 
+    def due(self, reading: Reading, elapsed_ms: int) -> list[tuple[str, str]]:
+        """Commands, by license, that the reading may forget: `take_due` wants their documents."""
+        wanted = []
+        for id_, oldest in self.oldest.items():
+            most = reading.licenses[id_] * FORGOTTEN_MAX
+            for old in oldest.members[:most]:
+                if elapsed_ms - old.elapsed_ms <= MEMORY_MS:
+                    break
+                wanted.append((id_, old.command))
+        return wanted
+
+    def take_due(self, wanted: Sequence[tuple[str, str]], values: Sequence[bytes | None]) -> None:
+        """Enter the documents that `due` has named."""
+        for name, document in zip(wanted, values, strict=True):
+            self.forgettable[name] = document or b""
+
 
 def remembered(member: bytes, offset: int) -> Remembered:
     """Command of its member of a memory, and that member's score."""
@@ -164,17 +196,24 @@ def _unknown(names: Iterable[str], known: dict[str, T]) -> list[str]:
 
 def _enter(
     known: dict[str, T | None],
+    weights: MutableMapping[str, bytes | W],
     names: Iterable[str],
     answers: Iterable[bytes | None],
     read: Callable[[bytes], T],
 ) -> None:
     unknown = [name for name in names if name not in known]
     for name, document in zip(unknown, answers, strict=False):
-        known[name] = None if document is None else read(document)
+        if document is None:
+            known[name] = None
+        else:
+            known[name] = read(document)
+            weights[name] = document
 
 
-def _trim(known: dict[str, T], limit: int) -> None:
+def _trim(limit: int, known: dict[str, Any], weights: dict[str, Any] | None = None) -> None:
     if len(known) <= limit:
         return
     for name in list(known)[: len(known) - int(limit * _KEPT_SHARE)]:
         del known[name]
+        if weights is not None:
+            weights.pop(name, None)

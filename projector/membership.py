@@ -10,41 +10,28 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
-    IllegalStateError,
     KafkaConnectionError,
     KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
 )
 
 from ledger.connections import KafkaBrokers, brokers
 from ledger.event_log.clients import stop_consumer, why_refused
+from projector.feeding import Feed, OpenSession, new_consumer
 from projector.logs import say
 from projector.metrics import Metrics
-from projector.session import Cursor, Session
+from projector.session import Session
 
 SESSION_MS: Final = 6_000
 HEARTBEAT_MS: Final = 1_000
-QUEUED_MAX: Final = 16_000
-"""Records that wait in this process, all partitions together."""
-POLL_RECORDS_MAX: Final = 4_000
-GATHER_S: Final = 0.002
-"""Between two polls that find something: what comes meanwhile shares one fetch, which names every
-partition however little it brings."""
-_POLL_MS: Final = 500
-_FETCH_WAIT_MS: Final = 250
-_FETCH_BYTES: Final = 1024 * 1024
-_METADATA_MS: Final = 5_000
 _DAY_MS: Final = 24 * 3600 * 1000
 _START_TIMEOUT_S: Final = 30.0
-_REVOKE_TIMEOUT_S: Final = 2.0
 _COMMIT_EVERY_S: Final = 5.0
 _COMMIT_TIMEOUT_S: Final = 2.0
 _RETRY_FIRST_S: Final = 0.5
@@ -82,28 +69,24 @@ class Membership:
         group: str,
         member: str,
         topics: Iterable[str],
-        open_session: Callable[[str, int, Cursor], Session],
+        open_session: OpenSession,
         metrics: Metrics,
     ) -> None:
         self._brokers = brokers(kafka)
         self._group = group
         self._member = member
         self._topics = list(topics)
-        self._open_session = open_session
         self._metrics = metrics
+        self._feed = Feed(open_session, metrics)
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: _Listener | None = None
-        self._sessions: dict[TopicPartition, Session] = {}
-        self._tasks: dict[TopicPartition, asyncio.Task[None]] = {}
-        self._progress = asyncio.Event()
-        self._failed: asyncio.Queue[BaseException] = asyncio.Queue()
         self._lost: deque[float] = deque(maxlen=_LOST_MAX)
         self.joined = False
 
     @property
     def sessions(self) -> list[Session]:
         """Sessions of all partitions assigned now."""
-        return list(self._sessions.values())
+        return self._feed.sessions
 
     async def run(self) -> None:
         """Be a member until cancelled; while Kafka is away, try again.
@@ -137,11 +120,7 @@ class Membership:
         """Tell Kafka's dashboards how far the folds are; nothing ever starts from there."""
         while True:
             await asyncio.sleep(_COMMIT_EVERY_S)
-            offsets = {
-                place: session.position
-                for place, session in self._sessions.items()
-                if session.position is not None
-            }
+            offsets = self._feed.positions
             if self._consumer is None or not offsets:
                 continue
             with suppress(KafkaError, TimeoutError):
@@ -150,42 +129,30 @@ class Membership:
 
     async def revoked(self) -> None:
         """End all sessions: what is theirs to keep at hand ends with the assignment."""
-        if self._sessions:
+        if self.sessions:
             self._metrics.rebalances.inc()
             self._note_loss()
-        await self._end_sessions()
+        await self._feed.end()
 
     async def assigned(self, consumer: AIOKafkaConsumer, places: Iterable[TopicPartition]) -> None:
         """Open a session for each partition."""
-        await self._end_sessions()
+        await self._feed.end()
         self.joined = True
         partitions = sorted({place.partition for place in places})
         say(_log, logging.INFO, "partitions assigned", partitions=partitions)
-        for place in places:
-            session = self._open_session(place.topic, place.partition, _Cursor(consumer, place))
-            self._sessions[place] = session
-            task = asyncio.create_task(session.run(self._progress.set))
-            task.add_done_callback(self._note_end)
-            self._tasks[place] = task
+        self._feed.open(consumer, places)
 
     def _new_consumer(self) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            **self._brokers.arguments(),
+        consumer = new_consumer(
+            self._brokers,
             client_id=self._member,
             group_id=self._group,
             group_instance_id=self._member,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
             partition_assignment_strategy=[_assignor_of(self._topics), RangePartitionAssignor],
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
             # The store may be away for hours; the heartbeat tells whether this process lives.
             max_poll_interval_ms=_DAY_MS,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
-            max_partition_fetch_bytes=_FETCH_BYTES,
-            request_timeout_ms=SESSION_MS,
-            # A topic that was deleted and made anew is found soon, and recognized as another one.
-            metadata_max_age_ms=_METADATA_MS,
         )
         self._consumer = consumer
         self._listener = _Listener(self, consumer)
@@ -194,47 +161,8 @@ class Membership:
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         while True:
-            await self._room()
-            if not self._failed.empty():
-                raise self._failed.get_nowait()
             self._stop_at_swinging()
-            try:
-                found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=POLL_RECORDS_MAX)
-            except OffsetOutOfRangeError as error:
-                self._out_of_range(error)
-                continue
-            except NoOffsetForPartitionError:
-                # The client asks for committed offsets before a session has said where it stands.
-                await asyncio.sleep(0.01)
-                continue
-            for place, records in found.items():
-                session = self._sessions.get(place)
-                if session is not None:
-                    session.offer(records)
-            if found:
-                await asyncio.sleep(GATHER_S)
-
-    async def _room(self) -> None:
-        """Wait until fewer records than the limit are in hand."""
-        while sum(session.queued for session in self._sessions.values()) >= QUEUED_MAX:
-            self._progress.clear()
-            if not self._failed.empty():
-                return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await self._progress.wait()
-
-    def _out_of_range(self, error: OffsetOutOfRangeError) -> None:
-        offsets: dict[TopicPartition, int] = error.args[0] if error.args else {}
-        for place, offset in offsets.items():
-            session = self._sessions.get(place)
-            if session is not None:
-                session.out_of_range(offset)
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._failed.put_nowait(error)
-            self._progress.set()
+            await self._feed.poll(consumer)
 
     def _note_loss(self) -> None:
         self._lost.append(time.monotonic())
@@ -246,28 +174,14 @@ class Membership:
                 f"process is the member {self._member} too"
             )
 
-    async def _end_sessions(self) -> None:
-        """End all sessions, each after the call that it is in."""
-        tasks, sessions = list(self._tasks.values()), list(self._sessions.values())
-        self._sessions.clear()
-        self._tasks.clear()
-        for session in sessions:
-            session.end()
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=_REVOKE_TIMEOUT_S)
-            for task in late:
-                task.cancel()
-        for session in sessions:
-            self._metrics.forget(session.label)
-
     async def _leave(self, consumer: AIOKafkaConsumer) -> None:
         """Close the consumer; a static member's partitions stay its own until its session ends."""
         self.joined = False
         if self._listener is not None:
             self._listener.active = False
-        if self._sessions:
+        if self.sessions:
             self._note_loss()
-        await self._end_sessions()
+        await self._feed.end()
         await stop_consumer(consumer)
 
 
@@ -288,21 +202,3 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc] # it comes wit
         """All partitions that it has now."""
         if self.active:
             await self._membership.assigned(self._consumer, assigned)
-
-
-class _Cursor:
-    """Where the consumer reads one partition; without effect once it is assigned elsewhere."""
-
-    def __init__(self, consumer: AIOKafkaConsumer, place: TopicPartition) -> None:
-        self._consumer = consumer
-        self._place = place
-
-    def seek(self, offset: int) -> None:
-        """Read on from `offset`; what was read ahead is dropped."""
-        with suppress(IllegalStateError, AssertionError):
-            self._consumer.seek(self._place, offset)
-
-    def pause(self) -> None:
-        """Read no more of it."""
-        with suppress(IllegalStateError, AssertionError):
-            self._consumer.pause(self._place)

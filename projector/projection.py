@@ -16,6 +16,7 @@ from projector.read_model.keys import FROZEN
 from projector.read_model.port import ReadModel
 from projector.reading import TROUBLE, Entry, LogRecord, Reader, Reading
 from projector.session import Cursor, Stopped
+from projector.views.digests import Digests, Weigher
 
 CHUNK_RECORDS: Final = 500
 _FROZEN_SHOWN_MAX: Final = 10_000
@@ -28,7 +29,7 @@ class Projection(FoldSession):
 
     topic = Topic.LICENSE_EVENTS.value
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that a session works with
         self,
         partition: int,
         cursor: Cursor,
@@ -36,9 +37,12 @@ class Projection(FoldSession):
         model: ReadModel,
         reader: Reader,
         check_log: Callable[[int], Awaitable[None]],
+        weigher: Weigher,
+        generation: str | None = None,
     ) -> None:
-        super().__init__(partition, cursor, metrics, model, check_log)
+        super().__init__(partition, cursor, metrics, model, check_log, generation)
         self._reader = reader
+        self._weigher = weigher
         self._documents = self._none_at_hand()
         self._careful = False
 
@@ -47,14 +51,15 @@ class Projection(FoldSession):
         """How many records are folded at once."""
         return CHUNK_RECORDS
 
-    async def _begin(self) -> None:
+    async def _begin(self, digests: Digests | None) -> None:
         frozen = self._keys.set_aside(FROZEN)
         listed = await self._model.fronts({frozen: _FROZEN_SHOWN_MAX})
         self._metrics.frozen.labels(self.label).set(len(listed[frozen]))
         self._documents = self._none_at_hand()
+        self._documents.digests = digests
 
     def _none_at_hand(self) -> Documents:
-        return Documents(self._keys, share(self._reader.partitions))
+        return Documents(self._keys, self._weigher, share(self._reader.partitions))
 
     async def _fold(self, records: Sequence[LogRecord]) -> bool:
         reading = self._reader.read(records)
@@ -71,7 +76,7 @@ class Projection(FoldSession):
         while entries:
             try:
                 folding = fold_batch(
-                    entries, self._head, self._documents, self.partition, careful=self._careful
+                    entries, self._head, self._documents, self._keys, careful=self._careful
                 )
             except (*TROUBLE, LostRecordError):
                 raise
@@ -100,6 +105,9 @@ class Projection(FoldSession):
         await self._load_fronts(documents.fronts(reading, elapsed_ms))
         while fronts := documents.more_fronts(reading, elapsed_ms):
             await self._load_fronts(fronts)
+        if due := documents.due(reading, elapsed_ms):
+            names = [self._keys.command(*command) for command in due]
+            documents.take_due(due, await model.get(names))
 
     async def _load_fronts(self, wanted: dict[str, int]) -> None:
         if not wanted:

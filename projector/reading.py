@@ -91,38 +91,37 @@ class Reader:
             if license_ is None or license_ is GENESIS:
                 reading.entries.append((record, license_, None))
                 continue
-            event: Event | None
             try:
-                event = decode(key, record.value)
+                event = decoded(record)
             except UnknownRulesError as error:
                 reading.unknown_rules = error
                 break
-            except TROUBLE:
-                raise
-            except Exception:  # noqa: BLE001 - whatever it is, it is that record's
-                event = _decoded_again(record)
             reading.entries.append((record, license_, event))
             reading.name(license_, event)
         return reading
 
     def _route(self, key: bytes | None) -> str | None:
-        """License of a record's key; None where no check would ever look for it here."""
-        if key == genesis.RECORD_KEY:
-            return GENESIS
-        try:
-            text = (key or b"").decode("ascii")
-        except UnicodeDecodeError:
-            return None
-        if not is_id(text) or partition_of(text, self.partitions) != self._partition:
-            return None
-        return text
+        return route(key, self._partition, self.partitions)
 
 
-def _decoded_again(record: LogRecord) -> Event | None:
-    """Event of a record that didn't decode, None where it doesn't once more."""
+def route(key: bytes | None, partition: int, partitions: int) -> str | None:
+    """License of a record's key; None where no check would ever look for it in the partition."""
+    if key == genesis.RECORD_KEY:
+        return GENESIS
     try:
-        return decode(record.key, record.value)
-    except (*TROUBLE, UnknownRulesError):
-        raise
-    except Exception:  # noqa: BLE001 - the same once more: poison
+        text = (key or b"").decode("ascii")
+    except UnicodeDecodeError:
         return None
+    return text if is_id(text) and partition_of(text, partitions) == partition else None
+
+
+def decoded(record: LogRecord) -> Event | None:
+    """Event of a record, None where it twice doesn't decode. Raises `UnknownRulesError`."""
+    for _ in range(2):
+        try:
+            return decode(record.key, record.value)
+        except (*TROUBLE, UnknownRulesError):
+            raise
+        except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison
+            continue
+    return None

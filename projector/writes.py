@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ledger.domain.verdicts import Remembered
 from projector.read_model.keys import Keys
+from projector.views.digests import Weigher
 
 
 class Writes:
-    """Values by key and members by sorted set: the last word wins, None removes."""
+    """Values by key and members by sorted set: the last word wins, None removes.
 
-    __slots__ = ("_keys", "sorted_sets", "strings")
+    `state`, `documents`: by how much the digests of the partition change (`views.digests`).
+    """
 
-    def __init__(self, keys: Keys) -> None:
+    __slots__ = ("_keys", "_weigher", "documents", "sorted_sets", "state", "strings")
+
+    def __init__(self, keys: Keys, weigher: Weigher) -> None:
         self._keys = keys
+        self._weigher = weigher
         self.strings: dict[str, bytes | None] = {}
         self.sorted_sets: dict[str, dict[str | bytes, int | None]] = {}
+        self.state = 0
+        self.documents = 0
 
     def remember_as(self, owner: str, command: Remembered, verdict: bytes) -> None:
         """Keep the verdict's document on a command in the owner's memory."""
-        self.strings[self._keys.command(owner, command.command)] = verdict
+        key = self._keys.command(owner, command.command)
+        self.strings[key] = verdict
         member = f"{command.elapsed_ms}:{command.command}"
         self.index(self._keys.commands(owner), member, command.offset)
+        name = self._keys.short(key)
+        self.state += self._weigher.weigh_command(name, command.elapsed_ms, verdict)
 
-    def forget(self, owner: str, commands: tuple[Remembered, ...]) -> None:
-        """Forget commands of the owner's memory."""
+    def forget(
+        self,
+        owner: str,
+        commands: tuple[Remembered, ...],
+        verdicts: Mapping[tuple[str, str], bytes],
+    ) -> None:
+        """Forget commands of the owner's memory, whose documents are among `verdicts`."""
         for old in commands:
-            self.strings[self._keys.command(owner, old.command)] = None
+            key = self._keys.command(owner, old.command)
+            self.strings[key] = None
             self.index(self._keys.commands(owner), f"{old.elapsed_ms}:{old.command}", None)
+            document = verdicts[owner, old.command]
+            name = self._keys.short(key)
+            self.state -= self._weigher.weigh_command(name, old.elapsed_ms, document)
 
     def index(self, key: str, member: str | bytes, score: int | None) -> None:
         """Enter a member in a sorted set; None takes it out."""

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ledger.emergency.keys import public_hex
 from ledger.emergency.orders import End, Signed, Start, sign
+from ledger.signing_keys import public_hex
 
 KEY: Final = Ed25519PrivateKey.from_private_bytes(b"e" * 32)
 OTHER_KEY: Final = Ed25519PrivateKey.from_private_bytes(b"f" * 32)

@@ -11,16 +11,16 @@ import typer
 
 from cli import connection, output, trouble
 from cli.attributes import seconds
+from cli.key_files import make
 from cli.local.folder import DEFAULT, data_folder
 from cli.neutralizing.delivery import Delivery, To, delivers, id_of, workers_of
-from cli.neutralizing.files import make
 from cli.neutralizing.incidents import Incident, read_incidents
 from cli.neutralizing.showing import print_incident, print_standings
 from cli.neutralizing.workers import LIMIT_S
 from cli.options import Data, Json
 from cli.running import run
-from ledger.emergency.keys import NAME
 from ledger.emergency.orders import DURATION_S_MAX, REASON_LENGTH_MAX, End, Start
+from ledger.named_keys import NAME
 
 app: Final = typer.Typer(
     no_args_is_help=True,

@@ -20,6 +20,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from cli.doctor.finding import HANGS, HANGS_STEP, Finding, fail, ok, warn
 from cli.doctor.machine import size
 from cli.replica import Replicas
+from cli.serving import served
 from ledger.domain.clocks import CLOCKS_APART_ALARM_MS, CLOCKS_APART_REFUSE_MS
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG, Keys
@@ -111,9 +112,7 @@ async def _read(
 ) -> tuple[list[Head], Sequence[bytes | str | None]]:
     # The catalog's comes last: its number is -1.
     names = [Keys(place).head for place in (*range(settings.partitions), CATALOG)]
-    heads = [
-        read_head(one) if isinstance(one, bytes) else Head() for one in await client.mget(names)
-    ]
+    heads = [Head() if one is None else read_head(one) for one in await served(client, names)]
     member = f"{settings.topic_prefix}projector-{letter}"
     return heads, await client.mget([f"{member}-{slot}:holder" for slot in range(SLOTS)])
 

@@ -15,8 +15,9 @@ from typing import Annotated, Any, Concatenate, Final, ParamSpec
 import typer
 
 from cli import connection, output, trouble
+from cli.key_files import read
 from cli.local.folder import DEFAULT
-from cli.neutralizing.files import leave, read
+from cli.neutralizing.files import leave
 from cli.neutralizing.showing import print_delivered
 from cli.neutralizing.workers import LIMIT_S, Told, Workers, whose
 from cli.options import REQUIRED, Data, Json, with_options

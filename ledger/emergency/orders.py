@@ -13,11 +13,11 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Meta, Struct
 
 from ledger.domain.terms import Id, TimeMs
+from ledger.signing_keys import PublicKey, Signature, has_signed, public_hex
 
 DURATION_S_MAX: Final = 4 * 3600
 FUTURE_MS_MAX: Final = 60_000
@@ -29,8 +29,6 @@ CONTEXT: Final = b"license-ledger emergency order 1\n"
 
 Duration = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Reason = Annotated[str, Meta(min_length=1, max_length=REASON_LENGTH_MAX)]
-PublicKey = Annotated[str, Meta(max_length=64, pattern=r"^[0-9a-f]{64}$(?!\n)")]
-Signature = Annotated[str, Meta(max_length=128, pattern=r"^[0-9a-f]{128}$(?!\n)")]
 
 
 class Start(
@@ -106,7 +104,7 @@ def sign(order: Order, key: Ed25519PrivateKey) -> Signed:
     """Sign an order."""
     return Signed(
         order=order,
-        key=key.public_key().public_bytes_raw().hex(),
+        key=public_hex(key),
         signature=key.sign(signed_bytes(order)).hex(),
     )
 
@@ -131,9 +129,6 @@ def signer(signed: Signed, keys: Mapping[str, str]) -> str | Refusal:
     name = keys.get(signed.key)
     if name is None:
         return Refusal.KEY_UNKNOWN
-    public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(signed.key))
-    try:
-        public.verify(bytes.fromhex(signed.signature), signed_bytes(signed.order))
-    except InvalidSignature:
+    if not has_signed(signed.key, signed.signature, signed_bytes(signed.order)):
         return Refusal.SIGNATURE_INVALID
     return name

@@ -42,7 +42,11 @@ if stored then
   end
 end
 redis.call('SET', KEYS[1], head)
-redis.call('SETNX', KEYS[2], ARGV[3])
+local serving = redis.call('GET', KEYS[2])
+if not serving then
+  serving = ARGV[3]
+  redis.call('SET', KEYS[2], serving)
+end
 
 for from = 1, sets, CHUNK do
   local pairs_ = {}
@@ -71,5 +75,8 @@ for i = first_sorted + 1, first_sorted + sorted do
   at = at + removed
 end
 
-redis.call('PUBLISH', ARGV[4], ARGV[5])
+-- Who hears of a position looks in the generation that serves.
+if serving == ARGV[3] then
+  redis.call('PUBLISH', ARGV[4], ARGV[5])
+end
 return -1

@@ -5,6 +5,7 @@ All keys of a partition share its hash tag, so a replica can be one Redis or a R
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Final
 
@@ -51,6 +52,22 @@ def data_keys_position(partition: int) -> str:
     return f"{tag(partition)}:D:position"
 
 
+def serving_of(key: str) -> str:
+    """Pointer to the generation that serves in the partition of a key."""
+    return f"{key.partition(':')[0]}:serving"
+
+
+def in_generation(key: str, generations: Mapping[str, str]) -> str:
+    """Name that a key of the first generation has in another one.
+
+    `generations`: by the name of their pointer. What is in no generation stays as it is.
+    """
+    tag_, made_for, rest = key.split(":", 2)
+    if made_for != FIRST_GENERATION:
+        return key
+    return f"{tag_}:{generations.get(serving_of(key), made_for)}:{rest}"
+
+
 @lru_cache(maxsize=16_384)
 def names_of(partition: int, generation: str) -> Keys:
     """Key names of a partition in a generation, made once."""
@@ -60,13 +77,19 @@ def names_of(partition: int, generation: str) -> Keys:
 class Keys:
     """Key names of one partition in one generation."""
 
-    __slots__ = ("head", "partition", "prefix", "serving")
+    __slots__ = ("digests", "generation", "head", "partition", "prefix", "serving")
 
     def __init__(self, partition: int, generation: str = FIRST_GENERATION) -> None:
         self.prefix = f"{tag(partition)}:{generation}:"
         self.partition = partition
+        self.generation = generation
         self.head = self.prefix + "head"
+        self.digests = self.prefix + "digests"
         self.serving = serving(partition)
+
+    def short(self, key: str) -> str:
+        """Name of a key without its partition and generation."""
+        return key[len(self.prefix) :]
 
     def entity(self, id_: str) -> str:
         """One entity of the catalog."""

@@ -132,7 +132,7 @@ class LmdbReadModel:
         return await asyncio.to_thread(written)
 
     def _apply(self, write: lmdb.Transaction[bytes], batch: Batch) -> int | None:
-        names = Keys(batch.partition)
+        names = Keys(batch.partition, batch.generation)
         stored = self._head(write, names)
         if stored.position != batch.start:
             return stored.position
@@ -145,7 +145,7 @@ class LmdbReadModel:
         self._put_head(write, names, replace(batch.head, level_at_ms=level_at_ms))
         write.put(
             _name(keys.serving(batch.partition)),
-            keys.FIRST_GENERATION.encode(),
+            batch.generation.encode(),
             db=self._strings,
             overwrite=False,
         )
@@ -191,7 +191,7 @@ class LmdbReadModel:
         return found
 
     def _leveled(self, write: lmdb.Transaction[bytes], mark: LevelMark) -> Standing:
-        names = Keys(mark.partition)
+        names = Keys(mark.partition, mark.generation)
         head = self._head(write, names)
         later = mark.at_ms > head.level_at_ms or head.level_at_ms > self._clock() * 1000
         known = write.get(_name(names.head), db=self._strings) is not None
@@ -199,10 +199,12 @@ class LmdbReadModel:
             head = replace(head, level_at_ms=mark.at_ms)
             self._put_head(write, names, head)
         data_keys = write.get(_name(keys.data_keys_position(mark.partition)), db=self._strings)
+        serving = write.get(_name(keys.serving(mark.partition)), db=self._strings)
         return Standing(
             position=head.position,
             data_keys=int(data_keys or b"0"),
             level_at_ms=head.level_at_ms,
+            serving=(serving or b"").decode(),
         )
 
     def _take_over(

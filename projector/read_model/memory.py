@@ -42,7 +42,7 @@ class MemoryReadModel:
 
     async def apply(self, batch: Batch) -> int | None:
         """Write the batch if the stored position is its start; else give the stored position."""
-        names = Keys(batch.partition)
+        names = Keys(batch.partition, batch.generation)
         stored = self._head(names)
         if stored.position != batch.start:
             return stored.position
@@ -52,7 +52,8 @@ class MemoryReadModel:
         if level_at_ms < stored.level_at_ms <= self._clock() * 1000:
             level_at_ms = stored.level_at_ms
         self.strings[names.head] = head_document(replace(batch.head, level_at_ms=level_at_ms))
-        self.strings.setdefault(keys.serving(batch.partition), keys.FIRST_GENERATION.encode())
+        generation = batch.generation.encode()
+        serving = self.strings.setdefault(keys.serving(batch.partition), generation)
         for key, value in batch.strings.items():
             if value is None:
                 self.strings.pop(key, None)
@@ -60,8 +61,9 @@ class MemoryReadModel:
                 self.strings[key] = value
         for key, members in batch.sorted_sets.items():
             self._write_members(key, members)
-        message = " ".join((f"{batch.start} {batch.end}", *batch.changed))
-        self.published.append((keys.positions(batch.partition), message))
+        if serving == generation:
+            message = " ".join((f"{batch.start} {batch.end}", *batch.changed))
+            self.published.append((keys.positions(batch.partition), message))
         return None
 
     async def level(self, marks: Sequence[LevelMark]) -> Sequence[Standing]:
@@ -114,7 +116,7 @@ class MemoryReadModel:
         return Head() if document is None else read_head(document)
 
     def _leveled(self, mark: LevelMark) -> Standing:
-        names = Keys(mark.partition)
+        names = Keys(mark.partition, mark.generation)
         head = self._head(names)
         known = names.head in self.strings
         later = mark.at_ms > head.level_at_ms or head.level_at_ms > self._clock() * 1000
@@ -122,7 +124,12 @@ class MemoryReadModel:
             head = replace(head, level_at_ms=mark.at_ms)
             self.strings[names.head] = head_document(head)
         data_keys = int(self.strings.get(keys.data_keys_position(mark.partition), b"0"))
-        return Standing(position=head.position, data_keys=data_keys, level_at_ms=head.level_at_ms)
+        return Standing(
+            position=head.position,
+            data_keys=data_keys,
+            level_at_ms=head.level_at_ms,
+            serving=self.strings.get(keys.serving(mark.partition), b"").decode(),
+        )
 
     def _write_members(self, key: str, members: Mapping[str | bytes, int | None]) -> None:
         kept = self.sorted_sets.setdefault(key, {})

@@ -14,13 +14,13 @@ def packed(batch: Batch) -> tuple[list[str], list[object]]:
     """KEYS and ARGV of apply.lua."""
     sets = {key: value for key, value in batch.strings.items() if value is not None}
     deletes = [key for key, value in batch.strings.items() if value is None]
-    head = Keys(batch.partition).head
+    head = Keys(batch.partition, batch.generation).head
     serving = keys.serving(batch.partition)
     message = " ".join((f"{batch.start} {batch.end}", *batch.changed))
     arguments: list[object] = [
         batch.start,
         head_document(batch.head),
-        keys.FIRST_GENERATION,
+        batch.generation,
         keys.positions(batch.partition),
         message,
         len(sets),

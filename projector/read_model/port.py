@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from projector.read_model.keys import FIRST_GENERATION
 from projector.views.documents import Head
 
 BATCH_KEYS_MAX: Final = 2000
@@ -37,11 +38,13 @@ class ReadModelCorruptError(ReadModelError):
 class Batch:
     """What the records [start, end) of a partition made: written all at once or not at all.
 
-    `strings`: value by key, None deletes it. `sorted_sets`: by key the score of each member, None
-    removes it. `changed`: the licenses to name in the publication.
+    `generation`: that the keys are of. `strings`: value by key, None deletes it. `sorted_sets`: by
+    key the score of each member, None removes it. `changed`: the licenses to name in the
+    publication.
     """
 
     partition: int
+    generation: str = FIRST_GENERATION
     start: int
     end: int
     head: Head
@@ -55,17 +58,22 @@ class LevelMark:
     """The log of `partition` ended at `end` when the replica's clock stood at `at_ms`."""
 
     partition: int
+    generation: str = FIRST_GENERATION
     end: int
     at_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """How a partition stands in the store: positions of its fold and of its data keys, level-at."""
+    """How a partition stands in the store: positions of its fold and of its data keys, level-at.
+
+    `serving`: the generation that serves, empty before the first batch.
+    """
 
     position: int
     data_keys: int
     level_at_ms: int
+    serving: str
 
 
 class ReadModel(Protocol):
@@ -80,8 +88,8 @@ class ReadModel(Protocol):
     async def apply(self, batch: Batch) -> int | None:
         """Write the batch if the stored position is its start; else give the stored position.
 
-        All or nothing. The stored level-at stays where it is newer than the batch's. Publishes
-        `<start> <end> <license> …` on the partition's channel.
+        All or nothing. The stored level-at stays where it is newer than the batch's. Where its
+        generation serves, `<start> <end> <license> …` is published on the partition's channel.
         """
 
     async def level(self, marks: Sequence[LevelMark]) -> Sequence[Standing]:

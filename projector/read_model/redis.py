@@ -121,7 +121,11 @@ class RedisReadModel:
             return ()
         commands = [
             self._level.command(
-                [Keys(mark.partition).head, keys.data_keys_position(mark.partition)],
+                [
+                    Keys(mark.partition, mark.generation).head,
+                    keys.data_keys_position(mark.partition),
+                    keys.serving(mark.partition),
+                ],
                 [mark.end, mark.at_ms],
             )
             for mark in marks
@@ -189,8 +193,13 @@ class RedisReadModel:
         for command in commands:
             pipeline.execute_command(*command)
         return [
-            Standing(position=position, data_keys=data_keys, level_at_ms=level_at_ms)
-            for position, data_keys, level_at_ms in await self._bounded(pipeline.execute())
+            Standing(
+                position=position,
+                data_keys=data_keys,
+                level_at_ms=level_at_ms,
+                serving=serving.decode(),
+            )
+            for position, data_keys, level_at_ms, serving in await self._bounded(pipeline.execute())
         ]
 
     def _execute(self, *command: object) -> Awaitable[Any]:

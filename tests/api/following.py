@@ -23,7 +23,9 @@ from projector.read_model import keys
 from projector.read_model.keys import Keys
 from projector.read_model.port import LevelMark, ReadModel, ReadModelError
 from projector.reading import Reader
+from projector.views.digests import digests_at
 from projector.views.documents import Head, read_head
+from tests.projector.weighing import WEIGHER
 
 _POLL_S = 0.002
 _LEVEL_S = 0.02
@@ -50,6 +52,7 @@ class Follower:
         self._log = log
         self._model = model
         self._first = first
+        self._weigher = WEIGHER
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -99,7 +102,8 @@ class Follower:
 
     async def _fold(self, partition: int, head: Head, records: Sequence[Record]) -> None:
         names = Keys(partition)
-        documents = Documents(names)
+        documents = Documents(names, self._weigher)
+        documents.digests = digests_at(head.position, (await self._model.get([names.digests]))[0])
         reading = Reader(partition, self._first.partitions).read(_entries(records))
         documents.begin()
         documents.take(reading, await self._model.get(documents.missing(reading)))
@@ -108,7 +112,7 @@ class Follower:
         if wanted:
             sets = {names.commands(id_): count for id_, count in wanted.items()}
             documents.take_fronts(wanted, await self._model.fronts(sets))
-        folding = fold_batch(reading.entries, head, documents, partition)
+        folding = fold_batch(reading.entries, head, documents, names)
         await self._model.apply(folding.batch)
 
     async def _fold_catalog(self) -> None:
@@ -117,8 +121,10 @@ class Follower:
         records = await self._records(Topic.CATALOG_EVENTS, 0, head.position)
         if records:
             reading = read_catalog(_entries(records))
-            at_hand = await load_catalog(self._model, reading)
-            await self._model.apply(fold_catalog_batch(reading, head, at_hand).batch)
+            names, elapsed_ms = Keys(keys.CATALOG), elapsed_after(reading.entries, head)
+            at_hand = await load_catalog(self._model, names, reading, elapsed_ms)
+            folding = fold_catalog_batch(reading, head, at_hand, names, self._weigher)
+            await self._model.apply(folding.batch)
 
     async def _take_over(self, partition: int) -> None:
         [stored] = await self._model.get([keys.data_keys_position(partition)])

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from cli.neutralizing.incidents import incidents
 from ledger.emergency.entries import Entry, OrderOver, OrderTaken
-from ledger.emergency.keys import private_pem, public_hex, read_private
 from ledger.emergency.orders import Start, decode, signer
+from ledger.signing_keys import private_pem, public_hex, read_private
 from tests.emergency import KEY, KEYS, NAME, end_of, signed, start
 from tests.ledger.domain.given import ACCOUNT, LEDGER, PRODUCT
 from tests.ports import free_ports

@@ -331,6 +331,25 @@ def test_a_stream_that_is_followed_ends_quietly_by_an_interruption(ledger: Syste
     assert (tail.returncode, errors) == (130, "")
 
 
+def test_the_replicas_have_folded_the_log_that_a_checkpoint_knows(
+    ledger: System, imported: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    key, file = str(tmp_path / "key.pem"), str(tmp_path / "checkpoint.json")
+    public = invoke(ledger, "checkpoint", "keygen", key).stdout.strip()
+    made = invoke(ledger, "checkpoint", "make", file, "--key", key, "--json")
+    assert made.exit_code == 0, made.output
+    ledger.wait_level()
+    by = ("--checkpoint", file, "--public-key", public)
+    done = invoke(ledger, "verify", *by, "--replicas", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert (document["ledger"], document["equal"]) == (ledger.ledger, True)
+    # All but the genesis of the topic that nothing is folded from.
+    records = json.loads(made.stdout)["records"] - 1
+    assert records > sum(one["checkouts"] for one in imported)
+    assert [one["records"] for one in document["replicas"]] == [records, records]
+
+
 @pytest.mark.parametrize(("option", "value"), [("--type", "none"), ("--since", "yesterday")])
 def test_tail_with_what_means_nothing_is_2(ledger: System, option: str, value: str) -> None:
     done = invoke(ledger, "tail", option, value)

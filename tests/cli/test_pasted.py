@@ -27,11 +27,12 @@ def test_the_examples_of_the_docs_run_as_they_stand(tmp_path: Path) -> None:
         assert imported.exit_code == 0, imported.output
         text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
         examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-        assert len(examples) == 11
+        assert len(examples) == 12
         done = subprocess.run(
             ["sh", "-euxc", "".join(examples)],
             env={
                 "PATH": f"{Path(LEDGER).parent}{os.pathsep}{os.environ['PATH']}",
+                "PYTHONPATH": str(ROOT),
                 "LEDGER_URL": ledger.workers[0].url,
                 "LEDGER_TOKEN": TOKEN,
                 "LEDGER_EMERGENCY_WORKERS": ",".join(worker.url for worker in ledger.workers),

@@ -21,6 +21,7 @@ from projector import projection
 from projector.loaded import Documents
 from projector.read_model.keys import names_of
 from projector.read_model.wire import Away
+from projector.views.digests import Digests
 from projector.views.documents import Head, read_head
 
 
@@ -135,8 +136,8 @@ def stale_projector_cache() -> None:
     kept: dict[int, Documents] = {}
     original = projection.Projection._begin  # noqa: SLF001
 
-    async def begin(self: projection.Projection) -> None:
-        await original(self)
+    async def begin(self: projection.Projection, digests: Digests | None) -> None:
+        await original(self, digests)
         self._documents = kept.setdefault(self.partition, self._documents)
 
     _plant(projection.Projection, "_begin", begin)

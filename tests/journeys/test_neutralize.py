@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ledger.emergency.keys import private_pem
+from ledger.signing_keys import private_pem
 from tests.emergency import KEY, NAME, SETTING
 from tests.local import LEDGER
 from tests.servers import wait_until

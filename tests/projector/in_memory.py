@@ -9,8 +9,10 @@ from projector.loaded import Documents
 from projector.read_model.keys import Keys, tag
 from projector.read_model.memory import MemoryReadModel
 from projector.reading import LogRecord, Reader
+from projector.views.digests import digests_at
 from projector.views.documents import Head, read_head
 from tests.projector.independent import Stored, level_apart
+from tests.projector.weighing import WEIGHER
 
 
 async def project(
@@ -24,9 +26,11 @@ async def project(
 ) -> int:
     """Fold one run of records from the stored head on, through as many batches as it takes."""
     names = Keys(partition)
-    documents = documents or Documents(names)
+    documents = documents or Documents(names, WEIGHER)
     reading = Reader(partition, partitions).read(log)
     documents.begin()
+    position = head_of(model, partition).position
+    documents.digests = digests_at(position, model.strings.get(names.digests))
     documents.take(reading, await model.get(documents.missing(reading)))
     elapsed_ms = elapsed_after(reading.entries, head_of(model, partition))
     wanted = documents.fronts(reading, elapsed_ms)
@@ -34,12 +38,12 @@ async def project(
         sets = {names.commands(id_): count for id_, count in wanted.items()}
         documents.take_fronts(wanted, await model.fronts(sets))
         wanted = documents.more_fronts(reading, elapsed_ms)
+    due = documents.due(reading, elapsed_ms)
+    documents.take_due(due, await model.get([names.command(*name) for name in due]))
     batches = 0
     entries = reading.entries
     while entries:
-        folding = fold_batch(
-            entries, head_of(model, partition), documents, partition, careful=careful
-        )
+        folding = fold_batch(entries, head_of(model, partition), documents, names, careful=careful)
         assert await model.apply(folding.batch) is None
         entries = entries[folding.taken :]
         batches += 1

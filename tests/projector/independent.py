@@ -10,17 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 import redis
 from msgspec.structs import replace
 
 from ledger.domain.events import Event, Issued, Revoked, TermsChanged, Transferred
+from ledger.domain.identifiers import Pepper
 from ledger.domain.license import Folded, License, Loaded, Machine, fold
 from ledger.domain.verdicts import Remembered, Verdict
 from ledger.event_log.codec import decode
 from projector.read_model.keys import tag
 from projector.reading import LogRecord
+from projector.views.digests import VIEW, Cut, Digests, digests_document
 from projector.views.documents import (
     Head,
     head_document,
@@ -30,6 +33,7 @@ from projector.views.documents import (
     verdict_document,
 )
 from projector.views.set_aside import SetAside, set_aside_member
+from tests.projector.weighing import PEPPER, digests_of
 
 Stored = dict[str, bytes | dict[bytes, int]]
 """Strings and sorted sets by their key."""
@@ -47,6 +51,8 @@ class _Partition:
     timestamp_ms: int | None = None
     elapsed_ms: int = 0
     chain: bytes = bytes(16)
+    pepper: Pepper = PEPPER
+    cut: Cut | None = None
 
     def name(self, kind: str, id_: str) -> str:
         return f"{{p{self.number:02d}}}:1:{kind}:{id_}"
@@ -57,14 +63,18 @@ class _Partition:
         return members
 
 
-def independent_fold(log: Iterable[LogRecord], number: int, partitions: int) -> Stored:
+def independent_fold(
+    log: Iterable[LogRecord], number: int, partitions: int, pepper: Pepper = PEPPER
+) -> Stored:
     """All that a replica holds of a partition once it has folded `log` from its first record."""
-    state = _Partition(number, partitions)
+    state = _Partition(number, partitions, pepper=pepper)
     position = 0
     for position, record in enumerate(log):
         assert record.offset == position
         _tick(state, record)
         _take(state, record)
+        if (position + 1) % 4096 == 0:
+            state.cut = Cut(**_sums(state, position + 1), chain=state.chain.hex())
     if state.timestamp_ms is None:
         return {}
     head = Head(
@@ -73,9 +83,17 @@ def independent_fold(log: Iterable[LogRecord], number: int, partitions: int) -> 
         elapsed_ms=state.elapsed_ms,
         chain=state.chain.hex(),
     )
+    digests = Digests(**_sums(state, position + 1), cut=state.cut, view=VIEW)
+    state.stored[f"{{p{number:02d}}}:1:digests"] = digests_document(digests)
     state.stored[f"{{p{number:02d}}}:1:head"] = head_document(head)
     state.stored[f"{{p{number:02d}}}:serving"] = b"1"
     return {name: value for name, value in state.stored.items() if value != {}}
+
+
+def _sums(state: _Partition, position: int) -> dict[str, Any]:
+    prefix = f"{{p{state.number:02d}}}:1:"
+    sums = digests_of(state.stored, prefix, state.pepper)
+    return {"position": position, "state": sums[0], "documents": sums[1]}
 
 
 def stored_in_redis(url: str, number: int) -> Stored:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ledger.domain.catalog.entities import RULES_ID
+from ledger.domain.identifiers import Pepper
 from ledger.event_log.catalog_codec import decode_catalog
 from projector.reading import LogRecord
 from projector.views.catalog import catalog_verdict_document
+from projector.views.digests import VIEW, Digests, digests_document
 from projector.views.documents import head_document
 from tests.ledger.domain.catalog.replica import CatalogReplica
 from tests.projector.independent import Stored, head_after
+from tests.projector.weighing import PEPPER, digests_of
 
 _PREFIX = "{catalog}:1:"
 
 
-def independent_catalog(log: Sequence[LogRecord]) -> Stored:
+def independent_catalog(log: Sequence[LogRecord], pepper: Pepper = PEPPER) -> Stored:
     """All that a replica holds of the catalog once it has folded `log` from its first record."""
     replica = CatalogReplica()
     for record in log:
@@ -30,7 +33,11 @@ def independent_catalog(log: Sequence[LogRecord]) -> Stored:
         **{f"{_PREFIX}E:{id_}": document for id_, document in replica.documents.items()},
         **{f"{_PREFIX}U:{name}": holder.encode() for name, holder in replica.claims.items()},
     }
-    return found | _lists(replica) | _memory(replica)
+    found |= _lists(replica) | _memory(replica)
+    state, documents = digests_of(found, _PREFIX, pepper)
+    digests = Digests(position=len(log), state=state, documents=documents, view=VIEW)
+    found[f"{_PREFIX}digests"] = digests_document(digests)
+    return found
 
 
 def _lists(replica: CatalogReplica) -> Stored:

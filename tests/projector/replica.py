@@ -169,7 +169,7 @@ class Replica:
         await self.level()
         for partition in range(PARTITIONS):
             log = await read_all(self.kafka, self.events, partition)
-            expected = independent_fold(log, partition, PARTITIONS)
+            expected = independent_fold(log, partition, PARTITIONS, Pepper(bytes.fromhex(PEPPER)))
             found = await asyncio.to_thread(stored_in_redis, self.store.url, partition)
             assert found == expected, _difference(found, expected)
 
@@ -185,7 +185,7 @@ class Replica:
 
         await eventually(reached, what=f"the catalog level at {len(log)}")
         found = await asyncio.to_thread(stored_in_redis, self.store.url, CATALOG)
-        expected = independent_catalog(log)
+        expected = independent_catalog(log, Pepper(bytes.fromhex(PEPPER)))
         assert found == expected, _difference(found, expected)
 
     def kill_all(self) -> None:

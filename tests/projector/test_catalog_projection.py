@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -30,6 +31,7 @@ from tests.projector.catalog_activity import catalog_log
 from tests.projector.in_memory import head_of, stored_in_memory
 from tests.projector.independent_catalog import independent_catalog
 from tests.projector.test_projection import Broker, ended, reached
+from tests.projector.weighing import WEIGHER
 
 LOG = catalog_log(1, 700)
 FIRST_MS = LOG[0].timestamp
@@ -44,7 +46,7 @@ async def projecting(
     model: MemoryReadModel, log: Sequence[Record], metrics: Metrics | None = None
 ) -> AsyncIterator[CatalogProjection]:
     broker = Broker(log)
-    session = CatalogProjection(broker, metrics or Metrics(), model, _ours)
+    session = CatalogProjection(broker, metrics or Metrics(), model, _ours, WEIGHER)
     broker.session = session
     task = asyncio.create_task(session.run(lambda: None))
     try:
@@ -94,8 +96,8 @@ async def test_from_nothing_to_the_end() -> None:
 async def test_the_same_bytes_for_every_batch_split(seed: int, cuts: list[int], step: int) -> None:
     """With memory's bounds made small, so that a chunk forgets what it has itself remembered."""
     log, model = catalog_log(seed, 150), MemoryReadModel()
-    small = patch.multiple(memory, MEMORY_MS=30_000, MEMORY_COMMANDS=4, FORGOTTEN_MAX=2)
-    loading = patch.multiple(catalog_loading, MEMORY_COMMANDS=4, FORGOTTEN_MAX=2)
+    bounds: dict[str, Any] = {"MEMORY_MS": 30_000, "MEMORY_COMMANDS": 4, "FORGOTTEN_MAX": 2}
+    small, loading = patch.multiple(memory, **bounds), patch.multiple(catalog_loading, **bounds)
     chunks = patch.object(catalog_projection, "CHUNK_RECORDS", step)
     with small, loading, chunks, patch("tests.ledger.domain.catalog.replica.FORGOTTEN_MAX", 2):
         for end in [*sorted(cut for cut in cuts if cut < len(log)), len(log)]:
@@ -218,7 +220,7 @@ async def test_a_foreign_log_is_not_folded() -> None:
         raise Stopped("foreign-log", "another ledger's")
 
     broker = Broker(LOG)
-    session = CatalogProjection(broker, Metrics(), MemoryReadModel(), foreign)
+    session = CatalogProjection(broker, Metrics(), MemoryReadModel(), foreign, WEIGHER)
     broker.session = session
     await asyncio.wait_for(session.run(lambda: None), 5)
     assert (session.stopped, asked) == ("foreign-log", [CATALOG])
@@ -227,7 +229,7 @@ async def test_a_foreign_log_is_not_folded() -> None:
 async def test_level_at_goes_with_the_batch_that_reaches_its_end() -> None:
     model = MemoryReadModel(lambda: 9_999)
     broker = Broker(LOG)
-    session = CatalogProjection(broker, Metrics(), model, _ours)
+    session = CatalogProjection(broker, Metrics(), model, _ours, WEIGHER)
     session.pend(LevelMark(partition=CATALOG, end=len(LOG), at_ms=5_000))
     broker.session = session
     task = asyncio.create_task(session.run(lambda: None))

@@ -32,6 +32,7 @@ from tests.activity import (
 )
 from tests.projector.in_memory import head_of, project, stored_in_memory
 from tests.projector.independent import independent_fold
+from tests.projector.weighing import WEIGHER
 
 NAMES = Keys(0)
 
@@ -52,11 +53,11 @@ def _appended(log: list[Record], key: bytes | None, value: bytes | None) -> list
 async def test_any_cut_gives_the_bytes_of_a_fold_record_by_record(seed: int) -> None:
     log = _log(seed)
     pick = Random(seed)
-    model, documents, at = MemoryReadModel(), Documents(NAMES, limit=16), 0
+    model, documents, at = MemoryReadModel(), Documents(NAMES, WEIGHER, limit=16), 0
     while at < len(log):
         run = log[at : at + pick.choice((1, 2, 30, 300))]
         # What is kept at hand may be dropped at any time, and is bounded.
-        documents = Documents(NAMES) if pick.random() < 0.2 else documents
+        documents = Documents(NAMES, WEIGHER) if pick.random() < 0.2 else documents
         await project(model, run, documents=documents, careful=pick.random() < 0.2)
         at += len(run)
     assert stored_in_memory(model, 0) == independent_fold(log, 0, 1)
@@ -79,7 +80,7 @@ async def test_commands_are_forgotten_after_a_day_and_the_64_last_are_not() -> N
         Record(offset=offset, timestamp=offset * 10_000, key=item.key, value=item.value)
         for offset, item in enumerate(events)
     ]
-    model, documents = MemoryReadModel(), Documents(NAMES)
+    model, documents = MemoryReadModel(), Documents(NAMES, WEIGHER)
     for at in range(0, len(log), 700):
         await project(model, log[at : at + 700], documents=documents)
     expected = independent_fold(log, 0, 1)
@@ -266,7 +267,7 @@ def test_clock_and_chain_advance_over_every_record() -> None:
     entries = Reader(0, 1).read(log).entries
     chains = set()
     for count in range(1, 5):
-        folding_ = fold_batch(entries[:count], Head(), Documents(NAMES), 0)
+        folding_ = fold_batch(entries[:count], Head(), Documents(NAMES, WEIGHER), NAMES)
         head = folding_.batch.head
         chains.add(head.chain)
         assert (head.position, head.timestamp_ms) == (count, log[count - 1].timestamp)

@@ -26,6 +26,7 @@ from tests.activity import Activity, records
 from tests.projector.catalog_activity import catalog_log
 from tests.projector.in_memory import head_of
 from tests.projector.test_projection import Broker, ended, reached
+from tests.projector.weighing import WEIGHER
 
 LOG = records(Activity(13, partitions=1, licenses=4).appendables(60))[0]
 
@@ -65,7 +66,7 @@ async def watched(
 ) -> AsyncIterator[Projection]:
     """A projection and the watch over it."""
     metrics = Metrics()
-    session = Projection(0, broker, metrics, model, Reader(0, 1), _ours)
+    session = Projection(0, broker, metrics, model, Reader(0, 1), _ours, WEIGHER)
     broker.session = session
     sessions: Sequence[Session] = [session, *more]
     watch = LevelWatch(model, cast("EventLog", ends), lambda: sessions, metrics)
@@ -216,7 +217,7 @@ class CatalogEnds(Ends):
 async def test_the_catalog_is_level_by_its_own_end() -> None:
     model, log = MemoryReadModel(Clock()), catalog_log(1, 30)
     ends, broker = CatalogEnds(len(LOG), len(log)), Broker(log)
-    catalog = CatalogProjection(broker, Metrics(), model, _ours)
+    catalog = CatalogProjection(broker, Metrics(), model, _ours, WEIGHER)
     broker.session = catalog
     task = asyncio.create_task(catalog.run(lambda: None))
     async with watched(model, Broker(LOG), ends, catalog) as session:

@@ -27,6 +27,7 @@ from projector.views.documents import Head
 from tests.activity import Activity, Record, records
 from tests.projector.in_memory import head_of, project, stored_in_memory
 from tests.projector.independent import independent_fold
+from tests.projector.weighing import WEIGHER
 
 LOG = records(Activity(11, partitions=1, licenses=8).appendables(900))[0]
 
@@ -67,7 +68,7 @@ async def projecting(
     check: Callable[[int], Awaitable[None]] = _ours,
     metrics: Metrics | None = None,
 ) -> AsyncIterator[Projection]:
-    session = Projection(0, broker, metrics or Metrics(), model, Reader(0, 1), check)
+    session = Projection(0, broker, metrics or Metrics(), model, Reader(0, 1), check, WEIGHER)
     broker.session = session
     task = asyncio.create_task(session.run(lambda: None))
     try:
@@ -240,14 +241,14 @@ def _failing(monkeypatch: pytest.MonkeyPatch, error: Exception, *, times: int) -
         entries: Sequence[Entry],
         head: Head,
         documents: Documents,
-        partition: int,
+        names: Keys,
         *,
         careful: bool,
     ) -> Folding:
         asked.append(careful)
         if len(asked) <= times:
             raise error
-        return fold_batch(entries, head, documents, partition, careful=careful)
+        return fold_batch(entries, head, documents, names, careful=careful)
 
     monkeypatch.setattr(projection, "fold_batch", failing)
     return asked
@@ -276,7 +277,7 @@ async def test_a_batch_that_fails_with_care_too_stops_the_partition(
 async def test_memory_and_io_end_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     _failing(monkeypatch, MemoryError(), times=1)
     broker = Broker(LOG)
-    session = Projection(0, broker, Metrics(), MemoryReadModel(), Reader(0, 1), _ours)
+    session = Projection(0, broker, Metrics(), MemoryReadModel(), Reader(0, 1), _ours, WEIGHER)
     broker.session = session
     with pytest.raises(MemoryError):
         await asyncio.wait_for(session.run(lambda: None), 5)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from api.serving import make_server
 from api.settings import read_api_settings
 from cli.main import app
-from ledger.emergency.keys import private_pem
+from ledger.signing_keys import private_pem
 from tests.api.conftest import LocalLedger
 from tests.api.emergency.alone import Alone, obedient
 from tests.emergency import KEY, NAME, OTHER_KEY

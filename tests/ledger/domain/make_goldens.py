@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 
 from tests.ledger.domain.catalog.golden_records import golden_records
+from tests.ledger.domain.golden_checkpoint import GOLDEN_CHECKPOINT, golden_checkpoint
 from tests.ledger.domain.golden_files import CATALOG_GOLDEN, FOLDERS, GOLDEN, Line, read_log
 from tests.ledger.domain.golden_log import golden_log
 from tests.ledger.domain.golden_log_2 import golden_log_2
@@ -48,6 +49,7 @@ def main() -> None:
         _write(FOLDERS[rules] / "log.jsonl", lines)
         _write(FOLDERS[rules] / "verdicts.jsonl", verdict_lines(log))
         _write(FOLDERS[rules] / "state.jsonl", state_lines(asyncio.run(replica_of(log))))
+    GOLDEN_CHECKPOINT.write_bytes(golden_checkpoint())
 
 
 def _write(path: Path, text: str) -> None:

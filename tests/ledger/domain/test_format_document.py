@@ -95,6 +95,8 @@ def test_the_keys_are_the_codes() -> None:
         names.set_aside(keys.FROZEN),
         keys.serving(keys.CATALOG),
         catalog.head,
+        catalog.digests,
+        names.digests,
         catalog.entity("<entity>"),
         catalog.claim("<claim>"),
         catalog.entities("<account>", "<kind>"),

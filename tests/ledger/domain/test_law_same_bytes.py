@@ -23,6 +23,7 @@ from tests.ledger.domain.golden_files import FOLDERS, GOLDEN, LogView, read_log
 from tests.ledger.domain.golden_state import replica_of, state_lines
 from tests.ledger.domain.strategies import requests
 from tests.projector.in_memory import project
+from tests.projector.weighing import WEIGHER
 
 ROOT = Path(__file__).parents[3]
 PROGRAM = [sys.executable, "-m", "tests.ledger.domain.print_golden_state"]
@@ -159,7 +160,7 @@ async def test_the_same_bytes_for_every_batch_split(
     log = _views(datas)
     whole, split = MemoryReadModel(), MemoryReadModel()
     await project(whole, log)
-    documents = Documents(Keys(0)) if cached else None
+    documents = Documents(Keys(0), WEIGHER) if cached else None
     edges = sorted({0, len(log), *(cut for cut in cuts if cut < len(log))})
     for start, end in itertools.pairwise(edges):
         await project(split, log[start:end], documents=documents)

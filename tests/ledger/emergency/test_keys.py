@@ -6,16 +6,16 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, x25519
 
-from ledger.emergency.keys import (
-    KEYS_MAX,
+from ledger.emergency.keys import read_keys
+from ledger.environment import SettingsError
+from ledger.named_keys import KEYS_MAX
+from ledger.signing_keys import (
     PrivateKeyError,
     new_key,
     private_pem,
     public_hex,
-    read_keys,
     read_private,
 )
-from ledger.environment import SettingsError
 from tests.emergency import KEY, OTHER_KEY, SETTING
 
 

@@ -138,7 +138,7 @@ async def test_level_is_stored_once_the_end_is_reached(model: ReadModel) -> None
     assert (await head_of(model)).level_at_ms == 0
     for end, at_ms, stored in ((5, 100, 100), (4, 90, 100), (4, 200, 200), (9, 300, 200)):
         [standing] = await model.level([LevelMark(partition=3, end=end, at_ms=at_ms)])
-        assert standing == Standing(position=5, data_keys=0, level_at_ms=stored)
+        assert standing == Standing(position=5, data_keys=0, level_at_ms=stored, serving="1")
         assert await head_of(model) == structs.replace(batch().head, level_at_ms=stored)
 
 
@@ -186,7 +186,7 @@ async def test_data_keys_are_taken_over_in_order_only(model: ReadModel) -> None:
     found = await model.get([first, second, keys.data_keys_position(3)])
     assert found == [b"", b"sealed", b"9"]
     [standing] = await model.level([LevelMark(partition=3, end=0, at_ms=7)])
-    assert standing == Standing(position=0, data_keys=9, level_at_ms=0)
+    assert standing == Standing(position=0, data_keys=9, level_at_ms=0, serving="")
 
 
 async def test_a_lock_has_one_owner_until_it_expires_or_is_given_back(model: ReadModel) -> None:
@@ -269,6 +269,26 @@ async def test_the_catalog_is_a_partition_like_any_other(model: ReadModel) -> No
     assert await members(model, listed) == []
     at_ms = await model.time_ms()
     [standing] = await model.level([LevelMark(partition=keys.CATALOG, end=6, at_ms=at_ms)])
-    assert standing == Standing(position=6, data_keys=0, level_at_ms=at_ms)
+    assert standing == Standing(position=6, data_keys=0, level_at_ms=at_ms, serving="1")
     # A license partition knows nothing of it.
     assert (await head_of(model)).position == 0
+
+
+async def test_a_shadow_generation_is_written_beside_the_one_that_serves(model: ReadModel) -> None:
+    await model.apply(batch(strings={LICENSE: b"serves"}))
+    shadow = Keys(3, "2")
+    name, head = shadow.license("l"), Head(position=2, timestamp_ms=1, chain="22" * 16)
+    built = batch(0, 2, generation="2", head=head, strings={name: b"shadow"})
+    assert await model.apply(built) is None
+    assert await model.apply(built) == 2
+    found = await model.get([LICENSE, name, keys.serving(3), shadow.head])
+    assert found == [b"serves", b"shadow", b"1", head_document(head)]
+    marks = [
+        LevelMark(partition=3, generation="2", end=2, at_ms=70),
+        LevelMark(partition=3, end=9, at_ms=70),
+    ]
+    assert await model.level(marks) == [
+        Standing(position=2, data_keys=0, level_at_ms=70, serving="1"),
+        Standing(position=5, data_keys=0, level_at_ms=0, serving="1"),
+    ]
+    assert (await head_of(model)).level_at_ms == 0

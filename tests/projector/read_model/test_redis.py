@@ -41,6 +41,7 @@ async def test_a_batch_is_published_where_it_was_written(
         assert channel.get_message(timeout=5) is None
         await model.apply(batch(changed=["l1", "l2"]))
         await model.apply(batch(changed=["too late"]))
+        await model.apply(batch(0, 4, generation="2", changed=["in a shadow"]))
         await model.apply(batch(5, 6))
         heard = [channel.get_message(timeout=5) for _ in range(2)]
         channel.close()

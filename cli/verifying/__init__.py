@@ -1,0 +1,1 @@
+"""Checkpoints of the log as commands make, keep, and verify them."""

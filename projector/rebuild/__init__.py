@@ -1,0 +1,1 @@
+"""A replica's read model built anew in the shadow, proved equal, and flipped at once."""

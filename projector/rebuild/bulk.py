@@ -1,0 +1,195 @@
+"""The fold of a whole partition in memory; pure, no I/O and no clock.
+
+The same laws as the live fold (`projector.folding`), driven the other way round: nothing is loaded,
+since all that was made is at hand, and a license is rendered once, at the end, however many events
+it has. What comes of it is byte for byte what the live fold would have stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from ledger.domain.clocks import PartitionClock
+from ledger.domain.events import Event
+from ledger.domain.license import FORGOTTEN_MAX, MEMORY_COMMANDS, Folded, License, Machine, fold
+from ledger.domain.state import Loaded
+from ledger.domain.verdicts import Remembered
+from ledger.event_log import chain
+from projector.folding import LostRecordError, render_once
+from projector.read_model import keys
+from projector.reading import GENESIS, ROUTES_MAX, TROUBLE, LogRecord, decoded, route
+from projector.views.documents import Head, read_verdict, verdict_document
+from projector.views.set_aside import SetAside
+
+
+class Kept(NamedTuple):
+    """A remembered verdict: its document, and where and when its memory began."""
+
+    document: bytes
+    elapsed_ms: int
+    offset: int
+
+
+@dataclass(slots=True)
+class Held:
+    """All that a partition holds: licenses, machines, memories (oldest first), records aside.
+
+    `memories`: by license, then by command. `aside`: by license, or `keys.UNROUTABLE`.
+    """
+
+    licenses: dict[str, License] = field(default_factory=dict)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    memories: dict[str, dict[str, Kept]] = field(default_factory=dict)
+    aside: dict[str, list[SetAside]] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """How many documents it has."""
+        return len(self.licenses) + len(self.machines) + self.commands
+
+    @property
+    def commands(self) -> int:
+        """How many commands are remembered."""
+        return sum(map(len, self.memories.values()))
+
+
+class BulkFold:
+    """Folds one partition of a ledger with `partitions` of them from its first record on.
+
+    `careful` renders each result at once, so that what can't be rendered freezes its own license.
+    """
+
+    def __init__(self, partition: int, partitions: int, *, careful: bool = False) -> None:
+        self.held = Held()
+        self._partition = partition
+        self._partitions = partitions
+        self._careful = careful
+        self._position = 0
+        self._timestamp_ms: int | None = None
+        self._clock = PartitionClock()
+        self._chain = chain.START
+        self._routes: dict[bytes | None, str | None] = {}
+
+    @property
+    def position(self) -> int:
+        """The next offset to fold."""
+        return self._position
+
+    @property
+    def head(self) -> Head:
+        """The partition's head at the position."""
+        return Head(
+            position=self._position,
+            timestamp_ms=self._clock.timestamp_ms,
+            elapsed_ms=self._clock.elapsed_ms,
+            chain=self._chain.hex(),
+        )
+
+    def take(self, records: Sequence[LogRecord]) -> None:
+        """Fold some more records.
+
+        Raises `LostRecordError` at a gap, `UnknownRulesError` where later code is needed.
+        """
+        position, extended, extend = self._position, self._chain, chain.extend
+        routes, licenses = self._routes, self.held.licenses
+        if len(routes) > ROUTES_MAX:
+            routes.clear()
+        for record in records:
+            offset, timestamp_ms, key = record.offset, record.timestamp, record.key
+            if offset != position:
+                raise LostRecordError(position, offset)
+            if timestamp_ms != self._clock.timestamp_ms:
+                self._clock = self._clock.advance(timestamp_ms)
+            license_id = routes[key] if key in routes else self._route(key)
+            if license_id is None:
+                self._set_aside(keys.UNROUTABLE, record)
+            elif license_id is not GENESIS:
+                license_ = licenses.get(license_id)
+                if license_ is not None and license_.frozen_at is not None:
+                    self._set_aside(license_id, record)
+                else:
+                    event = decoded(record)
+                    if event is None or not self._folded(event, offset, license_):
+                        self._freeze(license_id, license_, record)
+            position += 1
+            extended = extend(extended, offset, timestamp_ms, key, record.value)
+        self._position, self._chain = position, extended
+
+    def _route(self, key: bytes | None) -> str | None:
+        license_id = self._routes[key] = route(key, self._partition, self._partitions)
+        return license_id
+
+    def _folded(self, event: Event, offset: int, license_: License | None) -> bool:
+        """Fold an event; False where that twice fails: the record is poison."""
+        held, id_ = self.held, event.license
+        memory = held.memories.get(id_)
+        machine_id: str | None = getattr(event.data, "machine", None)
+        known = None if memory is None else memory.get(event.id)
+        loaded = Loaded(
+            license=license_,
+            machine=None if machine_id is None else held.machines.get(machine_id),
+            remembered=None if known is None else read_verdict(known.document),
+            oldest=() if memory is None or len(memory) < MEMORY_COMMANDS else _oldest(memory),
+        )
+        folded = self._tried(event, offset, loaded)
+        if folded is None:
+            return False
+        if not folded.changed:
+            return True
+        held.licenses[id_] = folded.license
+        if folded.machine_changed and machine_id is not None:
+            if folded.machine is None:
+                held.machines.pop(machine_id, None)
+            else:
+                held.machines[machine_id] = folded.machine
+        if folded.remember:
+            self._remember(event, folded, memory)
+        return True
+
+    def _tried(self, event: Event, offset: int, loaded: Loaded) -> Folded | None:
+        for _ in range(2):
+            try:
+                folded = fold(event, offset, self._clock.elapsed_ms, loaded)
+                if self._careful:
+                    render_once(folded)
+                return folded
+            except TROUBLE:
+                raise
+            except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison
+                continue
+        return None
+
+    def _remember(self, event: Event, folded: Folded, memory: dict[str, Kept] | None) -> None:
+        if memory is None:
+            memory = self.held.memories[event.license] = {}
+        verdict = folded.verdict
+        memory[event.id] = Kept(verdict_document(verdict), self._clock.elapsed_ms, verdict.offset)
+        for old in folded.forget:
+            del memory[old.command]
+
+    def _freeze(self, license_id: str, license_: License | None, record: LogRecord) -> None:
+        last_good = license_ or License(id=license_id)
+        self.held.licenses[license_id] = replace(last_good, frozen_at=record.offset)
+        self._set_aside(license_id, record)
+
+    def _set_aside(self, license_id: str, record: LogRecord) -> None:
+        waiting = SetAside(
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            elapsed_ms=self._clock.elapsed_ms,
+            key=record.key,
+            value=record.value,
+        )
+        self.held.aside.setdefault(license_id, []).append(waiting)
+
+
+def _oldest(memory: dict[str, Kept]) -> list[Remembered]:
+    return [
+        Remembered(offset=kept.offset, elapsed_ms=kept.elapsed_ms, command=command)
+        for command, kept in islice(memory.items(), FORGOTTEN_MAX)
+    ]

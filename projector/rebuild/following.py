@@ -1,0 +1,142 @@
+"""Folding a generation on by the live fold's own code, without being anybody's group member."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from ledger.connections import KafkaBrokers
+from ledger.event_log.clients import stop_consumer
+from ledger.event_log.port import EventLog, Topic, Topics
+from projector.catalog_projection import CatalogProjection
+from projector.feeding import Feed, new_consumer
+from projector.fold_session import FoldSession
+from projector.level import LevelWatch
+from projector.logs import say
+from projector.metrics import Metrics
+from projector.projection import Projection
+from projector.read_model.keys import CATALOG
+from projector.read_model.port import ReadModel
+from projector.reading import Reader
+from projector.session import Cursor, Session
+from projector.views.digests import Weigher
+
+_START_TIMEOUT_S: Final = 30.0
+_RETRY_S: Final = 0.5
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Following:
+    """Keeps one generation of some places (partitions, and `CATALOG`) level with the log.
+
+    Between `start` and `stop`. `metrics` are its own: the live projector's are of what serves.
+    """
+
+    def __init__(  # noqa: PLR0913 - where from, where to, and what of
+        self,
+        *,
+        kafka: KafkaBrokers,
+        log: EventLog,
+        topics: Topics,
+        model: ReadModel,
+        weigher: Weigher,
+        partitions: int,
+        generation: str,
+        places: Sequence[int],
+    ) -> None:
+        self._kafka = kafka
+        self._topics = topics
+        self._model = model
+        self._weigher = weigher
+        self._partitions = partitions
+        self._generation = generation
+        self._places = places
+        self._metrics = Metrics()
+        self._feed = Feed(self._open_session, self._metrics)
+        self._watch = LevelWatch(model, log, lambda: self._feed.sessions, self._metrics)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def sessions(self) -> list[FoldSession]:
+        """Sessions of all places."""
+        return [one for one in self._feed.sessions if isinstance(one, FoldSession)]
+
+    @property
+    def stopped(self) -> dict[int, str]:
+        """Why places can't be folded on, by place."""
+        return {one.place: one.stopped for one in self.sessions if one.stopped is not None}
+
+    def start(self) -> None:
+        """Begin to fold, in the background."""
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """Fold no more; what was begun is written, or nothing of it. Raises what made it end."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not task.done():
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    def check(self) -> None:
+        """Raise what has made it end, if it has."""
+        if self._task is not None and self._task.done() and not self._task.cancelled():
+            self._task.result()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch.run())
+            tasks.create_task(self._read())
+
+    async def _read(self) -> None:
+        while True:
+            consumer = new_consumer(self._kafka, group_id=None)
+            try:
+                async with asyncio.timeout(_START_TIMEOUT_S):
+                    await consumer.start()
+                places = [self._topic_partition(place) for place in self._places]
+                consumer.assign(places)
+                self._feed.open(consumer, places)
+                while True:
+                    await self._feed.poll(consumer)
+            except (KafkaError, OSError, TimeoutError) as error:
+                say(_log, logging.WARNING, "Kafka fails, reading anew", error=type(error).__name__)
+            finally:
+                await self._feed.end()
+                await stop_consumer(consumer)
+            await asyncio.sleep(_RETRY_S)
+
+    def _topic_partition(self, place: int) -> TopicPartition:
+        if place == CATALOG:
+            return TopicPartition(self._topics.name(Topic.CATALOG_EVENTS), 0)
+        return TopicPartition(self._topics.name(Topic.LICENSE_EVENTS), place)
+
+    def _open_session(self, name: str, partition: int, cursor: Cursor) -> Session:
+        if name == self._topics.name(Topic.CATALOG_EVENTS):
+            return CatalogProjection(
+                cursor, self._metrics, self._model, _compared, self._weigher, self._generation
+            )
+        return Projection(
+            partition,
+            cursor,
+            self._metrics,
+            self._model,
+            Reader(partition, self._partitions),
+            _compared,
+            self._weigher,
+            self._generation,
+        )
+
+
+async def _compared(place: int) -> None:
+    """Whether the log is this ledger's was found out before anything was folded."""
+    del place

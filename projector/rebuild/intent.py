@@ -1,0 +1,52 @@
+"""What a rebuild is about, kept in the replica, so that whoever comes next knows how to go on."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import Struct
+
+from projector.read_model.keys import CATALOG, tag
+
+KEY: Final = f"{tag(CATALOG)}:rebuild"
+HOLDER: Final = f"{KEY}:holder"
+"""Lock of the process that works on it."""
+
+Phase = Literal["building", "flipping", "undoing", "window", "collecting"]
+"""building: nothing that serves has changed. flipping, undoing: partitions change over, one by one.
+window: both generations are folded on, so that either may serve. collecting: `dropped` goes."""
+
+
+class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rebuild of one replica.
+
+    `generation`: what is built; `previous`: what served before. `ends`: to where each partition is
+    folded in memory, fixed at the start, so that doing it again writes the same. `view`, `release`:
+    by which code. Times are the replica's clock. `until_ms`: when the window closes. `dropped`: the
+    generation that is deleted.
+    """
+
+    generation: str
+    previous: str
+    phase: Phase
+    ends: dict[int, int]
+    view: int
+    release: str
+    started_ms: int
+    until_ms: int = 0
+    dropped: str = ""
+
+
+_encoder: Final = msgspec.json.Encoder(order="sorted")
+_decoder: Final = msgspec.json.Decoder(Intent)
+
+
+def intent_document(intent: Intent) -> bytes:
+    """Stored form of an intent."""
+    return _encoder.encode(intent)
+
+
+def read_intent(document: bytes) -> Intent:
+    """Intent of its stored form."""
+    return _decoder.decode(document)
