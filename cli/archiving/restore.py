@@ -142,7 +142,7 @@ class Restore:
     async def _not_stored(self, place: Place, records: list[Record]) -> list[Record]:
         """Those of the records that aren't stored; raises `NotRestorable` where others are."""
         start, end = records[0].offset, (await self._log.ends(place[0]))[place[1]]
-        stored = records[: end - start]
+        stored = records[: max(end - start, 0)]
         comparison = self._comparison(place, [[Due(one) for one in stored]])
         if end > start:
             async with aclosing(self._log.read(*place, start=start, stop=end)) as batches:

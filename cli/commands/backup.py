@@ -122,6 +122,7 @@ def to_keep(settings: Settings) -> list[str]:
         f"LEDGER_PARTITIONS={settings.partitions}",
         f"LEDGER_TOPIC_PREFIX={settings.topic_prefix}",
         "LEDGER_EMERGENCY_KEYS, and the private halves, which are on no server",
+        "LEDGER_CHECKPOINT_KEYS, and checkpoints",
         "the other LEDGER_* of each process: digests of tokens, users and passwords, certificates",
     ]
 

@@ -117,7 +117,7 @@ class Restorer:
             async with asyncio.timeout(_APPEND_TIMEOUT_S):
                 future = await producer.send_batch(batch, name, partition=partition)
                 return int((await future).offset)
-        except (KafkaError, OSError, TimeoutError, AssertionError):
+        except (KafkaError, OSError, TimeoutError, AssertionError):  # it asserts its metadata
             # What it holds of other partitions fails as well; each looks what is stored.
             if self._producer is producer:
                 self._producer = None

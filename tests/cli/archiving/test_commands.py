@@ -141,6 +141,19 @@ def test_a_ledger_is_backed_up_checked_and_restored(
     assert empty.told("init", "--copies", "1")["ledger"] == first["ledger"]
 
 
+def test_a_checkpoint_of_before_says_yes_to_what_was_restored(
+    ledger: Ledger, empty: Ledger, tmp_path: Path
+) -> None:
+    ledger.append(Activity(4, partitions=PARTITIONS), 50)
+    key = ledger.told("checkpoint", "keygen", tmp_path / "key.pem")
+    public = ("--public-key", f"{key['name']}={key['public']}")
+    signed = tmp_path / "checkpoint.json"
+    ledger.told("checkpoint", "make", signed, "--key", tmp_path / "key.pem", *public)
+    ledger.told("backup", tmp_path / "b")
+    empty.told("restore", tmp_path / "b", "--copies", "1")
+    assert empty.told("verify", "--checkpoint", signed, *public)["equal"] is True
+
+
 def test_it_says_what_to_keep_and_never_what_that_is(ledger: Ledger, tmp_path: Path) -> None:
     done = ledger.run("backup", tmp_path / "b")
     assert done.exit_code == 0
