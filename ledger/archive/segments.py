@@ -160,13 +160,17 @@ def _batch(stream: BinaryIO, segment: Segment) -> list[Record]:
         if len(head) != _HEAD.size:
             raise EOFError
         offset, timestamp_ms, of_key, of_value, headers = _HEAD.unpack(head)
+        if of_key < _NONE or of_value < _NONE:
+            raise EOFError
+        # In one piece: reading takes longer than cutting.
+        both = _field(stream, max(of_key, 0) + max(of_value, 0)) or b""
         found.append(
             Record(
                 partition=segment.partition,
                 offset=offset,
                 timestamp_ms=timestamp_ms,
-                key=_field(stream, of_key),
-                value=_field(stream, of_value),
+                key=None if of_key == _NONE else both[:of_key],
+                value=None if of_value == _NONE else both[max(of_key, 0) :],
                 headers=_headers(stream, headers) if headers else (),
             )
         )
