@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -20,7 +22,9 @@ from cli.trouble import Missing
 from ledger.archive.folder import Folder
 from ledger.archive.manifest import Manifest, check
 from ledger.archive.reading import Archive
-from ledger.settings import Settings, SettingsError
+from ledger.domain.identifiers import Pepper
+from ledger.environment import given, whole_number
+from ledger.settings import Settings, read_pepper
 
 _IN_MB: Final = 100_000
 
@@ -91,10 +95,7 @@ def _verify(folder: Path, data: Path, *, as_json: bool) -> None:
     output.console().print(_summary(folder, manifest), markup=False)
     output.console().print("all of it is as it was written")
     if unsealed is not None:
-        output.remark(
-            f"Whose it is was not checked, nor that nobody rewrote all of it: {unsealed}. With the "
-            "ledger's settings it is"
-        )
+        output.remark(f"Whose it is was not checked, nor that nobody rewrote all of it: {unsealed}")
 
 
 async def _verified(folder: Path, manifest: Manifest) -> int:
@@ -104,13 +105,26 @@ async def _verified(folder: Path, manifest: Manifest) -> int:
 
 
 def _check_seal(manifest: Manifest, data: Path) -> str | None:
-    """Compare with the settings where there are some; else why there are none."""
-    try:
-        settings = connection.settings(data)
-    except (Missing, SettingsError) as error:
-        return str(error)
-    check(manifest, pepper=settings.pepper, partitions=settings.partitions)
+    """Compare with the pepper that the settings have; else say where one is looked for.
+
+    Off-site there is no ledger: the pepper alone will do.
+    """
+    environment: Mapping[str, str] = os.environ
+    if not _has_pepper(environment):
+        try:
+            environment = connection.environment(data)
+        except Missing:
+            environment = {}
+    if not _has_pepper(environment):
+        return "neither LEDGER_PEPPER nor LEDGER_PEPPER_FILE is set"
+    pepper = Pepper(read_pepper(environment))
+    partitions = whole_number(environment, "LEDGER_PARTITIONS", manifest.partitions)
+    check(manifest, pepper=pepper, partitions=partitions or 0)
     return None
+
+
+def _has_pepper(environment: Mapping[str, str]) -> bool:
+    return any(given(environment, name) for name in ("LEDGER_PEPPER", "LEDGER_PEPPER_FILE"))
 
 
 def to_keep(settings: Settings) -> list[str]:

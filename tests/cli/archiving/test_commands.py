@@ -173,6 +173,18 @@ def test_without_settings_all_but_the_seal_is_verified(ledger: Ledger, tmp_path:
     assert json.loads(found.stdout)["sealChecked"] is False
 
 
+def test_elsewhere_the_pepper_alone_is_enough_for_the_seal(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.told("backup", tmp_path / "b")
+    arguments = ["backup", str(tmp_path / "b"), "--verify", "--json"]
+    found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": PEPPER})
+    assert json.loads(found.stdout)["sealChecked"] is True
+    found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": secrets.token_hex(32)})
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert "LEDGER_PEPPER is not the pepper" in found.stderr
+    found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": "pepper"})
+    assert found.exit_code == 2, "a pepper that can't be one is an error"
+
+
 def test_a_kafka_that_is_away_is_not_needed_to_verify(ledger: Ledger, tmp_path: Path) -> None:
     ledger.told("backup", tmp_path / "b")
     found = ledger.run("backup", tmp_path / "b", "--verify", LEDGER_KAFKA="127.0.0.1:1")
