@@ -60,6 +60,8 @@ class FoldSession(Session):
         self._lost_at: int | None = None
         self._pending: LevelMark | None = None
         self._told = Told(metrics)
+        self.begins = True
+        """Whether it folds a generation from the log's first record where nothing is stored."""
 
     @property
     def generation(self) -> str:
@@ -100,6 +102,10 @@ class FoldSession(Session):
             [serving] = await self._model.get([self._keys.serving])
             self._keys = names_of(self.place, (serving or FIRST_GENERATION.encode()).decode())
         head, digests = await self._model.get([self._keys.head, self._keys.digests])
+        if head is None and not self.begins:
+            raise Stopped(
+                "generation-gone", f"generation {self.generation} is there no more: it was deleted"
+            )
         self._head = Head() if head is None else read_head(head)
         await self._begin(digests_at(self._head.position, digests))
         return self._head.position

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from ledger.event_log.port import FOLDED, EventLog, ForeignLog, LogError, Topic,
 from projector.catalog_projection import CatalogProjection
 from projector.data_keys import DataKeyCopy
 from projector.fold_session import FoldSession
+from projector.keeping import Keeper
 from projector.level import LevelWatch
 from projector.logs import say
 from projector.membership import Membership
@@ -25,8 +26,9 @@ from projector.origin import Origin
 from projector.projection import Projection
 from projector.read_model.port import ReadModel, ReadModelError
 from projector.reading import Reader
+from projector.rebuild.following import Following
 from projector.session import Cursor, Session
-from projector.settings import ProjectorSettings
+from projector.settings import LOCAL, ProjectorSettings
 from projector.slot import SlotLock
 from projector.views.digests import weigher
 
@@ -49,6 +51,9 @@ class Projector:
     ) -> None:
         shared = settings.shared
         topics = Topics(prefix=shared.topic_prefix)
+        self._is_copy = settings.replica == LOCAL
+        self._brokers = shared.kafka
+        self._names = topics
         self._topics = {topics.name(topic): topic for topic in FOLDED}
         self._partitions = shared.partitions
         self._model = model
@@ -65,6 +70,7 @@ class Projector:
             open_session=self._open_session,
             metrics=metrics,
         )
+        self._keeper = Keeper(model, settings.url, lambda: self._membership.sessions, self._follow)
         self._level = LevelWatch(model, log, lambda: self._membership.sessions, metrics)
         self._stage = "starting"
 
@@ -106,12 +112,26 @@ class Projector:
                 self._membership.run(),
                 self._membership.commit_now_and_then(),
                 self._level.run(),
+                *(() if self._is_copy else (self._keeper.run(),)),
             )
         finally:
             self._stage = "stopping"
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CLOSE_S):
                     await self._slot.give_back()
+
+    def _follow(self, generation: str, places: Sequence[int]) -> Following:
+        return Following(
+            kafka=self._brokers,
+            log=self._events_log,
+            topics=self._names,
+            model=self._model,
+            weigher=self._weigher,
+            partitions=self._partitions,
+            generation=generation,
+            places=places,
+            begins=False,
+        )
 
     def _open_session(self, name: str, partition: int, cursor: Cursor) -> Session:
         if self._topics[name] is Topic.LICENSE_DATA_KEYS:

@@ -36,7 +36,8 @@ _log: Final = logging.getLogger(__name__)
 class Following:
     """Keeps one generation of some places (partitions, and `CATALOG`) level with the log.
 
-    Between `start` and `stop`. `metrics` are its own: the live projector's are of what serves.
+    Between `start` and `stop`. `begins`: also where nothing of it is stored; else it was deleted,
+    and stays so.
     """
 
     def __init__(  # noqa: PLR0913 - where from, where to, and what of
@@ -50,6 +51,7 @@ class Following:
         partitions: int,
         generation: str,
         places: Sequence[int],
+        begins: bool,
     ) -> None:
         self._kafka = kafka
         self._topics = topics
@@ -58,6 +60,7 @@ class Following:
         self._partitions = partitions
         self._generation = generation
         self._places = places
+        self._begins = begins
         self._metrics = Metrics()
         self._feed = Feed(self._open_session, self._metrics)
         self._watch = LevelWatch(model, log, lambda: self._feed.sessions, self._metrics)
@@ -121,6 +124,11 @@ class Following:
         return TopicPartition(self._topics.name(Topic.LICENSE_EVENTS), place)
 
     def _open_session(self, name: str, partition: int, cursor: Cursor) -> Session:
+        session = self._new_session(name, partition, cursor)
+        session.begins = self._begins
+        return session
+
+    def _new_session(self, name: str, partition: int, cursor: Cursor) -> FoldSession:
         if name == self._topics.name(Topic.CATALOG_EVENTS):
             return CatalogProjection(
                 cursor, self._metrics, self._model, _compared, self._weigher, self._generation

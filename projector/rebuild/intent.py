@@ -30,7 +30,7 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     generation: str
     previous: str
     phase: Phase
-    ends: dict[int, int]
+    ends: tuple[int, ...]
     view: int
     release: str
     started_ms: int

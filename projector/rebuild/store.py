@@ -26,6 +26,7 @@ from projector.rebuild.intent import KEY, Intent, intent_document, read_intent
 TIMEOUT_S: Final = 10.0
 """Of one call; a Redis that rewrites its file may stand still for a moment."""
 SCANNED: Final = 1_000
+MEMBERS: Final = 1_000
 _PIECE: Final = 500
 Flipped = Literal["serves", "behind", "other"]
 _FLIPPED: Final[dict[int, Flipped]] = {1: "serves", 0: "behind", -1: "other"}
@@ -57,6 +58,15 @@ class Store:
         """What is being rebuilt; None: nothing."""
         document = await self._bounded(self._redis.get(KEY))
         return None if document is None else read_intent(document)
+
+    async def put(self, key: str, value: bytes, *, ttl_s: int) -> None:
+        """Write one key that is gone after a time."""
+        await self._bounded(self._redis.set(key, value, ex=ttl_s))
+
+    async def time_ms(self) -> int:
+        """The replica's own clock, in milliseconds since 1970."""
+        seconds, microseconds = await self._bounded(self._redis.time())
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def intend(self, intent: Intent | None) -> None:
         """Note what is being rebuilt; the caller holds the lock."""
@@ -106,15 +116,22 @@ class Store:
         await self._bounded(pipeline.execute())
 
     async def members(self, names: Sequence[str]) -> list[list[tuple[bytes, int]]]:
-        """Members of sorted sets with their scores, lowest first; in one pipeline."""
-        pipeline = self._pipeline()
-        for name in names:
-            pipeline.execute_command("ZRANGE", name, 0, -1, "WITHSCORES")
-        found = await self._bounded(pipeline.execute())
-        return [
-            [(member, int(float(score))) for member, score in zip(one[::2], one[1::2], strict=True)]
-            for one in found
-        ]
+        """Members of sorted sets with their scores, lowest first; long ones in pieces."""
+        found: list[list[tuple[bytes, int]]] = [[] for _ in names]
+        left = list(range(len(names)))
+        start = 0
+        while left:
+            pipeline = self._pipeline()
+            for number in left:
+                end = start + MEMBERS - 1
+                pipeline.execute_command("ZRANGE", names[number], start, end, "WITHSCORES")
+            replies = await self._bounded(pipeline.execute())
+            for number, reply in zip(left, replies, strict=True):
+                pairs = zip(reply[::2], reply[1::2], strict=True)
+                found[number] += [(member, int(float(score))) for member, score in pairs]
+            start += MEMBERS
+            left = [number for number in left if len(found[number]) == start]
+        return found
 
     async def scanned(self, match: str = "*") -> AsyncIterator[list[bytes]]:
         """All names that match, in pieces; one may come twice."""

@@ -96,8 +96,11 @@ def _sums(state: _Partition, position: int) -> dict[str, Any]:
     return {"position": position, "state": sums[0], "documents": sums[1]}
 
 
-def stored_in_redis(url: str, number: int) -> Stored:
-    """All that a Redis holds of a partition's fold; the head without its level-at."""
+def stored_in_redis(url: str, number: int, generation: str = "1") -> Stored:
+    """All that a Redis holds of a partition's fold; the head without its level-at.
+
+    Of another generation than the first, with the names that it would have in that one.
+    """
     found: Stored = {}
     with redis.Redis.from_url(url, socket_timeout=10) as server:
         for name in server.scan_iter(f"{tag(number)}:*", count=5000):
@@ -111,6 +114,11 @@ def stored_in_redis(url: str, number: int) -> Stored:
                 value = server.get(name)
                 assert isinstance(value, bytes)
                 found[text] = value
+    if generation != "1":
+        assert found[f"{tag(number)}:serving"] == generation.encode()
+        found[f"{tag(number)}:serving"] = b"1"
+        named = f"{tag(number)}:{generation}:"
+        found = {name.replace(named, f"{tag(number)}:1:"): value for name, value in found.items()}
     return level_apart(found, number)
 
 

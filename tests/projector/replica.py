@@ -22,7 +22,7 @@ from ledger.event_log import genesis
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic, Topics
 from ledger.event_log.topics import create_topics
-from projector.read_model.keys import CATALOG, Keys
+from projector.read_model.keys import CATALOG, FIRST_GENERATION, Keys
 from projector.views.documents import Head, read_head
 from tests.activity import Activity, Appendable, Record, append
 from tests.ports import free_ports
@@ -88,8 +88,22 @@ class Replica:
         self.events = self.topics.name(Topic.LICENSE_EVENTS)
         self.data_keys = self.topics.name(Topic.LICENSE_DATA_KEYS)
         self.catalog = self.topics.name(Topic.CATALOG_EVENTS)
+        self.generation = FIRST_GENERATION
         self._folder = folder
         self._processes: list[ProjectorProcess] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of the ledger."""
+        return {
+            "LEDGER_KAFKA": self.kafka.bootstrap,
+            "LEDGER_REPLICAS": self.store.url,
+            "LEDGER_PARTITIONS": str(PARTITIONS),
+            "LEDGER_TOPIC_PREFIX": self.topics.prefix,
+            "LEDGER_PEPPER": PEPPER,
+            "LEDGER_SEAL_KEYS": f"k1:{'5e' * 32}",
+            "LEDGER_LOCAL": "1",
+        }
 
     async def initialize(self) -> None:
         """Make the topics and their genesis records."""
@@ -108,15 +122,9 @@ class Replica:
     ) -> ProjectorProcess:
         """A projector, not started yet."""
         env = {
-            "LEDGER_KAFKA": self.kafka.bootstrap,
-            "LEDGER_REPLICAS": self.store.url,
+            **self.environment,
             "LEDGER_REPLICA": "A",
             "LEDGER_SLOT": str(slot),
-            "LEDGER_PARTITIONS": str(PARTITIONS),
-            "LEDGER_TOPIC_PREFIX": self.topics.prefix,
-            "LEDGER_PEPPER": PEPPER,
-            "LEDGER_SEAL_KEYS": f"k1:{'5e' * 32}",
-            "LEDGER_LOCAL": "1",
             **(changes or {}),
         }
         process = ProjectorProcess(self._folder / f"projector-{len(self._processes)}", env)
@@ -135,7 +143,7 @@ class Replica:
 
     async def heads(self) -> list[Head]:
         """Heads of all partitions, empty where there is none or Redis doesn't answer."""
-        names = [Keys(partition).head for partition in range(PARTITIONS)]
+        names = [Keys(partition, self.generation).head for partition in range(PARTITIONS)]
         try:
             async with redis.asyncio.Redis.from_url(self.store.url, socket_timeout=2) as client:
                 documents = await client.mget(names)
@@ -170,7 +178,9 @@ class Replica:
         for partition in range(PARTITIONS):
             log = await read_all(self.kafka, self.events, partition)
             expected = independent_fold(log, partition, PARTITIONS, Pepper(bytes.fromhex(PEPPER)))
-            found = await asyncio.to_thread(stored_in_redis, self.store.url, partition)
+            found = await asyncio.to_thread(
+                stored_in_redis, self.store.url, partition, self.generation
+            )
             assert found == expected, _difference(found, expected)
 
     async def assert_catalog_equals_an_independent_fold(self) -> None:

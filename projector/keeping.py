@@ -1,0 +1,125 @@
+"""Keeping the other generation level after a flip, and deleting it once nobody may want it back.
+
+While the window of a rebuild is open the projector folds two generations: what serves, as ever, and
+beside it, in the order of the same log, the one that did before or may again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from secrets import token_hex
+from typing import Final
+
+from msgspec.structs import replace
+
+from projector.fold_session import FoldSession
+from projector.logs import say
+from projector.read_model.keys import CATALOG
+from projector.read_model.port import ReadModel, ReadModelError
+from projector.rebuild.collecting import collect
+from projector.rebuild.following import Following
+from projector.rebuild.intent import HOLDER, KEY, Intent, read_intent
+from projector.rebuild.store import Store
+from projector.session import Session
+
+EVERY_S: Final = 0.5
+_HELD_MS: Final = 60_000
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Looks twice a second what is to be kept of the places that are assigned now.
+
+    `follow`: makes what folds a generation of some places on. `url`: of the replica's Redis.
+    """
+
+    def __init__(
+        self,
+        model: ReadModel,
+        url: str,
+        sessions: Callable[[], Sequence[Session]],
+        follow: Callable[[str, Sequence[int]], Following],
+    ) -> None:
+        self._model = model
+        self._url = url
+        self._sessions = sessions
+        self._follow = follow
+        self._kept: tuple[str, tuple[int, ...]] | None = None
+        self._following: Following | None = None
+
+    async def run(self) -> None:
+        """Go on until cancelled, whatever is away."""
+        try:
+            while True:
+                await asyncio.sleep(EVERY_S)
+                with suppress(ReadModelError):
+                    await self._look()
+        finally:
+            await self._keep(None)
+
+    async def _look(self) -> None:
+        [document] = await self._model.get([KEY])
+        intent = None if document is None else read_intent(document)
+        folds = [one for one in self._sessions() if isinstance(one, FoldSession) and one.position]
+        if intent is not None and intent.phase in {"flipping", "undoing"}:
+            # Until all partitions have changed over, what is kept is kept, and nothing else.
+            if self._following is not None:
+                self._following.check()
+            return
+        if intent is None or intent.phase != "window" or not folds:
+            await self._keep(None)
+            return
+        if await self._model.time_ms() >= intent.until_ms:
+            await self._keep(None)
+            if any(one.place == CATALOG for one in folds):
+                await self._collect(intent)
+            return
+        serving = {one.generation for one in folds}
+        others = {intent.generation, intent.previous} - serving
+        if len(serving) == 1 and len(others) == 1:
+            await self._keep((others.pop(), tuple(sorted(one.place for one in folds))))
+
+    async def _keep(self, wanted: tuple[str, tuple[int, ...]] | None) -> None:
+        """Follow what is wanted, and nothing else."""
+        if self._following is not None and wanted is not None:
+            self._following.check()
+        if wanted == self._kept:
+            return
+        self._kept = wanted
+        if self._following is not None:
+            await self._following.stop()
+            self._following = None
+        if wanted is not None:
+            say(_log, logging.INFO, "another generation is kept level", generation=wanted[0])
+            self._following = self._follow(*wanted)
+            self._following.start()
+
+    async def _collect(self, intent: Intent) -> None:
+        """Delete what doesn't serve, unless somebody works on it just now."""
+        owner = token_hex(16)
+        if not await self._model.hold(HOLDER, owner, _HELD_MS):
+            return
+        store = Store(self._url)
+        try:
+            if await store.intent() != intent:
+                return
+            # All of the replica's partitions, whoever else has some of them.
+            places = [CATALOG, *range(len(intent.ends))]
+            serving = set((await store.serving(places)).values())
+            dropped = {intent.generation, intent.previous} - serving
+            if len(serving) == 1 and len(dropped) == 1:
+                [generation] = dropped
+                # Others see by then that they are to keep it no more.
+                await store.intend(replace(intent, phase="collecting", dropped=generation))
+                await asyncio.sleep(3 * EVERY_S)
+                gone = await collect(store, generation, places)
+                await store.intend(None)
+                say(_log, logging.INFO, "a generation is gone", generation=generation, keys=gone)
+        finally:
+            await store.close()
+            with suppress(ReadModelError):
+                await self._model.release(HOLDER, owner)

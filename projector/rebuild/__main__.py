@@ -1,0 +1,141 @@
+"""`python -m projector.rebuild`: a builder, told what to build on stdin, until that ends.
+
+A line in is an `Order`, a line out a `Report`, as JSON. It is one of several that `ledger rebuild`
+starts, and ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from ledger.event_log.codec import UnknownRulesError
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import LogError, Topic, Topics
+from ledger.settings import Settings, read_settings
+from projector.folding import LostRecordError
+from projector.logs import set_up
+from projector.read_model.port import ReadModelError
+from projector.reading import LogRecord
+from projector.rebuild.building import Builder, Gate, PartitionTooLargeError, Told
+from projector.rebuild.store import Store
+from projector.views.digests import weigher
+
+NICE: Final = 10
+"""What serves comes first wherever they share a processor."""
+REPLICA: Final = "LEDGER_REBUILD_REPLICA"
+MEMORY: Final = "LEDGER_REBUILD_MEMORY_MB"
+
+
+class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A partition to build, or whether to hold still."""
+
+    partition: int | None = None
+    generation: str = ""
+    end: int = 0
+    hold: bool | None = None
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of a builder: how far it is, or why it can't build a partition."""
+
+    partition: int
+    folded: int = 0
+    written: int = 0
+    done: bool = False
+    too_large: str = ""
+    failed: str = ""
+
+
+class _Source:
+    """Records of license-events as the client has them."""
+
+    def __init__(self, log: KafkaLog) -> None:
+        self._log = log
+
+    def messages(self, partition: int, *, stop: int) -> AsyncGenerator[Sequence[LogRecord], None]:
+        """Records from the first one to `stop`."""
+        return self._log.messages(Topic.LICENSE_EVENTS, partition, start=0, stop=stop)
+
+
+def main() -> None:
+    """Build what is ordered, until stdin ends."""
+    set_up()
+    os.nice(NICE)
+    # What is folded has no cycles; looking for them among all that is held costs more than it does.
+    gc.disable()
+    settings = read_settings(os.environ)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    log = KafkaLog(settings.kafka, Topics(prefix=settings.topic_prefix))
+    store = Store(settings.replicas[int(os.environ[REPLICA])])
+    gate = Gate()
+    builder = Builder(
+        _Source(log),
+        store,
+        weigher(settings.pepper),
+        partitions=settings.partitions,
+        memory_bytes_max=int(os.environ[MEMORY]) << 20,
+        tell=_tell,
+        may_go_on=gate.passed,
+    )
+    orders: asyncio.Queue[Order] = asyncio.Queue()
+    building = asyncio.create_task(_build(builder, orders))
+    hearing = asyncio.create_task(_hear(gate, orders))
+    try:
+        await asyncio.wait([building, hearing], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        building.cancel()
+        await store.close()
+        await log.close()
+
+
+async def _hear(gate: Gate, orders: asyncio.Queue[Order]) -> None:
+    """Take orders until whoever gives them is gone."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    decoder = msgspec.json.Decoder(Order)
+    while line := await reader.readline():
+        order = decoder.decode(line)
+        if order.hold is None:
+            orders.put_nowait(order)
+        elif order.hold:
+            gate.close()
+        else:
+            gate.open()
+
+
+async def _build(builder: Builder, orders: asyncio.Queue[Order]) -> None:
+    while True:
+        order = await orders.get()
+        assert order.partition is not None  # noqa: S101 - any other order was to hold
+        try:
+            await builder.build(order.partition, order.generation, order.end)
+        except PartitionTooLargeError as error:
+            _say(Report(partition=order.partition, too_large=str(error)))
+        except (LogError, ReadModelError, LostRecordError, UnknownRulesError) as error:
+            _say(Report(partition=order.partition, failed=str(error)))
+        gc.collect()
+
+
+def _tell(told: Told) -> None:
+    _say(Report(partition=told.partition, folded=told.folded, written=told.written, done=told.done))
+
+
+def _say(report: Report) -> None:
+    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The processes that build partitions, as seen by who started them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from projector.rebuild.__main__ import MEMORY, REPLICA, Order, Report
+
+_decoder: Final = msgspec.json.Decoder(Report)
+_END_S: Final = 5.0
+
+
+class BuilderFailedError(Exception):
+    """A partition can't be built; the text says which one, and why."""
+
+
+class Builders:
+    """`count` processes, each building one partition after the other.
+
+    `environment`: the ledger's `LEDGER_*`. `replica`: number of the replica, from 0. `memory_mb`:
+    what each may take. `tell`: is called with each report.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        replica: int,
+        count: int,
+        memory_mb: int,
+        tell: Callable[[Report], None],
+    ) -> None:
+        self._environment = {
+            **environment,
+            REPLICA: str(replica),
+            MEMORY: str(memory_mb),
+        }
+        self._count = count
+        self._tell = tell
+        self._processes: list[Process] = []
+        self.too_large: list[int] = []
+        """Partitions that didn't fit the memory: they are to be folded another way."""
+
+    async def build(self, generation: str, ends: Sequence[tuple[int, int]]) -> None:
+        """Build partitions, each up to its end; `(partition, end)`, in this order.
+
+        Raises `BuilderFailedError`. Cancelled, it ends the processes.
+        """
+        left = deque(ends)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(min(self._count, len(left))):
+                    tasks.create_task(self._work(generation, left))
+        finally:
+            await self._end()
+
+    def hold(self, *, still: bool) -> None:
+        """Have all of them hold still, or go on."""
+        for process in self._processes:
+            _order(process, Order(hold=still))
+
+    async def _work(self, generation: str, left: deque[tuple[int, int]]) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "projector.rebuild",
+            env=self._environment,
+            stdin=PIPE,
+            stdout=PIPE,
+        )
+        self._processes.append(process)
+        while left:
+            partition, end = left.popleft()
+            _order(process, Order(partition=partition, generation=generation, end=end))
+            await self._follow(process, partition)
+
+    async def _follow(self, process: Process, partition: int) -> None:
+        """Hear of a partition until it is done."""
+        assert process.stdout is not None  # noqa: S101 - it was asked for
+        while line := await process.stdout.readline():
+            report = _decoder.decode(line)
+            if report.failed:
+                raise BuilderFailedError(f"partition {partition} can't be built: {report.failed}")
+            if report.too_large:
+                self.too_large.append(partition)
+                return
+            self._tell(report)
+            if report.done:
+                return
+        code = await process.wait()
+        raise BuilderFailedError(
+            f"the process that built partition {partition} ended with {code}: the same command "
+            "again goes on where it was"
+        )
+
+    async def _end(self) -> None:
+        for process in self._processes:
+            if process.stdin is not None:
+                process.stdin.close()
+        for process in self._processes:
+            try:
+                async with asyncio.timeout(_END_S):
+                    await process.wait()
+            except TimeoutError:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        self._processes.clear()
+
+
+def _order(process: Process, order: Order) -> None:
+    if process.stdin is not None and not process.stdin.is_closing():
+        process.stdin.write(msgspec.json.encode(order) + b"\n")

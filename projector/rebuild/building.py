@@ -1,0 +1,163 @@
+"""One partition from the log into a generation: folded in memory, rendered, written.
+
+Doing it again writes the same, since the end is fixed: so what a killed process had begun needs no
+undoing. The head comes last, and with it the partition is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from itertools import islice
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+from projector.read_model.keys import Keys
+from projector.reading import TROUBLE, LogRecord
+from projector.rebuild.bulk import BulkFold
+from projector.rebuild.rendering import Rendering
+from projector.rebuild.store import Store
+from projector.views.digests import Weigher, digests_document
+from projector.views.documents import head_document
+
+PIECE_KEYS: Final = 1_000
+"""Documents written in one go: what serves waits for no more than that."""
+PIECE_SETS: Final = 250
+_TOLD_EVERY: Final = 5_000
+
+
+class PartitionTooLargeError(Exception):
+    """What a partition holds doesn't fit the memory that a builder may take."""
+
+
+class Told(Struct, frozen=True, kw_only=True):
+    """How far a partition is: records folded, keys written. `done`: it is there."""
+
+    partition: int
+    folded: int
+    written: int = 0
+    done: bool = False
+
+
+class RecordSource(Protocol):
+    """The log, as a builder reads it."""
+
+    def messages(self, partition: int, *, stop: int) -> AsyncGenerator[Sequence[LogRecord], None]:
+        """Records of a partition of license-events from the first one to `stop`."""
+        ...
+
+
+class Builder:
+    """Builds partitions of one generation.
+
+    `tell`: is told how far it is. `may_go_on`: is awaited before each piece, and holds it up while
+    what serves needs the machine. `memory_bytes_max`: of this process.
+    """
+
+    def __init__(
+        self,
+        source: RecordSource,
+        store: Store,
+        weigher: Weigher,
+        *,
+        partitions: int,
+        memory_bytes_max: int,
+        tell: Callable[[Told], None],
+        may_go_on: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._weigher = weigher
+        self._partitions = partitions
+        self._memory_bytes_max = memory_bytes_max
+        self._tell = tell
+        self._may_go_on = may_go_on
+
+    async def build(self, partition: int, generation: str, end: int) -> None:
+        """Build one partition up to the offset `end`.
+
+        Raises `PartitionTooLargeError` with nothing written; `LostRecordError`,
+        `UnknownRulesError`, and what reading and writing raise.
+        """
+        folding = await self._folded(partition, end, careful=False)
+        try:
+            await self._write(folding, Keys(partition, generation))
+        except (*TROUBLE, ConnectionError):
+            raise
+        except (TypeError, ValueError, KeyError, AttributeError):
+            # A document can't be rendered: its license is frozen where that began.
+            folding = await self._folded(partition, end, careful=True)
+            await self._write(folding, Keys(partition, generation))
+
+    async def _folded(self, partition: int, end: int, *, careful: bool) -> BulkFold:
+        folding, told = BulkFold(partition, self._partitions, careful=careful), 0
+        async with aclosing(self._source.messages(partition, stop=end)) as runs:
+            async for records in runs:
+                folding.take(records)
+                if folding.position - told >= _TOLD_EVERY:
+                    told = folding.position
+                    self._tell(Told(partition=partition, folded=told))
+                    self._see_to_memory(partition)
+                    await self._may_go_on()
+        self._tell(Told(partition=partition, folded=folding.position))
+        return folding
+
+    def _see_to_memory(self, partition: int) -> None:
+        if memory_bytes() > self._memory_bytes_max:
+            raise PartitionTooLargeError(
+                f"partition {partition} takes more than {self._memory_bytes_max >> 20} MB"
+            )
+
+    async def _write(self, folding: BulkFold, keys: Keys) -> None:
+        rendering, written = Rendering(folding.held, keys, self._weigher), 0
+
+        def tell(count: int) -> None:
+            nonlocal written
+            written += count
+            place = keys.partition
+            self._tell(Told(partition=place, folded=folding.position, written=written))
+
+        strings, sets = rendering.strings(), rendering.sorted_sets()
+        while piece := list(islice(strings, PIECE_KEYS)):
+            await self._may_go_on()
+            await self._store.write(piece)
+            tell(len(piece))
+        while members := list(islice(sets, PIECE_SETS)):
+            await self._may_go_on()
+            await self._store.write((), members)
+            tell(len(members))
+        head = folding.head
+        digests = digests_document(rendering.digests(head.position))
+        await self._store.write([(keys.digests, digests), (keys.head, head_document(head))])
+        self._tell(Told(partition=keys.partition, folded=head.position, written=written, done=True))
+
+
+def memory_bytes() -> int:
+    """The most memory that this process ever took."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class Gate:
+    """Holds builders up while it is closed."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def close(self) -> None:
+        """Hold up whoever comes."""
+        self._open.clear()
+
+    def open(self) -> None:
+        """Let everybody through."""
+        self._open.set()
+
+    async def passed(self) -> None:
+        """Wait until it is open; others run meanwhile in any case."""
+        await asyncio.sleep(0)
+        await self._open.wait()

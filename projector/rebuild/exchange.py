@@ -1,0 +1,89 @@
+"""Which generation serves: the flip, the way back, and the end of the choice.
+
+Each partition changes over by itself, at once; what was killed in between is taken up where it was,
+or turned round. While the window is open the projector folds both generations on, so that the way
+back leads to the present and not to the past.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+from msgspec.structs import replace
+
+from projector.rebuild.collecting import collect
+from projector.rebuild.intent import Intent
+from projector.rebuild.site import RebuildRefusedError, Site
+
+FLIP_S: Final = 60.0
+SEEN_S: Final = 1.5
+_AGAIN_S: Final = 0.01
+
+
+async def flip(site: Site, intent: Intent, *, window_s: int) -> Intent:
+    """Have the generation serve that was built. Raises `RebuildRefusedError`."""
+    return await _exchange(site, replace(intent, phase="flipping"), window_s)
+
+
+async def undo(site: Site, intent: Intent, *, window_s: int) -> Intent:
+    """Have the generation serve that did before. Raises `RebuildRefusedError`."""
+    return await _exchange(site, replace(intent, phase="undoing"), window_s)
+
+
+async def finish(site: Site, intent: Intent) -> int:
+    """Delete what doesn't serve, and end the rebuild; how many keys went.
+
+    Of a rebuild that was never flipped that is what it had built. Raises `RebuildRefusedError`.
+    """
+    if intent.phase in {"flipping", "undoing"}:
+        raise RebuildRefusedError(
+            "some partitions may be served from one generation and some from the other: "
+            "`ledger rebuild flip` or `ledger rebuild undo` first"
+        )
+    serving = set((await site.store.serving(site.places)).values())
+    dropped = intent.dropped or next(
+        (one for one in (intent.generation, intent.previous) if one not in serving), ""
+    )
+    if not dropped or dropped in serving:
+        raise RebuildRefusedError(f"generation {dropped or intent.generation} serves")
+    await site.store.intend(replace(intent, phase="collecting", dropped=dropped))
+    # Projectors see by then that they are to keep it no more.
+    await asyncio.sleep(SEEN_S)
+    gone = await collect(site.store, dropped, site.places)
+    await site.store.intend(None)
+    return gone
+
+
+async def _exchange(site: Site, intent: Intent, window_s: int) -> Intent:
+    old, new = intent.previous, intent.generation
+    if intent.phase == "undoing":
+        old, new = new, old
+    await site.store.intend(intent)
+    await _change_over(site, old, new)
+    until_ms = await site.store.time_ms() + window_s * 1000
+    opened = replace(intent, phase="window", until_ms=until_ms)
+    await site.store.intend(opened)
+    return opened
+
+
+async def _change_over(site: Site, old: str, new: str) -> None:
+    deadline = time.monotonic() + FLIP_S
+    left = list(site.places)
+    while left:
+        for place in list(left):
+            found = await site.store.flip(place, old, new)
+            if found == "other":
+                raise RebuildRefusedError(
+                    f"partition {place} is served from neither generation {old} nor {new}"
+                )
+            if found == "serves":
+                left.remove(place)
+        if left and time.monotonic() > deadline:
+            raise RebuildRefusedError(
+                f"generation {new} stays behind what serves in {len(left)} partitions: nobody "
+                "folds it on. See whether the projector runs; the same command again goes on"
+            )
+        if left:
+            await asyncio.sleep(_AGAIN_S)

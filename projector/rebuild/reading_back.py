@@ -1,0 +1,308 @@
+"""Reading back all that a generation holds: its digests summed anew, its lists compared.
+
+Nothing of it may be written meanwhile. Every key of the generation is looked at: what no license
+leads to is found by counting. A scan may name a key twice while a Redis makes its table smaller:
+who finds something wrong reads once more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ledger.domain.catalog.entities import RULES_ID
+from ledger.domain.identifiers import PARTITIONS_MAX
+from projector.catalog_folding import LISTED_IN_THE_LEDGER
+from projector.changes import places as lists_of
+from projector.loaded import remembered
+from projector.read_model.keys import CATALOG, FROZEN, Keys, tag
+from projector.rebuild.store import Store
+from projector.views.catalog import read_entity, read_scope
+from projector.views.digests import NOTHING, Weigher, digests_at, plus
+from projector.views.documents import (
+    Head,
+    license_document,
+    read_head,
+    read_license,
+    read_machine,
+)
+
+PIECE: Final = 200
+"""Licenses read at a time."""
+NAMED_MAX: Final = 20
+SAMPLE: Final = 100
+"""One license in so many is rendered anew."""
+_TAGS: Final = {tag(place): place for place in (CATALOG, *range(PARTITIONS_MAX))}
+
+
+@dataclass(slots=True)
+class Found:
+    """What was read of one place: digests summed anew, and what is wrong with it, in words."""
+
+    place: int
+    head: Head = field(default_factory=Head)
+    state: str = NOTHING.state
+    documents: str = NOTHING.documents
+    kept: tuple[str, str] | None = None
+    """Digests that the fold has kept, of the same position."""
+    counted: Counter[str] = field(default_factory=Counter)
+    """Keys there are, by their kind."""
+    reached: Counter[str] = field(default_factory=Counter)
+    """Keys that a license, or a scope of the catalog, leads to."""
+    wanted: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """By list, a sum over the members that it has to have."""
+    listed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    """By list, the sum over those it has."""
+    frozen: dict[str, int] = field(default_factory=dict)
+    stale: list[str] = field(default_factory=list)
+    """Of a sample, those whose document isn't as it would be rendered now."""
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def trouble(self) -> list[str]:
+        """All that is wrong, at most so many."""
+        found = list(self.wrong)
+        if self.kept is not None:
+            now = (self.state, self.documents)
+            for name, was, is_ in zip(("state", "documents"), self.kept, now, strict=True):
+                if was != is_:
+                    found.append(f"the digest of the {name} is {is_}, and the fold kept {was}")
+        found += [
+            f"{self.counted[kind]} keys {kind}:… are there, and {self.reached[kind]} are led to"
+            for kind in sorted(self.counted.keys() | self.reached.keys())
+            if self.counted[kind] != self.reached[kind]
+        ]
+        found += [
+            f"the list {name} isn't what the documents say"
+            for name in sorted(self.wanted.keys() | self.listed.keys())
+            if self.wanted.get(name, 0) != self.listed.get(name, 0)
+        ]
+        return found[:NAMED_MAX]
+
+    def weigh(self, state: int, documents: int = 0) -> None:
+        """Take weights in."""
+        self.state = plus(self.state, state)
+        if documents:
+            self.documents = plus(self.documents, documents)
+
+
+class ReadingBack:
+    """Reads one generation of some places. `read` is told how many keys were looked at."""
+
+    def __init__(
+        self,
+        store: Store,
+        weigher: Weigher,
+        generation: str,
+        places: Sequence[int],
+        read: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._store = store
+        self._weigher = weigher
+        self._generation = generation
+        self._keys = {place: Keys(place, generation) for place in places}
+        self._found = {place: Found(place) for place in places}
+        self._tell = read
+
+    async def run(self) -> dict[int, Found]:
+        """Read it all. Raises `ReadModelUnavailableError`."""
+        await self._heads()
+        async for names in self._store.scanned(f"{{*}}:{self._generation}:*"):
+            fresh = [name.decode() for name in dict.fromkeys(names)]
+            await self._take(fresh)
+            self._tell(len(fresh))
+        return self._found
+
+    async def _heads(self) -> None:
+        for place, keys in self._keys.items():
+            head, digests = await self._store.get([keys.head, keys.digests])
+            found = self._found[place]
+            if head is None:
+                found.wrong.append("it has no head")
+                continue
+            found.head = read_head(head)
+            kept = digests_at(found.head.position, digests)
+            if kept is None:
+                found.wrong.append("it has no digests of its position")
+            else:
+                found.kept = (kept.state, kept.documents)
+
+    async def _take(self, names: Sequence[str]) -> None:
+        """Look at some keys; what a license leads to is read with the license."""
+        licenses: list[tuple[int, str]] = []
+        scopes: list[tuple[int, str]] = []
+        singles: list[tuple[int, str]] = []
+        lists: list[tuple[int, str]] = []
+        for name in names:
+            tag_, _, rest = name.split(":", 2)
+            place = _TAGS.get(tag_)
+            if place not in self._keys:
+                continue
+            kind, _, id_ = rest.partition(":")
+            if kind in {"head", "digests"}:
+                continue
+            self._found[place].counted[kind] += 1
+            if kind == "L":
+                licenses.append((place, id_))
+            elif kind == "S":
+                scopes.append((place, id_))
+            elif kind in {"E", "U"}:
+                singles.append((place, rest))
+            elif kind in {"A", "P", "V", "F", "T", "N", "Q"}:
+                lists.append((place, rest))
+        for at in range(0, len(licenses), PIECE):
+            await self._licenses(licenses[at : at + PIECE])
+        await self._scopes(scopes)
+        await self._singles(singles)
+        await self._lists(lists)
+
+    async def _licenses(self, named: Sequence[tuple[int, str]]) -> None:
+        keys = self._keys
+        documents = await self._store.get([keys[place].license(id_) for place, id_ in named])
+        memories = await self._store.members([keys[place].commands(id_) for place, id_ in named])
+        machines = await self._store.members(
+            [keys[place].machines_of_license(id_) for place, id_ in named]
+        )
+        for (place, id_), document, held in zip(named, documents, machines, strict=True):
+            self._license(place, id_, document or b"\n\n", held)
+        await self._commands(
+            [
+                (place, id_, member, offset)
+                for (place, id_), memory in zip(named, memories, strict=True)
+                for member, offset in memory
+            ]
+        )
+        for (place, _), memory, held in zip(named, memories, machines, strict=True):
+            self._found[place].reached["K"] += bool(memory)
+            self._found[place].reached["I"] += bool(held)
+        await self._machines(
+            [
+                (place, id_, member.decode(), offset)
+                for (place, id_), held in zip(named, machines, strict=True)
+                for member, offset in held
+            ],
+            {
+                id_: read_license(document or b"{}\n").account
+                for (_, id_), document, held in zip(named, documents, machines, strict=True)
+                if held
+            },
+        )
+
+    def _license(
+        self, place: int, id_: str, document: bytes, held: Sequence[tuple[bytes, int]]
+    ) -> None:
+        found, keys = self._found[place], self._keys[place]
+        found.reached["L"] += 1
+        found.weigh(*self._weigher.weigh_license(f"L:{id_}", document))
+        try:
+            license_ = read_license(document)
+        except ValueError:
+            found.wrong.append(f"the document of license {id_} can't be read")
+            return
+        if license_.id != id_:
+            found.wrong.append(f"the document of license {id_} says that it is {license_.id}'s")
+        if license_.status == "live" and license_.machines > len(held):
+            found.wrong.append(
+                f"license {id_} has {license_.machines} machines, and {len(held)} are listed"
+            )
+        if int(id_[:8], 16) % SAMPLE == 0 and document != license_document(license_):
+            found.stale.append(id_)
+        for name, score in lists_of(keys, license_).items():
+            found.wanted[keys.short(name)] += hash((id_, score))
+        if license_.frozen_at is not None:
+            found.frozen[id_] = license_.frozen_at
+            found.wanted[f"Q:{FROZEN}"] += hash((id_, license_.frozen_at))
+
+    async def _commands(self, named: Sequence[tuple[int, str, bytes, int]]) -> None:
+        kept = [
+            (place, owner, remembered(member, offset)) for place, owner, member, offset in named
+        ]
+        values = await self._values(
+            [self._keys[place].command(owner, one.command) for place, owner, one in kept]
+        )
+        for (place, owner, one), document in zip(kept, values, strict=True):
+            found = self._found[place]
+            if document is None:
+                found.wrong.append(f"of {owner} the verdict on {one.command} is missing")
+                continue
+            found.reached["C"] += 1
+            name = f"C:{owner}:{one.command}"
+            found.weigh(self._weigher.weigh_command(name, one.elapsed_ms, document))
+
+    async def _machines(
+        self, named: Sequence[tuple[int, str, str, int]], accounts: Mapping[str, str]
+    ) -> None:
+        values = await self._values([self._keys[place].machine(id_) for place, _, id_, _ in named])
+        for (place, license_, id_, offset), document in zip(named, values, strict=True):
+            found, keys = self._found[place], self._keys[place]
+            if document is None:
+                found.wrong.append(f"machine {id_} of license {license_} is missing")
+                continue
+            found.reached["M"] += 1
+            found.weigh(self._weigher.weigh(f"M:{id_}", document))
+            machine = read_machine(document)
+            if machine.license != license_ or machine.activated_offset != offset:
+                found.wrong.append(f"machine {id_} is listed wrong at license {license_}")
+            account = accounts[license_]
+            for name, member, score in (
+                (
+                    keys.machines_by_fingerprint(account),
+                    f"{machine.fingerprint_digest}:{id_}",
+                    0,
+                ),
+                (keys.machines_of_account(account), id_, machine.activated_ms),
+            ):
+                found.wanted[keys.short(name)] += hash((member, score))
+
+    async def _scopes(self, named: Sequence[tuple[int, str]]) -> None:
+        keys = self._keys
+        values = await self._values([keys[place].scope(id_) for place, id_ in named])
+        memories = await self._store.members([keys[place].commands(id_) for place, id_ in named])
+        for (place, id_), document, memory in zip(named, values, memories, strict=True):
+            found = self._found[place]
+            found.reached["S"] += 1
+            found.reached["K"] += bool(memory)
+            found.weigh(self._weigher.weigh(f"S:{id_}", document or b""))
+            if read_scope(document or b"{}").commands != len(memory):
+                found.wrong.append(f"scope {id_} counts other commands than it remembers")
+            await self._commands([(place, id_, member, offset) for member, offset in memory])
+
+    async def _singles(self, named: Sequence[tuple[int, str]]) -> None:
+        values = await self._values([self._keys[place].prefix + rest for place, rest in named])
+        for (place, rest), document in zip(named, values, strict=True):
+            found, keys = self._found[place], self._keys[place]
+            kind = rest[0]
+            found.reached[kind] += 1
+            found.weigh(self._weigher.weigh(rest, document or b""))
+            if kind == "E" and document is not None:
+                entity = read_entity(document)
+                sort = str(type(entity).__struct_config__.tag)
+                account = RULES_ID if sort == LISTED_IN_THE_LEDGER else entity.account
+                name = keys.short(keys.entities(account, sort))
+                found.wanted[name] += hash((entity.id, entity.offset))
+
+    async def _lists(self, named: Sequence[tuple[int, str]]) -> None:
+        names = [self._keys[place].prefix + rest for place, rest in named]
+        for (place, rest), name in zip(named, names, strict=True):
+            found = self._found[place]
+            found.reached[rest[0]] += 1
+            [members] = await self._store.members([name])
+            aside = rest[0] == "Q" and rest != f"Q:{FROZEN}"
+            for member, score in members:
+                if aside:
+                    found.weigh(self._weigher.weigh_set_aside(rest, score, member))
+                else:
+                    found.listed[rest] += hash((member.decode(), score))
+
+    async def _values(self, names: Sequence[str]) -> list[bytes | None]:
+        values: list[bytes | None] = []
+        for piece in _pieces(names):
+            values += await self._store.get(piece)
+        return values
+
+
+def _pieces(names: Sequence[str], size: int = 1_000) -> Iterator[Sequence[str]]:
+    for at in range(0, len(names), size):
+        yield names[at : at + size]

@@ -1,0 +1,276 @@
+"""A rebuild from its beginning to the flip: each step may be repeated after a kill.
+
+What serves is never touched before the flip. The intent in the replica says what is under way; who
+comes next goes on from there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Final
+
+from msgspec import Struct
+
+from ledger.event_log.port import Topic
+from projector.rebuild.__main__ import Report
+from projector.rebuild.builders import Builders
+from projector.rebuild.collecting import collect
+from projector.rebuild.exchange import flip
+from projector.rebuild.following import Following
+from projector.rebuild.intent import Intent
+from projector.rebuild.progress import Progress, Work
+from projector.rebuild.proving import Proof, Proving
+from projector.rebuild.site import RebuildRefusedError, Site
+from projector.rebuild.watching import EVERY_S, Watch
+from projector.views.digests import VIEW
+
+LEVEL_S: Final = 120.0
+"""A generation that gets no further for so long isn't folded on."""
+TAKEN_OVER_S: Final = 30.0
+_LOOKED_S: Final = 2.0
+"""By then the projector has seen which generation serves: it looks four times a second."""
+_AGAIN_S: Final = 0.05
+KEYS_AN_EVENT: Final = 1.5
+"""Expected until the first partitions tell how many it is."""
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """What a rebuild came to: keys as they were read back, seconds by phase."""
+
+    generation: str
+    previous: str
+    events: int
+    keys: int
+    seconds: Mapping[str, float]
+    proof: Proof
+    until_ms: int
+
+
+def release() -> str:
+    """Version of this software."""
+    return version("license-ledger")
+
+
+async def begun(site: Site) -> Intent:
+    """Begin a rebuild, or take up the one that was begun. Raises `RebuildRefusedError`."""
+    intent = await site.store.intent()
+    if intent is None:
+        return await _begin(site)
+    if intent.phase == "building" and (intent.view, intent.release) != (VIEW, release()):
+        raise RebuildRefusedError(
+            f"a rebuild by release {intent.release} is under way, and this is {release()}: "
+            "`ledger rebuild cancel` it first"
+        )
+    if intent.phase not in {"building", "flipping"}:
+        raise RebuildRefusedError(
+            f"generations {intent.generation} and {intent.previous} are there, and either may "
+            "serve: `ledger rebuild finish` deletes the one that doesn't"
+        )
+    return intent
+
+
+async def _begin(site: Site) -> Intent:
+    serving = await site.store.serving(site.places)
+    generations = set(serving.values())
+    if not generations:
+        raise RebuildRefusedError(
+            "this replica holds nothing: its projector fills it, there is nothing to rebuild"
+        )
+    if len(generations) > 1 or len(serving) < len(site.places):
+        raise RebuildRefusedError(
+            f"not all partitions are served from one generation ({', '.join(sorted(generations))}; "
+            f"{len(site.places) - len(serving)} from none): start the replica's projector"
+        )
+    [previous] = generations
+    ends = await site.log.ends(Topic.LICENSE_EVENTS)
+    intent = Intent(
+        generation=str(int(previous) + 1),
+        previous=previous,
+        phase="building",
+        ends=tuple(ends[partition] for partition in range(site.settings.partitions)),
+        view=VIEW,
+        release=release(),
+        started_ms=await site.store.time_ms(),
+    )
+    # Whatever was left behind under that number would be taken for built.
+    await collect(site.store, intent.generation, site.places)
+    await site.store.intend(intent)
+    return intent
+
+
+class Run:
+    """One run of a rebuild; `environment`: the ledger's `LEDGER_*`, for the builders."""
+
+    def __init__(
+        self,
+        site: Site,
+        environment: Mapping[str, str],
+        tell: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self._site = site
+        self._environment = environment
+        self._watch = Watch(site, tell)
+        self._seconds: dict[str, float] = {}
+        self._built: dict[int, Report] = {}
+
+    async def run(self, intent: Intent, *, builders: int, memory_mb: int, window_s: int) -> Done:
+        """Build, prove and flip.
+
+        Raises `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, `ApartError`, and
+        trouble with the log and the replica: then what serves is what served before.
+        """
+        watching = asyncio.create_task(self._watch.run())
+        following = self._site.following(intent.generation)
+        try:
+            if intent.phase == "building":
+                await self._build(intent, builders, memory_mb)
+                await self._read_back(intent, following)
+            proof = await self._compare(intent, following)
+            with self._timed("flip"):
+                intent = await flip(self._site, intent, window_s=window_s)
+            with self._timed("hand-over"):
+                await self._hand_over(intent, following)
+        finally:
+            await following.stop()
+            watching.cancel()
+        return Done(
+            generation=intent.generation,
+            previous=intent.previous,
+            events=self._watch.work.events_total,
+            keys=self._watch.work.read,
+            seconds=self._seconds,
+            proof=proof,
+            until_ms=intent.until_ms,
+        )
+
+    async def _build(self, intent: Intent, count: int, memory_mb: int) -> None:
+        heads = await self._site.heads(intent.generation)
+        left = [(place, end) for place, end in enumerate(intent.ends) if heads[place].position == 0]
+        total, todo = sum(intent.ends), sum(end for _, end in left)
+        self._watch.work = work = Work(total, round(total * KEYS_AN_EVENT))
+        work.events, work.written = total - todo, round((total - todo) * KEYS_AN_EVENT)
+        builders = Builders(
+            self._environment,
+            replica=self._site.replica,
+            count=count,
+            memory_mb=memory_mb,
+            tell=self._note_built,
+        )
+        # The largest first, so that they end together.
+        left.sort(key=lambda each: -each[1])
+        with self._timed("building"):
+            building = asyncio.create_task(builders.build(intent.generation, left))
+            try:
+                while not building.done():
+                    await asyncio.wait([building], timeout=EVERY_S)
+                    builders.hold(still=self._watch.held)
+                building.result()
+            finally:
+                building.cancel()
+                await asyncio.wait([building])
+
+    async def _read_back(self, intent: Intent, following: Following) -> None:
+        with self._timed("catching up"):
+            following.start()
+            await self._level(following, intent.generation)
+            # Nobody writes while it is read back; the log goes on, and is caught up with after.
+            await following.stop()
+        with self._timed("reading back"):
+            self._watch.work.read = 0
+            await self._proving(intent).read_back(self._note_read)
+            self._watch.work.keys_are(self._watch.work.read)
+
+    async def _compare(self, intent: Intent, following: Following) -> Proof:
+        with self._timed("comparing"):
+            following.start()
+            await self._level(following, intent.generation)
+            comparing = asyncio.create_task(self._proving(intent).compare(intent.previous))
+            try:
+                while not comparing.done():
+                    await asyncio.wait([comparing], timeout=EVERY_S)
+                    _see_to(following)
+                return comparing.result()
+            finally:
+                comparing.cancel()
+                await asyncio.wait([comparing])
+
+    async def _level(self, following: Following, generation: str) -> None:
+        """Wait until all places are folded to the log's end, and say so."""
+        deadline, reached = time.monotonic() + LEVEL_S, 0
+        while True:
+            _see_to(following)
+            ends, heads = await self._site.ends(), await self._site.heads(generation)
+            if all(heads[place].position >= end for place, end in ends.items()) and all(
+                head.level_at_ms for head in heads.values()
+            ):
+                return
+            total = sum(head.position for head in heads.values())
+            if total > reached:
+                deadline, reached = time.monotonic() + LEVEL_S, total
+            if time.monotonic() > deadline:
+                raise RebuildRefusedError(
+                    f"the new generation gets no further since {LEVEL_S:.0f} s; the same command "
+                    "again goes on where it was"
+                )
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _hand_over(self, intent: Intent, following: Following) -> None:
+        """Leave the generation to the projector, which folds what serves."""
+        await asyncio.sleep(_LOOKED_S)
+        await following.stop()
+        left_at_ms = await self._site.store.time_ms()
+        deadline = time.monotonic() + TAKEN_OVER_S
+        while True:
+            heads = await self._site.heads(intent.generation)
+            if all(head.level_at_ms > left_at_ms for head in heads.values()):
+                return
+            if time.monotonic() > deadline:
+                raise RebuildRefusedError(
+                    f"generation {intent.generation} serves, and no projector folds it on: its age "
+                    "grows. Start the replica's projector (`ledger doctor` says what is missing)"
+                )
+            await asyncio.sleep(_AGAIN_S)
+
+    def _proving(self, intent: Intent) -> Proving:
+        return Proving(
+            self._site.store,
+            self._site.records,
+            self._site.weigher,
+            partitions=self._site.settings.partitions,
+            generation=intent.generation,
+        )
+
+    def _note_built(self, report: Report) -> None:
+        before = self._built.get(report.partition, Report(partition=report.partition))
+        self._built[report.partition] = report
+        self._watch.work.events += max(0, report.folded - before.folded)
+        self._watch.work.written += max(0, report.written - before.written)
+
+    def _note_read(self, count: int) -> None:
+        self._watch.work.read += count
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        """Say which phase it is, and add up what it takes."""
+        self._watch.phase = phase
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            took = self._seconds.get(phase, 0.0) + time.monotonic() - began
+            self._seconds[phase] = round(took, 2)
+
+
+def _see_to(following: Following) -> None:
+    """Raise what keeps a generation from being folded on."""
+    following.check()
+    if following.stopped:
+        place, why = next(iter(following.stopped.items()))
+        raise RebuildRefusedError(
+            f"partition {place} of the new generation can't be folded on ({why}): see "
+            f"docs/operations/projector.md#{why}"
+        )

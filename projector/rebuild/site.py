@@ -1,0 +1,120 @@
+"""Where a rebuild works: the log, one replica, and what both are known by."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from secrets import token_hex
+from typing import Final
+
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import Topic, Topics
+from ledger.settings import Settings
+from projector.read_model.keys import CATALOG, Keys
+from projector.read_model.port import ReadModelUnavailableError
+from projector.read_model.redis import RedisReadModel
+from projector.reading import LogRecord
+from projector.rebuild.following import Following
+from projector.rebuild.intent import HOLDER
+from projector.rebuild.store import Store
+from projector.views.digests import weigher
+from projector.views.documents import Head, read_head
+
+HELD_MS: Final = 5_000
+_RENEW_S: Final = 1.0
+
+
+class RebuildRefusedError(Exception):
+    """What was asked can't be done as things stand; the text says why, and what can."""
+
+
+class LicenseEvents:
+    """Records of license-events as the client has them."""
+
+    def __init__(self, log: KafkaLog) -> None:
+        self._log = log
+
+    def messages(self, partition: int, *, stop: int) -> AsyncGenerator[Sequence[LogRecord], None]:
+        """Records of a partition from the first one to `stop`."""
+        return self._log.messages(Topic.LICENSE_EVENTS, partition, start=0, stop=stop)
+
+
+class Site:
+    """One replica (its number, from 0) of a ledger, and the ledger's log."""
+
+    def __init__(self, settings: Settings, replica: int) -> None:
+        self.settings = settings
+        self.replica = replica
+        self.log = KafkaLog(settings.kafka, Topics(prefix=settings.topic_prefix))
+        self.model = RedisReadModel(settings.replicas[replica])
+        self.store = Store(settings.replicas[replica])
+        self.weigher = weigher(settings.pepper)
+
+    @property
+    def places(self) -> list[int]:
+        """All partitions, then the catalog."""
+        return [*range(self.settings.partitions), CATALOG]
+
+    @property
+    def records(self) -> LicenseEvents:
+        """The log, as a builder reads it."""
+        return LicenseEvents(self.log)
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self.store.close()
+        await self.model.close()
+        await self.log.close()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[None]:
+        """Be the only one who works on this replica. Raises `RebuildRefusedError`."""
+        owner = token_hex(16)
+        if not await self.model.hold(HOLDER, owner, HELD_MS):
+            raise RebuildRefusedError(
+                "another process works on a rebuild of this replica (`ledger rebuild status`); one "
+                f"that was killed is forgotten after {HELD_MS // 1000} s"
+            )
+        keeping = asyncio.create_task(self._keep(owner))
+        try:
+            yield
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+            with suppress(ReadModelUnavailableError):
+                await self.model.release(HOLDER, owner)
+
+    async def heads(self, generation: str) -> dict[int, Head]:
+        """Heads of a generation by place, empty where there is none."""
+        names = [Keys(place, generation).head for place in self.places]
+        return {
+            place: Head() if one is None else read_head(one)
+            for place, one in zip(self.places, await self.store.get(names), strict=True)
+        }
+
+    async def ends(self) -> dict[int, int]:
+        """Where the log ends, by place. Raises `LogError`."""
+        ends = dict(await self.log.ends(Topic.LICENSE_EVENTS))
+        ends[CATALOG] = (await self.log.ends(Topic.CATALOG_EVENTS))[0]
+        return ends
+
+    def following(self, generation: str) -> Following:
+        """Return what folds a generation on."""
+        return Following(
+            kafka=self.settings.kafka,
+            log=self.log,
+            topics=Topics(prefix=self.settings.topic_prefix),
+            model=self.model,
+            weigher=self.weigher,
+            partitions=self.settings.partitions,
+            generation=generation,
+            places=self.places,
+            begins=True,
+        )
+
+    async def _keep(self, owner: str) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            with suppress(ReadModelUnavailableError):
+                await self.model.hold(HOLDER, owner, HELD_MS)
