@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from cli.archiving.stages import Stage, Stages
@@ -20,10 +21,14 @@ from cli.patience import patiently
 from cli.trouble import plain
 from ledger.archive.comparing import NEEDS, Comparison
 from ledger.archive.due import Due, due
+from ledger.archive.folder import Folder
+from ledger.archive.manifest import check
 from ledger.archive.reading import Archive
 from ledger.archive.trouble import NotRestorable
-from ledger.event_log.port import EventLog, LogUnavailable, Record, Topic
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import EventLog, LogUnavailable, Record, Topic, Topics
 from ledger.event_log.restoring import LOG_APPEND_TIME, Misplaced, Restorer
+from ledger.settings import Settings
 
 _AT_ONCE: Final = 4
 
@@ -32,9 +37,13 @@ Place = tuple[Topic, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What is in the cluster now. `records` are in the backup; `written`: by this run."""
+    """What is in the cluster now, as it was at `made_at` (UTC).
+
+    `records` are in the backup; `written`: by this run.
+    """
 
     ledger: str
+    made_at: str
     records: int
     written: int
 
@@ -64,7 +73,10 @@ class Restore:
         await self._restore(rest, "restore", stages)
         await self._restore([Topic.CATALOG_EVENTS], "restore catalog", stages)
         return Restored(
-            ledger=self._archive.manifest.ledger, records=records, written=self._written
+            ledger=self._archive.manifest.ledger,
+            made_at=self._archive.manifest.made_at,
+            records=records,
+            written=self._written,
         )
 
     async def _look(self, stages: Stages) -> None:
@@ -177,6 +189,23 @@ class Restore:
 
     def _comparison(self, place: Place, batches: Iterable[list[Due]]) -> Comparison:
         return Comparison(*place, batches, self._archive.manifest.ledger)
+
+
+async def restore(settings: Settings, path: Path, copies: int, stages: Stages) -> Restored:
+    """Restore the backup in a folder into the Kafka of the settings, see `Restore.run`.
+
+    `copies`: on how many brokers each record lies.
+    """
+    manifest = Folder(path).manifest()
+    check(manifest, pepper=settings.pepper, partitions=settings.partitions)
+    topics = Topics(prefix=settings.topic_prefix)
+    log = KafkaLog(settings.kafka, topics)
+    restorer = Restorer(settings.kafka, topics, settings.partitions, copies)
+    try:
+        return await Restore(Archive(path, manifest), log, restorer).run(stages)
+    finally:
+        await restorer.close()
+        await log.close()
 
 
 async def _each(places: Iterable[Place], step: Callable[[Place], Awaitable[None]]) -> None:

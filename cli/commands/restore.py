@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from cli import connection, output
-from cli.archiving.restore import Restore, Restored
+from cli.archiving.restore import Restored
+from cli.archiving.restore import restore as run_of
 from cli.archiving.stages import Stages
 from cli.archiving.trouble import on_files
 from cli.commands.backup import BackupFolder
@@ -16,12 +17,6 @@ from cli.importing.progress import on_stderr
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
 from cli.running import run
-from ledger.archive.folder import Folder
-from ledger.archive.manifest import check
-from ledger.archive.reading import Archive
-from ledger.event_log.port import Topics
-from ledger.event_log.restoring import Restorer
-from ledger.settings import Settings
 
 
 def restore(
@@ -47,27 +42,25 @@ def restore(
     """
     settings = connection.settings(data)
     with on_files(folder):
-        manifest = Folder(folder).manifest()
-        check(manifest, pepper=settings.pepper, partitions=settings.partitions)
-        done = run(_restored(settings, Archive(folder, manifest), copies))
+        done = run(run_of(settings, folder, copies, Stages(on_stderr())))
     if as_json:
         output.print_json(
             {
                 "ledger": done.ledger,
                 "partitions": settings.partitions,
-                "madeAt": manifest.made_at,
+                "madeAt": done.made_at,
                 "records": done.records,
                 "written": done.written,
             }
         )
         return
-    _print(done, manifest.made_at)
+    _print(done)
 
 
-def _print(done: Restored, made_at: str) -> None:
+def _print(done: Restored) -> None:
     console = output.console()
     console.print(
-        f"ledger {done.ledger}, as it was at {made_at}: {done.records:,} records are there, "
+        f"ledger {done.ledger}, as it was at {done.made_at}: {done.records:,} records are there, "
         f"{done.written:,} were written now",
         markup=False,
     )
@@ -75,14 +68,3 @@ def _print(done: Restored, made_at: str) -> None:
         "Next: `ledger init` says that it is whole; empty the replicas, start projectors, then the "
         "API; `ledger forget` again whoever was forgotten after the backup was made"
     )
-
-
-async def _restored(settings: Settings, archive: Archive, copies: int) -> Restored:
-    log = connection.new_log(settings)
-    topics = Topics(prefix=settings.topic_prefix)
-    restorer = Restorer(settings.kafka, topics, settings.partitions, copies)
-    try:
-        return await Restore(archive, log, restorer).run(Stages(on_stderr()))
-    finally:
-        await restorer.close()
-        await log.close()
