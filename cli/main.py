@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from cli import trouble
 from cli.commands import (
     account,
+    backup,
     check,
     checkpoint,
     doctor,
@@ -24,6 +25,7 @@ from cli.commands import (
     policy,
     product,
     rebuild,
+    restore,
     rules,
     show,
     state,
@@ -88,6 +90,8 @@ app.add_typer(neutralize.app, name="neutralize")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.command("verify")(verify.verify)
 app.command("init")(init.init)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
 
 
 def main() -> None:

@@ -93,6 +93,7 @@ def _failures() -> tuple[type[Exception], ...]:
     from cli.patience import BrokerAwayError
     from cli.replica import ReplicasAwayError
     from cli.web import ApiUnavailable
+    from ledger.archive.trouble import ArchiveError
     from ledger.event_log.port import LogError
     from ledger.sealing.erasure import ErasureUnfinishedError
     from projector.read_model.port import ReadModelError
@@ -108,6 +109,7 @@ def _failures() -> tuple[type[Exception], ...]:
         ApiUnavailable,
         ReplicasAwayError,
         LogError,
+        ArchiveError,
         ErasureUnfinishedError,
         *local,
         *importing,
