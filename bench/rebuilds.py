@@ -13,11 +13,14 @@ import asyncio
 import json
 import os
 import statistics
+import sys
 import tempfile
 import time
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import convert
 from redis import Redis
 
 from bench.history import Size, write
@@ -29,11 +32,11 @@ from ledger.event_log.port import Topic
 from projector.read_model.keys import serving
 from projector.rebuild import exchange
 from projector.rebuild.builders import Builders
-from projector.rebuild.plan import Plan, plan
-from projector.rebuild.progress import Progress
-from projector.rebuild.run import Run, begun
+from projector.rebuild.plan import Plan
+from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
+from projector.rebuild.run import Built
 from projector.rebuild.site import Site
-from tests.servers import ROOT, RedisServer
+from tests.servers import ROOT
 from tests.system import System
 from tests.vendor import Vendor
 
@@ -57,10 +60,8 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ledger-rebuild-") as folder:
         system = System(Path(folder), workers=1)
-        system.replicas[:] = [
-            RedisServer(Path(folder) / f"redis-{letter}", max_memory_mb=REDIS_MB) for letter in "ab"
-        ]
-        system.env["LEDGER_REPLICAS"] = ",".join(one.url for one in system.replicas)
+        for replica in system.replicas:
+            replica.max_memory_mb = REDIS_MB
         try:
             print(json.dumps(asyncio.run(_measure(system, given)), indent=2))
         finally:
@@ -84,7 +85,7 @@ async def _measure(system: System, given: argparse.Namespace) -> dict[str, Any]:
     for program in (*system.projectors, *system.workers):
         program.start(wait=False)
     for program in (*system.projectors, *system.workers):
-        await asyncio.to_thread(program.wait_ready, timeout_s=300)
+        await asyncio.to_thread(program.wait_ready, timeout_s=60)
     async with system.client() as client:
         vendor = Vendor([client], system.ledger)
         on = [str((await vendor.issue(name="load"))["id"]) for _ in range(LICENSES_UNDER_LOAD)]
@@ -131,29 +132,29 @@ async def _under_load(
     )
     load.start()
     await asyncio.sleep(5)
+    seeing = asyncio.create_task(_see(site, moments))
     try:
-        foreseen = await plan(site, builders=given.builders, memory_mb=MEMORY_MB)
+        foreseen = convert(await _ledger(system, given, "plan"), Plan)
         before = int((await site.store.info())["used_memory"])
-        environment = {**os.environ, **system.env, "PYTHONPATH": str(ROOT)}
-        run = Run(site, environment, lambda moment: moments.append((time.monotonic(), moment)))
         began = time.monotonic()
-        async with site.alone():
-            built = await run.build(await begun(site), builders=given.builders, memory_mb=MEMORY_MB)
-            proved_at = time.monotonic()
-            grown = int((await site.store.info())["used_memory"]) - before
-            await run.flip(await begun(site), window_s=3_600)
-            ended = time.monotonic()
-            _say("built, proved and flipped")
-            intent = await site.store.intent()
-            assert intent is not None
-            back = time.monotonic()
-            intent = await exchange.undo(site, intent, window_s=3_600)
-            undone = time.monotonic()
-            intent = await exchange.flip(site, intent, window_s=3_600)
-            again = time.monotonic()
-            judged = await load.stop()
-            await exchange.finish(site, intent)
+        built = convert(await _ledger(system, given, "start"), Built)
+        proved_at = time.monotonic()
+        grown = int((await site.store.info())["used_memory"]) - before
+        seeing.cancel()
+        await _ledger(system, given, "flip")
+        ended = time.monotonic()
+        _say("built, proved and flipped")
+        intent = await site.store.intent()
+        assert intent is not None
+        back = time.monotonic()
+        intent = await exchange.undo(site, intent, window_s=3_600)
+        undone = time.monotonic()
+        intent = await exchange.flip(site, intent, window_s=3_600)
+        again = time.monotonic()
+        judged = await load.stop()
+        await exchange.finish(site, intent)
     finally:
+        seeing.cancel()
         await site.close()
     return {
         "seconds": round(ended - began, 1),
@@ -179,6 +180,30 @@ async def _under_load(
         "lag_p99_ms": sorted(moment.lag_ms for _, moment in moments)[len(moments) * 99 // 100],
         "held": sum(moment.held for _, moment in moments),
     }
+
+
+async def _ledger(system: System, given: argparse.Namespace, command: str) -> object:
+    """Run `ledger rebuild …` as a process of its own; what it prints as JSON."""
+    sized = [] if command == "flip" else ["--builders", str(given.builders), "--memory-mb", "4000"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from cli.main import main; main()"),
+        *("rebuild", command, "--json", *sized),
+        env={**os.environ, **system.env, "PYTHONPATH": str(ROOT)},
+        stdout=PIPE,
+        stderr=DEVNULL,
+    )
+    printed, _ = await process.communicate()
+    assert process.returncode == 0, printed.decode()
+    return json.loads(printed)
+
+
+async def _see(site: Site, moments: list[tuple[float, Progress]]) -> None:
+    """What people are shown, each half second."""
+    while True:
+        await asyncio.sleep(0.5)
+        [document] = await site.store.get([PROGRESS_KEY])
+        if document is not None:
+            moments.append((time.monotonic(), read_progress(document)))
 
 
 def _plan_errors(

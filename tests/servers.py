@@ -319,7 +319,7 @@ class RedisServer(Server):
     ) -> None:
         super().__init__(directory, port=free_ports(1)[0], env=env)
         self._security = security
-        self._max_memory_mb = max_memory_mb
+        self.max_memory_mb = max_memory_mb
 
     @property
     def url(self) -> str:
@@ -341,7 +341,7 @@ class RedisServer(Server):
             directory=self.directory,
             port=self.port,
             program=redis.find_program(os.environ),
-            max_memory_mb=self._max_memory_mb,
+            max_memory_mb=self.max_memory_mb,
             security=self._security,
         )
 

@@ -34,8 +34,8 @@ DESTRUCTIVE = {
     "token revoke": ID,
 }
 """What can't be undone, asked of the API, and an argument of it."""
-AT_THE_LOG = {"forget", "rules activate"}
-"""What can't be undone without the API; test_commands.py and test_rules.py try their consent."""
+AT_THE_LOG = {"forget", "rules activate", "rebuild finish"}
+"""What can't be undone without the API; test_commands.py, test_rules.py, test_rebuild.py try it."""
 UNDONE_BY_ANOTHER = {"license suspend", "license usage", "entitlement detach"}
 """Commands that take something away that another order brings back as it was."""
 

@@ -17,6 +17,8 @@ from ledger.domain.catalog.events import CATALOG_TYPES
 from ledger.domain.events import TYPES
 from projector.read_model import keys
 from projector.read_model.keys import Keys
+from projector.rebuild import intent
+from projector.rebuild.progress import PROGRESS_KEY
 from tests.ledger.domain.document import FORMAT, headings, tables_of
 from tests.ledger.domain.golden_files import FOLDERS
 from tests.ledger.domain.schemas import SCHEMAS
@@ -96,6 +98,9 @@ def test_the_keys_are_the_codes() -> None:
         keys.serving(keys.CATALOG),
         catalog.head,
         catalog.digests,
+        intent.KEY,
+        intent.HOLDER,
+        PROGRESS_KEY,
         names.digests,
         catalog.entity("<entity>"),
         catalog.claim("<claim>"),
