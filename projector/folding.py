@@ -83,7 +83,7 @@ def fold_batch(
     result at once, so that what can't be rendered freezes its own license and not the batch.
     Raises `LostRecordError` at a gap; what else it raises is no record's fault.
     """
-    batch = _BatchFold(head, documents, names, careful=careful)
+    batch = BatchFold(head, documents, names, careful=careful)
     taken = 0
     end = min(len(entries), CUT_EVERY - head.position % CUT_EVERY)
     while taken < end and (room := batch.changes.room) > 0:
@@ -95,14 +95,14 @@ def fold_batch(
 
 def elapsed_after(entries: Sequence[tuple[LogRecord, *tuple[object, ...]]], head: Head) -> int:
     """The partition's elapsed clock after the entries, in milliseconds."""
-    clock = _clock(head)
+    clock = clock_of(head)
     for record, *_ in entries:
         if record.timestamp != clock.timestamp_ms:
             clock = clock.advance(record.timestamp)
     return clock.elapsed_ms
 
 
-class _BatchFold:
+class BatchFold:
     """One batch in the making."""
 
     def __init__(self, head: Head, documents: Documents, names: Keys, *, careful: bool) -> None:
@@ -111,7 +111,7 @@ class _BatchFold:
         self._documents = documents
         self._careful = careful
         self._start = self._position = head.position
-        self._clock = _clock(head)
+        self._clock = clock_of(head)
         self._chain = chain.from_text(head.chain)
 
     def take(self, entries: Sequence[Entry]) -> None:
@@ -137,7 +137,7 @@ class _BatchFold:
         self._position, self._chain = position, extended
 
     def _leave_aside(self, license_id: str | None, record: LogRecord) -> None:
-        """Nothing of a genesis record; a record of no license here is kept by its offset."""
+        """Nothing of a genesis record, or a discarded one; one of no license is kept by offset."""
         if license_id is None:
             self.notes.unroutable.append(record.offset)
             self._set_aside(keys.UNROUTABLE, record)
@@ -274,7 +274,8 @@ class _BatchFold:
         self.changes.set_aside(license_id, waiting)
 
 
-def _clock(head: Head) -> PartitionClock:
+def clock_of(head: Head) -> PartitionClock:
+    """Return the partition's clock at its head."""
     return PartitionClock(timestamp_ms=head.timestamp_ms, elapsed_ms=head.elapsed_ms)
 
 
