@@ -23,6 +23,7 @@ from cli.commands import (
     neutralize,
     policy,
     product,
+    quarantine,
     rules,
     show,
     state,
@@ -81,6 +82,7 @@ app.add_typer(account.app, name="account")
 app.command("whoami")(account.whoami)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
+app.add_typer(quarantine.app, name="quarantine")
 app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")
 app.add_typer(checkpoint.app, name="checkpoint")

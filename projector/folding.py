@@ -54,6 +54,8 @@ class Notes:
     set_aside: int = 0
     calendar_apart: int = 0
     poison: list[tuple[str, int]] = field(default_factory=list)
+    failure: str | None = None
+    """What kind of error the last record that couldn't be folded has met."""
     unroutable: list[int] = field(default_factory=list)
 
 
@@ -204,8 +206,8 @@ class BatchFold:
                 return folded
             except TROUBLE:
                 raise
-            except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison
-                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is that record's: poison
+                self.notes.failure = type(error).__name__
         return None
 
     def _note(self, event: Event, record: LogRecord, *, changed: bool) -> None:

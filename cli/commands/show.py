@@ -232,11 +232,23 @@ def _row(entry: Entry, opener: Opener) -> tuple[str, ...]:
     return (
         str(entry.offset),
         rfc3339(_time_ms(entry)),
-        "undecodable" if event is None else event.type.removeprefix("license."),
-        "set aside" if verdict is None else verdict.code,
+        "-"
+        if entry.discarded
+        else "undecodable"
+        if event is None
+        else event.type.removeprefix("license."),
+        _set_aside(entry) if verdict is None else verdict.code,
         str(values.get("fingerprint") or values.get("reason") or ""),
         why(entry) + _apart(entry),
     )
+
+
+def _unread(entry: Entry) -> str:
+    return "-" if entry.discarded else "undecodable"
+
+
+def _set_aside(entry: Entry) -> str:
+    return "discarded" if entry.discarded else "set aside"
 
 
 def _time_ms(entry: Entry) -> int:

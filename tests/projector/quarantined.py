@@ -121,9 +121,9 @@ async def settled(session: Projection, position: int) -> None:
             await asyncio.sleep(0)
 
 
-def uncut(stored: Stored) -> Stored:
+def uncut(stored: Stored, partition: int = 0) -> Stored:
     """Without the cut of the digests, which a retry drops."""
-    name = Keys(0).digests
+    name = Keys(partition).digests
     document = stored[name]
     assert isinstance(document, bytes)
     return {**stored, name: digests_document(replace(read_digests(document), cut=None))}
