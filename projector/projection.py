@@ -75,6 +75,7 @@ class Projection(FoldSession):
         self._discards = discards or NothingDiscarded()
         self._documents = self._none_at_hand()
         self._careful = False
+        self._knows_discards = False
         self._quarantine = Quarantine(partition, model, metrics, self._write)
 
     @property
@@ -95,8 +96,10 @@ class Projection(FoldSession):
             self._news.set()
 
     async def _begin(self, digests: Digests | None) -> None:
-        # Nothing is folded before all is known that was discarded by now.
-        await self._discards.refresh()
+        if not self._knows_discards:
+            # Nothing is folded before all is known that was discarded by then.
+            await self._discards.refresh()
+            self._knows_discards = True
         self._reader.discarded = self._discards.of(self.partition)
         frozen = self._keys.set_aside(FROZEN)
         listed = (await self._model.fronts({frozen: _FROZEN_SHOWN_MAX}))[frozen]

@@ -9,8 +9,11 @@ from unittest.mock import patch
 
 from msgspec.structs import replace
 
+from ledger.domain.catalog.entities import RULES_ID
+from ledger.domain.catalog.events import CatalogEvent, RecordDiscarded
 from ledger.domain.events import Event
 from ledger.domain.license import Folded, Loaded, fold
+from ledger.event_log.catalog_codec import encode_catalog
 from projector import folding
 from projector.metrics import Metrics
 from projector.projection import Projection
@@ -141,3 +144,19 @@ def broken(log: Sequence[Record], offsets: Collection[int]) -> list[Record]:
 
 async def _ours(partition: int) -> None:
     del partition
+
+
+def discard_value(partition: int, offset: int, number: int = 0) -> bytes:
+    """A record's value that discards another, the `number`th of a test."""
+    return encode_catalog(
+        CatalogEvent(
+            id=f"00000000-0000-8000-8000-1000000000{number:02d}",
+            source="test",
+            account=RULES_ID,
+            subject=f"00000000-0000-8000-8000-2000000000{number:02d}",
+            time_ms=1,
+            actor="test",
+            content_digest="00" * 16,
+            data=RecordDiscarded(partition=partition, offset=offset),
+        )
+    )

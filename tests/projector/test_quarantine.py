@@ -10,8 +10,6 @@ from typing import cast
 import pytest
 
 from ledger.domain.catalog.entities import RULES_ID
-from ledger.domain.catalog.events import CatalogEvent, RecordDiscarded
-from ledger.event_log.catalog_codec import encode_catalog
 from ledger.event_log.discards import DiscardList
 from ledger.event_log.memory import MemoryLog
 from ledger.event_log.port import EventLog, LogUnavailable, Record, Topic
@@ -33,6 +31,7 @@ from tests.projector.independent import independent_fold
 from tests.projector.quarantined import (
     Feeder,
     Said,
+    discard_value,
     failing_at,
     session_on,
     settled,
@@ -232,21 +231,6 @@ def _answer(model: MemoryReadModel) -> RetryAnswer | None:
     return read_answer(model.strings.get(retry_answer(0)))
 
 
-def _discard(partition: int, offset: int, number: int = 0) -> bytes:
-    return encode_catalog(
-        CatalogEvent(
-            id=f"00000000-0000-8000-8000-1000000000{number:02d}",
-            source="test",
-            account=RULES_ID,
-            subject=f"00000000-0000-8000-8000-2000000000{number:02d}",
-            time_ms=1,
-            actor="test",
-            content_digest="00" * 16,
-            data=RecordDiscarded(partition=partition, offset=offset),
-        )
-    )
-
-
 async def test_discards_are_read_from_the_log_and_read_on() -> None:
     log = MemoryLog(4)
     discards = Discards(log)
@@ -254,18 +238,18 @@ async def test_discards_are_read_from_the_log_and_read_on() -> None:
     assert discards.of(2) == frozenset()
     key = RULES_ID.encode()
     for value in (
-        _discard(2, 9),
+        discard_value(2, 9),
         b'{"type":"catalog.record-discarded"}',
-        _discard(2, 9, 1),
-        _discard(3, 1, 2),
+        discard_value(2, 9, 1),
+        discard_value(3, 1, 2),
     ):
         await log.append(Topic.CATALOG_EVENTS, 0, key=key, value=value)
     # Another's key makes it no event.
-    await log.append(Topic.CATALOG_EVENTS, 0, key=ACCOUNT.encode(), value=_discard(1, 1))
+    await log.append(Topic.CATALOG_EVENTS, 0, key=ACCOUNT.encode(), value=discard_value(1, 1))
     await discards.refresh()
     assert [sorted(discards.of(partition)) for partition in (1, 2, 3)] == [[], [9], [1]]
     before = discards.of(2)
-    await log.append(Topic.CATALOG_EVENTS, 0, key=key, value=_discard(3, 4, 3))
+    await log.append(Topic.CATALOG_EVENTS, 0, key=key, value=discard_value(3, 4, 3))
     await discards.refresh()
     assert discards.of(2) is before
     assert sorted(discards.of(3)) == [1, 4]
@@ -305,7 +289,11 @@ def test_a_list_is_of_the_records_that_it_was_given() -> None:
         [
             Record(partition=0, offset=0, timestamp_ms=1, key=RULES_ID.encode(), value=None),
             Record(
-                partition=0, offset=1, timestamp_ms=1, key=RULES_ID.encode(), value=_discard(0, 3)
+                partition=0,
+                offset=1,
+                timestamp_ms=1,
+                key=RULES_ID.encode(),
+                value=discard_value(0, 3),
             ),
         ]
     )
