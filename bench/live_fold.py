@@ -36,7 +36,7 @@ def live_fold_vs_drain() -> Row:
         return compare(
             "live_fold_vs_drain",
             ours=lambda: _fold(system),
-            baseline=lambda: asyncio.run(_drain(system)),
+            baseline=lambda: asyncio.run(drained(system)),
             unit="events/s",
             bar="≥ 0.15",
         )
@@ -54,7 +54,7 @@ async def _fill(system: System) -> None:
         await append(system.kafka.bootstrap, EVENTS_TOPIC, list(activity.appendables(PIECE)))
 
 
-async def _drain(system: System) -> float:
+async def drained(system: System) -> float:
     """Read everything with aiokafka and decode it with orjson; events a second."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=system.kafka.bootstrap,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from cli.connection import new_log
 from cli.patience import patiently
 from ledger.event_log import genesis
-from ledger.event_log.port import Topics
+from ledger.event_log.port import NotInitialized, Topics
+from ledger.event_log.restoring import GO_ON, half_restored
 from ledger.event_log.seeding import seed_catalog
-from ledger.event_log.topics import create_topics
+from ledger.event_log.topics import create_topics, describe
 from ledger.settings import Settings
 
 
@@ -16,9 +17,12 @@ async def initialize(settings: Settings, copies: int) -> str:
 
     `copies`: on how many brokers each record of a topic lies that is made.
     Raises `SettingsError`; `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`,
-    `LogUnavailable`, `BrokerAwayError`.
+    `NotInitialized` for one that is restored by half, `LogUnavailable`, `BrokerAwayError`.
     """
     topics = Topics(prefix=settings.topic_prefix)
+    found = await patiently(lambda: describe(settings.kafka, topics))
+    if (half := half_restored(found)) is not None:
+        raise NotInitialized(f"{half}; {GO_ON}")
     await create_topics(
         settings.kafka, partitions=settings.partitions, topics=topics, replication=copies
     )

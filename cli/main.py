@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from cli import trouble
 from cli.commands import (
     account,
+    backup,
     check,
     checkpoint,
     doctor,
@@ -24,6 +25,8 @@ from cli.commands import (
     policy,
     product,
     quarantine,
+    rebuild,
+    restore,
     rules,
     show,
     state,
@@ -83,11 +86,14 @@ app.command("whoami")(account.whoami)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(rebuild.app, name="rebuild")
 app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.command("verify")(verify.verify)
 app.command("init")(init.init)
+app.command("backup")(backup.backup)
+app.command("restore")(restore.restore)
 
 
 def main() -> None:

@@ -93,10 +93,15 @@ def _failures() -> tuple[type[Exception], ...]:
     from cli.patience import BrokerAwayError
     from cli.replica import ReplicasAwayError
     from cli.web import ApiUnavailable
+    from ledger.archive.trouble import ArchiveError
     from ledger.event_log.port import LogError
     from ledger.sealing.erasure import ErasureUnfinishedError
+    from projector.read_model.port import ReadModelError
+    from projector.rebuild.builders import BuilderFailedError
+    from projector.rebuild.differences import ApartError
 
     local = (UpError, OrphansLeft)
+    rebuilding = (ReadModelError, BuilderFailedError, ApartError)
     importing = (ImportIncompleteError, BrokerAwayError, NotFoldedError)
     return (
         Failed,
@@ -104,7 +109,9 @@ def _failures() -> tuple[type[Exception], ...]:
         ApiUnavailable,
         ReplicasAwayError,
         LogError,
+        ArchiveError,
         ErasureUnfinishedError,
         *local,
         *importing,
+        *rebuilding,
     )

@@ -25,7 +25,14 @@ from ledger.outside import (
     refuse_weak_secrets,
 )
 
-__all__ = ["CatalogSettings", "Settings", "SettingsError", "read_settings", "whole_number"]
+__all__ = [
+    "CatalogSettings",
+    "Settings",
+    "SettingsError",
+    "read_pepper",
+    "read_settings",
+    "whole_number",
+]
 
 SEAL_KEY_BYTES: Final = 32
 LOCAL_COPY_MAX_MB: Final = 8192
@@ -77,7 +84,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings of the environment (`LEDGER_*`); raises `SettingsError` by name."""
-    pepper, seal_keys = _pepper(environment), _seal_keys(environment)
+    pepper, seal_keys = read_pepper(environment), _seal_keys(environment)
     found = Settings(
         kafka=read_brokers(environment),
         partitions=_partitions(environment),
@@ -99,7 +106,8 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     return found
 
 
-def _pepper(environment: Mapping[str, str]) -> bytes:
+def read_pepper(environment: Mapping[str, str]) -> bytes:
+    """The pepper's bytes; raises `SettingsError`."""
     text = required_secret(
         environment, "LEDGER_PEPPER", "64 to 128 hex digits, fixed for the ledger's life"
     )

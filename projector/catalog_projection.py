@@ -12,7 +12,7 @@ from ledger.event_log.port import Topic
 from projector.catalog_folding import CatalogFolding, fold_catalog_batch
 from projector.catalog_loading import load_catalog
 from projector.catalog_reading import CatalogReading, read_catalog
-from projector.fold_session import FoldSession
+from projector.fold_session import FoldSession, Pick, the_one_that_serves
 from projector.folding import LostRecordError, elapsed_after
 from projector.metrics import Metrics
 from projector.read_model.keys import CATALOG
@@ -41,9 +41,9 @@ class CatalogProjection(FoldSession):
         model: ReadModel,
         check_log: Callable[[int], Awaitable[None]],
         weigher: Weigher,
-        generation: str | None = None,
+        pick: Pick = the_one_that_serves,
     ) -> None:
-        super().__init__(CATALOG, cursor, metrics, model, check_log, generation)
+        super().__init__(CATALOG, cursor, metrics, model, check_log, pick)
         self._weigher = weigher
         self._digests: Digests | None = None
 

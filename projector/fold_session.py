@@ -26,15 +26,22 @@ from projector.told import Told
 from projector.views.digests import CUT_EVERY, Digests, digests_at
 from projector.views.documents import Head, read_head
 
+Pick = Callable[[str], str]
+
 _log: Final = logging.getLogger(__name__)
+
+
+def the_one_that_serves(serving: str) -> str:
+    """Pick that one."""
+    return serving
 
 
 class FoldSession(Session):
     """One assigned partition of an event topic.
 
     `place`: its number in the store, `CATALOG` for the catalog's one partition. `check_log`:
-    compares the genesis record of a place; raises `Stopped` where it is foreign. `generation`: that
-    it folds; None is the one that serves, whichever that is by then.
+    compares the genesis record of a place; raises `Stopped` where it is foreign. `pick`: of the
+    generation that serves, the one to fold.
     """
 
     def __init__(
@@ -44,7 +51,7 @@ class FoldSession(Session):
         metrics: Metrics,
         model: ReadModel,
         check_log: Callable[[int], Awaitable[None]],
-        generation: str | None = None,
+        pick: Pick = the_one_that_serves,
     ) -> None:
         catalog = place == CATALOG
         super().__init__(
@@ -53,8 +60,8 @@ class FoldSession(Session):
         self.place = place
         self._model = model
         self._check_log = check_log
-        self._fixed = generation
-        self._keys = Keys(place, generation or FIRST_GENERATION)
+        self._pick = pick
+        self._keys = Keys(place)
         self._head = Head()
         self._recognized = False
         self._lost_at: int | None = None
@@ -68,9 +75,9 @@ class FoldSession(Session):
         """The generation that it folds."""
         return self._keys.generation
 
-    def serves_no_more(self, serving: str) -> bool:
-        """Whether it follows the generation that serves, and that is `serving` by now."""
-        return self._fixed is None and serving not in {self.generation, ""}
+    def folds_another(self, serving: str) -> bool:
+        """Whether it has to fold another generation, since `serving` does by now."""
+        return bool(serving) and self._pick(serving) != self.generation
 
     @property
     def sure(self) -> bool:
@@ -98,9 +105,9 @@ class FoldSession(Session):
 
     async def _stored_position(self) -> int:
         await self._check_log(self.place)
-        if self._fixed is None:
-            [serving] = await self._model.get([self._keys.serving])
-            self._keys = names_of(self.place, (serving or FIRST_GENERATION.encode()).decode())
+        [serving] = await self._model.get([self._keys.serving])
+        generation = self._pick((serving or FIRST_GENERATION.encode()).decode())
+        self._keys = names_of(self.place, generation)
         head, digests = await self._model.get([self._keys.head, self._keys.digests])
         if head is None and not self.begins:
             raise Stopped(

@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from projector.fold_session import FoldSession
+from projector.fold_session import FoldSession, Pick
 from projector.logs import say
 from projector.read_model.keys import CATALOG
 from projector.read_model.port import ReadModel, ReadModelError
@@ -27,14 +27,19 @@ from projector.session import Session
 
 EVERY_S: Final = 0.5
 _HELD_MS: Final = 60_000
+_KEPT: Final = frozenset({"flipping", "undoing", "window"})
 
 _log: Final = logging.getLogger(__name__)
+
+
+Kept = tuple[str, str, tuple[int, ...]]
+"""Two generations, and the places of which the one that doesn't serve is kept."""
 
 
 class Keeper:
     """Looks twice a second what is to be kept of the places that are assigned now.
 
-    `follow`: makes what folds a generation of some places on. `url`: of the replica's Redis.
+    `follow`: makes what folds a picked generation of some places on. `url`: of the replica's Redis.
     """
 
     def __init__(
@@ -42,13 +47,13 @@ class Keeper:
         model: ReadModel,
         url: str,
         sessions: Callable[[], Sequence[Session]],
-        follow: Callable[[str, Sequence[int]], Following],
+        follow: Callable[[Pick, Sequence[int]], Following],
     ) -> None:
         self._model = model
         self._url = url
         self._sessions = sessions
         self._follow = follow
-        self._kept: tuple[str, tuple[int, ...]] | None = None
+        self._kept: Kept | None = None
         self._following: Following | None = None
 
     async def run(self) -> None:
@@ -65,25 +70,18 @@ class Keeper:
         [document] = await self._model.get([KEY])
         intent = None if document is None else read_intent(document)
         folds = [one for one in self._sessions() if isinstance(one, FoldSession) and one.position]
-        if intent is not None and intent.phase in {"flipping", "undoing"}:
-            # Until all partitions have changed over, what is kept is kept, and nothing else.
-            if self._following is not None:
-                self._following.check()
-            return
-        if intent is None or intent.phase != "window" or not folds:
+        if intent is None or intent.phase not in _KEPT or not folds:
             await self._keep(None)
             return
-        if await self._model.time_ms() >= intent.until_ms:
+        if intent.phase == "window" and await self._model.time_ms() >= intent.until_ms:
             await self._keep(None)
             if any(one.place == CATALOG for one in folds):
                 await self._collect(intent)
             return
-        serving = {one.generation for one in folds}
-        others = {intent.generation, intent.previous} - serving
-        if len(serving) == 1 and len(others) == 1:
-            await self._keep((others.pop(), tuple(sorted(one.place for one in folds))))
+        places = tuple(sorted(one.place for one in folds))
+        await self._keep((intent.generation, intent.previous, places))
 
-    async def _keep(self, wanted: tuple[str, tuple[int, ...]] | None) -> None:
+    async def _keep(self, wanted: Kept | None) -> None:
         """Follow what is wanted, and nothing else."""
         if self._following is not None and wanted is not None:
             self._following.check()
@@ -94,8 +92,9 @@ class Keeper:
             await self._following.stop()
             self._following = None
         if wanted is not None:
-            say(_log, logging.INFO, "another generation is kept level", generation=wanted[0])
-            self._following = self._follow(*wanted)
+            one, other, places = wanted
+            say(_log, logging.INFO, "two generations are kept level", generations=[one, other])
+            self._following = self._follow(lambda serving: other if serving == one else one, places)
             self._following.start()
 
     async def _collect(self, intent: Intent) -> None:

@@ -134,7 +134,7 @@ class LevelWatch:
         self._metrics.lag.labels(label).set(mark.end - standing.position)
         age_ms = max(0, mark.at_ms - standing.level_at_ms)
         self._metrics.level_age.labels(label).set(age_ms / 1000)
-        if standing.position < position or fold.serves_no_more(standing.serving):
+        if standing.position < position or fold.folds_another(standing.serving):
             fold.doubt()
         elif standing.position < mark.end:
             fold.pend(mark)

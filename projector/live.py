@@ -17,7 +17,7 @@ from ledger.event_log.port import FOLDED, EventLog, ForeignLog, LogError, Topic,
 from projector.catalog_projection import CatalogProjection
 from projector.data_keys import DataKeyCopy
 from projector.discards import Discards
-from projector.fold_session import FoldSession
+from projector.fold_session import FoldSession, Pick
 from projector.keeping import Keeper
 from projector.level import LevelWatch
 from projector.logs import say
@@ -125,7 +125,7 @@ class Projector:
                 async with asyncio.timeout(_CLOSE_S):
                     await self._slot.give_back()
 
-    def _follow(self, generation: str, places: Sequence[int]) -> Following:
+    def _follow(self, pick: Pick, places: Sequence[int]) -> Following:
         return Following(
             kafka=self._brokers,
             log=self._events_log,
@@ -133,7 +133,7 @@ class Projector:
             model=self._model,
             weigher=self._weigher,
             partitions=self._partitions,
-            generation=generation,
+            pick=pick,
             places=places,
             begins=False,
         )

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 from ledger.event_log.discards import NONE
 from ledger.event_log.port import Topic
-from projector.fold_session import FoldSession
+from projector.fold_session import FoldSession, Pick, the_one_that_serves
 from projector.folding import LostRecordError, elapsed_after, fold_batch
 from projector.loaded import Documents, share
 from projector.loading import load
@@ -65,11 +65,11 @@ class Projection(FoldSession):
         reader: Reader,
         check_log: Callable[[int], Awaitable[None]],
         weigher: Weigher,
-        generation: str | None = None,
+        pick: Pick = the_one_that_serves,
         *,
         discards: DiscardSource | None = None,
     ) -> None:
-        super().__init__(partition, cursor, metrics, model, check_log, generation)
+        super().__init__(partition, cursor, metrics, model, check_log, pick)
         self._reader = reader
         self._weigher = weigher
         self._discards = discards or NothingDiscarded()
@@ -154,7 +154,7 @@ class Projection(FoldSession):
             self._reader.discarded = discarded
             self._quarantine.waits.grow(discarded, self._head.position)
         done = await self._quarantine.go_on(self._head, self._documents, self._keys)
-        if done and self._fixed is None:
+        if done and self._pick is the_one_that_serves:
             await self._quarantine.answer()
         elif done:
             # Whoever folds what serves answers.

@@ -13,7 +13,9 @@ from typing import Annotated, Final
 import typer
 
 from cli import trouble
+from cli.archiving.stages import Stages
 from cli.commands.check import VALIDATE_KEY, ask
+from cli.importing.progress import Quiet
 from cli.local import folder as folders
 from cli.local import plan
 from cli.local.folder import DEFAULT, DataFolder
@@ -63,6 +65,16 @@ def up(
             show_default=False,
         ),
     ] = None,
+    restore: Annotated[
+        Path | None,
+        typer.Option(
+            "--restore",
+            metavar="FOLDER",
+            help="Begin with a backup (`ledger backup`), in a new data folder that has its pepper "
+            "and seal-keys.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Start Kafka, two replicas with their projectors and the API, until Ctrl-C.
 
@@ -73,7 +85,12 @@ def up(
     folder = folders.data_folder(data)
     if brokers not in {None, *folders.BROKERS}:
         raise typer.BadParameter("a local ledger has 1 or 3 brokers", param_hint="--brokers")
-    welcome = _Welcome(folder, SAMPLE if sample else None)
+    if restore is not None and not folder.pepper.exists():
+        raise trouble.Missing(
+            f"{folder.pepper} is not there: copy pepper and seal-keys, which were kept beside the "
+            "backup, into the new data folder"
+        )
+    welcome = _Welcome(folder, SAMPLE if sample and restore is None else None, restore)
     run(
         Order(
             folder=folder,
@@ -83,6 +100,7 @@ def up(
             brokers=brokers,
             initialize=welcome.initialize,
             welcome=welcome.say,
+            unhurried=restore is not None,
         ),
         Screen(),
     )
@@ -91,16 +109,22 @@ def up(
 class _Welcome:
     """What is done once the broker, and then all, is ready: genesis; the sample, what to know."""
 
-    def __init__(self, folder: DataFolder, sample: Path | None) -> None:
+    def __init__(self, folder: DataFolder, sample: Path | None, backup: Path | None) -> None:
         self._folder = folder
         self._sample = sample
+        self._backup = backup
         self._ledger = ""
 
     async def initialize(self, ledger: Mapping[str, str], copies: int) -> None:
-        """Make topics and genesis."""
+        """Make topics and genesis, or restore them and all that followed."""
         from cli.initializing import initialize
 
-        self._ledger = await initialize(read_settings(ledger), copies)
+        settings = read_settings(ledger)
+        if self._backup is not None:
+            from cli.archiving.restore import restore
+
+            await restore(settings, self._backup, copies, Stages(Quiet()))
+        self._ledger = await initialize(settings, copies)
 
     async def say(self, ledger: Mapping[str, str], screen: Screen) -> None:
         """Load the sample and say where everything is; trouble with that stops nothing."""

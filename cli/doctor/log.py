@@ -23,6 +23,7 @@ from ledger.event_log.port import (
     Topic,
     Topics,
 )
+from ledger.event_log.restoring import GO_ON, half_restored
 from ledger.event_log.topics import Described, describe
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG
@@ -71,7 +72,7 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
         for topic in FOLDED:
             counts[topic] = await log.ends(topic)
     except MissingTopic as error:
-        return Log(findings=[fail("topics", str(error), _INIT)], ends={})
+        return Log(findings=[fail("topics", str(error), await _missing_step(settings))], ends={})
     except LogError as error:
         if isinstance(error.__context__, TimeoutError):
             return hung(settings)
@@ -88,6 +89,16 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
     return Log(
         findings=findings, ends=ends, records=records, records_a_day=await growth(log, records)
     )
+
+
+async def _missing_step(settings: Settings) -> str:
+    """What to do where topics are missing."""
+    try:
+        described = await describe(settings.kafka, Topics(prefix=settings.topic_prefix))
+    except LogError:
+        return _INIT
+    half = half_restored(described)
+    return _INIT if half is None else f"{half}: {GO_ON}"
 
 
 async def _topics(settings: Settings, counts: dict[Topic, dict[int, int]]) -> list[Finding]:
@@ -113,6 +124,8 @@ async def _topics(settings: Settings, counts: dict[Topic, dict[int, int]]) -> li
     )
     if said:
         step = "set it as docs/format.md has it (kafka-configs.sh --alter): records may be lost"
+        if half_restored(described) is not None:
+            step = f"a restore did not come to its end: {GO_ON}"
         found = fail("topics", "; ".join(said), step)
     return [found, judge_copies(described)]
 

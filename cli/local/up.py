@@ -56,6 +56,8 @@ class Order:
     brokers: int | None
     initialize: Callable[[Mapping[str, str], int], Awaitable[None]]
     welcome: Callable[[Mapping[str, str], Screen], Awaitable[None]]
+    unhurried: bool = False
+    """Whether `initialize` may take any time, and the start's limit begins after it."""
 
 
 def up(order: Order, screen: Screen) -> None:
@@ -162,6 +164,8 @@ class _Run:
             while True:
                 words = await self._look(shown)
                 self._screen.parts(shown, words)
+                if self._order.unhurried and not initializing.done():
+                    deadline = time.monotonic() + self._start_limit_s
                 if initializing.done():
                     initializing.result()
                     if all(word == READY for word in words.values()):

@@ -67,11 +67,11 @@ class Producer:
             retry_backoff_ms=50,
         )
         async with asyncio.timeout(START_TIMEOUT_S):
-            await starts.start(producer, partial(_dispose, producer))
+            await starts.start(producer, partial(dispose, producer))
             try:
                 known = await _topics_there(producer, topics)
             except BaseException:
-                await _dispose(producer)
+                await dispose(producer)
                 raise
         return cls(producer, topics, known)
 
@@ -139,7 +139,7 @@ class Producer:
         _settle([*sent, *accumulator._pending_batches], AppendUnknown(_UNKNOWN))  # noqa: SLF001
         if failed is not None and not failed.done():
             failed.set_exception(AppendUnknown(_UNKNOWN))
-        self._disposal = asyncio.create_task(_dispose(self._producer))
+        self._disposal = asyncio.create_task(dispose(self._producer))
 
     async def disposed(self) -> None:
         """Wait until its sockets are closed; bounded."""
@@ -178,7 +178,7 @@ def _settle(batches: Iterable[object], error: Exception) -> None:
                 future.exception()
 
 
-async def _dispose(producer: AIOKafkaProducer) -> None:
+async def dispose(producer: AIOKafkaProducer) -> None:
     """Close the sockets without a flush; bounded, and quiet about what is lost anyway."""
     producer._closed = True  # noqa: SLF001 - it is closed here, past its own flushing way
     sender, client = producer._sender.sender_task, producer.client  # noqa: SLF001

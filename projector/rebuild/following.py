@@ -17,7 +17,7 @@ from ledger.event_log.port import EventLog, Topic, Topics
 from projector.catalog_projection import CatalogProjection
 from projector.discards import Discards
 from projector.feeding import Feed, new_consumer
-from projector.fold_session import FoldSession
+from projector.fold_session import FoldSession, Pick
 from projector.level import LevelWatch
 from projector.logs import say
 from projector.metrics import Metrics
@@ -36,10 +36,10 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Following:
-    """Keeps one generation of some places (partitions, and `CATALOG`) level with the log.
+    """Keeps a generation of some places (partitions, and `CATALOG`) level with the log.
 
-    Between `start` and `stop`. `begins`: also where nothing of it is stored; else it was deleted,
-    and stays so.
+    `pick`: which one, of the one that serves. It folds between `start` and `stop`. `begins`: also
+    where nothing of it is stored; else it was deleted, and stays so.
     """
 
     def __init__(  # noqa: PLR0913 - where from, where to, and what of
@@ -51,7 +51,7 @@ class Following:
         model: ReadModel,
         weigher: Weigher,
         partitions: int,
-        generation: str,
+        pick: Pick,
         places: Sequence[int],
         begins: bool,
     ) -> None:
@@ -60,7 +60,7 @@ class Following:
         self._model = model
         self._weigher = weigher
         self._partitions = partitions
-        self._generation = generation
+        self._pick = pick
         self._places = places
         self._begins = begins
         self._metrics = Metrics()
@@ -136,7 +136,7 @@ class Following:
     def _new_session(self, name: str, partition: int, cursor: Cursor) -> FoldSession:
         if name == self._topics.name(Topic.CATALOG_EVENTS):
             return CatalogProjection(
-                cursor, self._metrics, self._model, _compared, self._weigher, self._generation
+                cursor, self._metrics, self._model, _compared, self._weigher, self._pick
             )
         return Projection(
             partition,
@@ -146,7 +146,7 @@ class Following:
             Reader(partition, self._partitions),
             _compared,
             self._weigher,
-            self._generation,
+            self._pick,
             discards=self._discards,
         )
 

@@ -13,9 +13,11 @@ KEY: Final = f"{tag(CATALOG)}:rebuild"
 HOLDER: Final = f"{KEY}:holder"
 """Lock of the process that works on it."""
 
-Phase = Literal["building", "flipping", "undoing", "window", "collecting"]
-"""building: nothing that serves has changed. flipping, undoing: partitions change over, one by one.
-window: both generations are folded on, so that either may serve. collecting: `dropped` goes."""
+Phase = Literal["building", "proved", "flipping", "undoing", "window", "collecting"]
+"""building, proved: nothing that serves has changed. flipping, undoing: partitions change over, one
+by one. window: both generations are folded on, so that either may serve. collecting: `dropped`
+goes.
+"""
 
 
 class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ledger.event_log.port import Topic
 from projector.rebuild.__main__ import Report
@@ -38,8 +39,8 @@ KEYS_AN_EVENT: Final = 1.5
 """Expected until the first partitions tell how many it is."""
 
 
-class Done(Struct, frozen=True, kw_only=True):
-    """What a rebuild came to: keys as they were read back, seconds by phase."""
+class Built(Struct, frozen=True, kw_only=True):
+    """A generation that was built and proved: keys as they were read back, seconds by phase."""
 
     generation: str
     previous: str
@@ -47,7 +48,6 @@ class Done(Struct, frozen=True, kw_only=True):
     keys: int
     seconds: Mapping[str, float]
     proof: Proof
-    until_ms: int
 
 
 def release() -> str:
@@ -65,7 +65,7 @@ async def begun(site: Site) -> Intent:
             f"a rebuild by release {intent.release} is under way, and this is {release()}: "
             "`ledger rebuild cancel` it first"
         )
-    if intent.phase not in {"building", "flipping"}:
+    if intent.phase not in {"building", "proved", "flipping"}:
         raise RebuildRefusedError(
             f"generations {intent.generation} and {intent.previous} are there, and either may "
             "serve: `ledger rebuild finish` deletes the one that doesn't"
@@ -117,34 +117,53 @@ class Run:
         self._seconds: dict[str, float] = {}
         self._built: dict[int, Report] = {}
 
-    async def run(self, intent: Intent, *, builders: int, memory_mb: int, window_s: int) -> Done:
-        """Build, prove and flip.
+    async def build(self, intent: Intent, *, builders: int, memory_mb: int) -> Built:
+        """Build a generation and prove it; what serves is what served before.
 
         Raises `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, `ApartError`, and
-        trouble with the log and the replica: then what serves is what served before.
+        trouble with the log and the replica.
         """
-        watching = asyncio.create_task(self._watch.run())
-        following = self._site.following(intent.generation)
-        try:
+        async with self._followed(intent) as following:
             if intent.phase == "building":
                 await self._build(intent, builders, memory_mb)
                 await self._read_back(intent, following)
             proof = await self._compare(intent, following)
-            with self._timed("flip"):
-                intent = await flip(self._site, intent, window_s=window_s)
-            with self._timed("hand-over"):
+            if intent.phase == "building":
+                await self._site.store.intend(replace(intent, phase="proved"))
+        return self._told(intent, proof)
+
+    async def flip(self, intent: Intent, *, window_s: int) -> Built:
+        """Have a generation serve that was proved, once it is level and compared again.
+
+        Raises as `build` does.
+        """
+        async with self._followed(intent) as following:
+            proof = await self._compare(intent, following)
+            with self._timed("flipping"):
+                await flip(self._site, intent, window_s=window_s)
+            with self._timed("handing over"):
                 await self._hand_over(intent, following)
+        return self._told(intent, proof)
+
+    @asynccontextmanager
+    async def _followed(self, intent: Intent) -> AsyncIterator[Following]:
+        """Give what folds the generation on, not begun yet; and watch meanwhile."""
+        watching = asyncio.create_task(self._watch.run())
+        following = self._site.following(intent.generation)
+        try:
+            yield following
         finally:
             await following.stop()
             watching.cancel()
-        return Done(
+
+    def _told(self, intent: Intent, proof: Proof) -> Built:
+        return Built(
             generation=intent.generation,
             previous=intent.previous,
-            events=self._watch.work.events_total,
+            events=sum(intent.ends),
             keys=self._watch.work.read,
-            seconds=self._seconds,
+            seconds=dict(self._seconds),
             proof=proof,
-            until_ms=intent.until_ms,
         )
 
     async def _build(self, intent: Intent, count: int, memory_mb: int) -> None:

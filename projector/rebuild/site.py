@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from secrets import token_hex
@@ -23,6 +24,7 @@ from projector.views.documents import Head, read_head
 
 HELD_MS: Final = 5_000
 _RENEW_S: Final = 1.0
+_TRY_S: Final = 0.25
 
 
 class RebuildRefusedError(Exception):
@@ -71,11 +73,14 @@ class Site:
     async def alone(self) -> AsyncIterator[None]:
         """Be the only one who works on this replica. Raises `RebuildRefusedError`."""
         owner = token_hex(16)
-        if not await self.model.hold(HOLDER, owner, HELD_MS):
-            raise RebuildRefusedError(
-                "another process works on a rebuild of this replica (`ledger rebuild status`); one "
-                f"that was killed is forgotten after {HELD_MS // 1000} s"
-            )
+        # One that was killed is forgotten by then.
+        deadline = time.monotonic() + 1.2 * HELD_MS / 1000
+        while not await self.model.hold(HOLDER, owner, HELD_MS):
+            if time.monotonic() > deadline:
+                raise RebuildRefusedError(
+                    "another process works on a rebuild of this replica: `ledger rebuild status`"
+                )
+            await asyncio.sleep(_TRY_S)
         keeping = asyncio.create_task(self._keep(owner))
         try:
             yield
@@ -108,7 +113,7 @@ class Site:
             model=self.model,
             weigher=self.weigher,
             partitions=self.settings.partitions,
-            generation=generation,
+            pick=lambda _: generation,
             places=self.places,
             begins=True,
         )

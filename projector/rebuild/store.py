@@ -6,7 +6,7 @@ Every call is bounded in time and raises `ReadModelUnavailableError`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -27,6 +27,7 @@ TIMEOUT_S: Final = 10.0
 """Of one call; a Redis that rewrites its file may stand still for a moment."""
 SCANNED: Final = 1_000
 MEMBERS: Final = 1_000
+MEMBERS_WEIGHED: Final = 50
 _PIECE: Final = 500
 Flipped = Literal["serves", "behind", "other"]
 _FLIPPED: Final[dict[int, Flipped]] = {1: "serves", 0: "behind", -1: "other"}
@@ -133,7 +134,7 @@ class Store:
             left = [number for number in left if len(found[number]) == start]
         return found
 
-    async def scanned(self, match: str = "*") -> AsyncIterator[list[bytes]]:
+    async def scanned(self, match: str = "*") -> AsyncGenerator[list[bytes], None]:
         """All names that match, in pieces; one may come twice."""
         cursor = 0
         while True:
@@ -144,6 +145,24 @@ class Store:
                 yield names
             if cursor == 0:
                 return
+
+    async def size(self) -> int:
+        """How many keys there are."""
+        return int(await self._bounded(self._redis.dbsize()))
+
+    async def lengths(self, names: Sequence[str]) -> list[int]:
+        """How many members sorted sets have."""
+        pipeline = self._pipeline()
+        for name in names:
+            pipeline.execute_command("ZCARD", name)
+        return [int(one) for one in await self._bounded(pipeline.execute())]
+
+    async def weights(self, names: Sequence[str]) -> list[int]:
+        """Memory of keys with their names, in bytes; of long lists by some of their members."""
+        pipeline = self._pipeline()
+        for name in names:
+            pipeline.execute_command("MEMORY USAGE", name, "SAMPLES", MEMBERS_WEIGHED)
+        return [int(one or 0) for one in await self._bounded(pipeline.execute())]
 
     async def unlink(self, names: Sequence[bytes]) -> int:
         """Delete keys; how many there were."""

@@ -105,13 +105,15 @@ def _sums(state: _Partition, position: int) -> dict[str, Any]:
 def stored_in_redis(url: str, number: int, generation: str = "1") -> Stored:
     """All that a Redis holds of a partition's fold; the head without its level-at.
 
-    Of another generation than the first, with the names that it would have in that one.
+    Of one generation; of another than the first with the names that it would have in that one.
     """
     found: Stored = {}
     with redis.Redis.from_url(url, socket_timeout=10) as server:
         for name in server.scan_iter(f"{tag(number)}:*", count=5000):
             text = name.decode()
             if ":D:" in text or text.endswith((":genesis", ":retry", ":retried")):
+                continue
+            if text.split(":")[1] not in {generation, "serving"}:
                 continue
             if server.type(name) == b"zset":
                 members = server.zrange(name, 0, -1, withscores=True)

@@ -206,7 +206,7 @@ async def test_who_folds_another_generation_obeys_and_leaves_the_answer() -> Non
     model = MemoryReadModel()
     feeder = Feeder(LOG)
     session = Projection(
-        0, feeder, Metrics(), model, Reader(0, 1), _ours, WEIGHER, "7", discards=Said()
+        0, feeder, Metrics(), model, Reader(0, 1), _ours, WEIGHER, lambda _: "7", discards=Said()
     )
     feeder.session = session
     with failing_at([50]):

@@ -8,15 +8,12 @@ import pytest
 import redis.asyncio
 
 from ledger.domain.catalog.entities import RULES_ID
-from ledger.settings import read_settings
 from projector.read_model.keys import Keys
-from projector.rebuild.run import Run, begun
-from projector.rebuild.site import Site
 from projector.views.documents import read_license
 from tests.activity import Activity, Appendable
 from tests.projector.quarantined import discard_value
+from tests.projector.rebuild.rebuilding import at, rebuilt
 from tests.projector.replica import PARTITIONS, Replica, eventually, read_all
-from tests.servers import ROOT
 
 POISON = b'{"fingerprint":"top secret"'
 
@@ -52,13 +49,8 @@ async def test_a_discard_is_obeyed_by_what_serves_and_by_a_rebuild(replica: Repl
     assert process.metric("ledger_projector_stopped") == 0
     assert "secret" not in process.log()
 
-    site = Site(read_settings(replica.environment), 0)
-    try:
-        async with site.alone():
-            run = Run(site, {**replica.environment, "PYTHONPATH": str(ROOT)})
-            done = await run.run(await begun(site), builders=2, memory_mb=2_000, window_s=600)
-    finally:
-        await site.close()
+    async with at(replica) as site:
+        done = await rebuilt(replica, site)
     assert done.proof.compared == PARTITIONS + 1
     replica.generation = done.generation
     await replica.append(items[600:])

@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
+import pytest
 import redis
 
-from ledger.settings import read_settings
 from projector.rebuild.exchange import finish, flip, undo
-from projector.rebuild.run import Done, Run, begun
-from projector.rebuild.site import Site
+from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
+from projector.rebuild.run import Run, begun
+from projector.rebuild.site import RebuildRefusedError
 from tests.activity import Activity
-from tests.projector.replica import PARTITIONS, Replica, load
-from tests.servers import ROOT
-
-WINDOW_S = 600
-
-
-@asynccontextmanager
-async def at(replica: Replica) -> AsyncIterator[Site]:
-    site = Site(read_settings(replica.environment), 0)
-    try:
-        yield site
-    finally:
-        await site.close()
-
-
-async def rebuilt(replica: Replica, site: Site, *, window_s: int = WINDOW_S) -> Done:
-    async with site.alone():
-        run = Run(site, {**replica.environment, "PYTHONPATH": str(ROOT)})
-        return await run.run(await begun(site), builders=2, memory_mb=2_000, window_s=window_s)
-
-
-def generations(replica: Replica) -> set[str]:
-    """Generations that there are keys of."""
-    with redis.Redis.from_url(replica.store.url) as client:
-        return {
-            name.split(b":")[1].decode()
-            for name in client.scan_iter(count=1000)
-            if name.split(b":")[1].isdigit()
-        }
-
-
-async def served(site: Site) -> set[str]:
-    found = await site.store.serving(site.places)
-    assert len(found) == PARTITIONS + 1
-    return set(found.values())
+from tests.projector.rebuild.rebuilding import WINDOW_S, at, generations, rebuilt, run_of, served
+from tests.projector.replica import PARTITIONS, Replica, eventually, load
 
 
 async def test_it_is_built_proved_flipped_undone_and_flipped_again(replica: Replica) -> None:
@@ -75,3 +40,83 @@ async def test_it_is_built_proved_flipped_undone_and_flipped_again(replica: Repl
         assert generations(replica) == {"2"}
     replica.generation = "2"
     await replica.assert_equals_an_independent_fold()
+
+
+async def test_the_window_closes_by_itself(replica: Replica) -> None:
+    await replica.append(list(Activity(12, partitions=PARTITIONS, licenses=20).appendables(400)))
+    await replica.start()
+    await replica.level()
+    async with at(replica) as site:
+        await rebuilt(replica, site, window_s=2)
+
+        async def over() -> bool:
+            return await site.store.intent() is None
+
+        await eventually(over, what="the window is closed")
+        assert generations(replica) == {"2"}
+    replica.generation = "2"
+    await replica.assert_equals_an_independent_fold()
+
+
+async def test_what_was_built_is_given_up_without_a_trace(replica: Replica) -> None:
+    await replica.append(list(Activity(13, partitions=PARTITIONS, licenses=20).appendables(400)))
+    await replica.start()
+    await replica.level()
+    async with at(replica) as site:
+        async with site.alone():
+            built = await run_of(replica, site).build(
+                await begun(site), builders=1, memory_mb=2_000
+            )
+            assert built.generation == "2"
+            intent = await site.store.intent()
+            assert intent is not None
+            assert intent.phase == "proved"
+            assert await served(site) == {"1"}
+            assert await finish(site, intent) > 100
+        assert await site.store.intent() is None
+        assert generations(replica) == {"1"}
+    await replica.assert_equals_an_independent_fold()
+
+
+async def test_a_partition_that_fits_no_builder_is_folded_through_the_store(
+    replica: Replica,
+) -> None:
+    await replica.append(list(Activity(14, partitions=PARTITIONS, licenses=30).appendables(1_500)))
+    await replica.start()
+    await replica.level()
+    async with at(replica) as site, site.alone():
+        told: list[Progress] = []
+        built = await Run(site, replica.environment, told.append).build(
+            await begun(site), builders=1, memory_mb=1
+        )
+        assert built.proof.compared == PARTITIONS + 1
+        assert {"building", "catching up"} <= set(built.seconds)
+
+
+async def test_one_works_on_a_replica_at_a_time(replica: Replica) -> None:
+    await replica.start()
+    async with at(replica) as one, at(replica) as other, one.alone():
+        with pytest.raises(RebuildRefusedError, match="another process"):
+            async with other.alone():
+                pass
+
+
+async def test_a_replica_that_holds_nothing_is_not_rebuilt(replica: Replica) -> None:
+    async with at(replica) as site, site.alone():
+        with pytest.raises(RebuildRefusedError, match="holds nothing"):
+            await begun(site)
+
+
+async def test_how_far_it_is_can_be_seen_from_elsewhere(replica: Replica) -> None:
+    await replica.append(list(Activity(15, partitions=PARTITIONS, licenses=20).appendables(400)))
+    await replica.start()
+    await replica.level()
+    async with at(replica) as site:
+        await rebuilt(replica, site)
+    with redis.Redis.from_url(replica.store.url) as client:
+        document = client.get(PROGRESS_KEY)
+    assert isinstance(document, bytes)
+    moment = read_progress(document)
+    assert moment.events == moment.events_total > 400
+    assert moment.percent > 90
+    assert moment.memory_bytes > 0

@@ -1,0 +1,215 @@
+"""A big rebuild, measured: `python -m bench.rebuilds --licenses 50000 --events 500000`.
+
+Writes a realistic log (bench.history), fills both replicas from it, and rebuilds replica A under
+500 checks and 50 activations a second: flip, undo, flip. Prints whether every answer was right,
+what the plan foresaw and what happened, and how good the time left was that people were shown; and,
+with nothing else at work, how fast builders are beside a bare drain of the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from redis import Redis
+
+from bench.history import Size, write
+from bench.history.history import History
+from bench.live_fold import drained
+from bench.under_load import UnderLoad
+from ledger.event_log.kafka import KafkaLog
+from ledger.event_log.port import Topic
+from projector.read_model.keys import serving
+from projector.rebuild import exchange
+from projector.rebuild.builders import Builders
+from projector.rebuild.plan import Plan, plan
+from projector.rebuild.progress import Progress
+from projector.rebuild.run import Run, begun
+from projector.rebuild.site import Site
+from tests.servers import ROOT, RedisServer
+from tests.system import System
+from tests.vendor import Vendor
+
+REDIS_MB: Final = 9_000
+MEMORY_MB: Final = 4_000
+LICENSES_UNDER_LOAD: Final = 50
+FROM_SHARE: Final = 25.0
+
+
+def main() -> None:
+    """Measure, and print it as JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--licenses", type=int, default=50_000)
+    parser.add_argument("--events", type=int, default=500_000)
+    parser.add_argument(
+        "--shape", default="mixed", choices=["mixed", "many-small", "few-huge", "long-histories"]
+    )
+    parser.add_argument("--checks", type=float, default=500.0, help="a second")
+    parser.add_argument("--activations", type=float, default=50.0, help="a second")
+    parser.add_argument("--builders", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="ledger-rebuild-") as folder:
+        system = System(Path(folder), workers=1)
+        system.replicas[:] = [
+            RedisServer(Path(folder) / f"redis-{letter}", max_memory_mb=REDIS_MB) for letter in "ab"
+        ]
+        system.env["LEDGER_REPLICAS"] = ",".join(one.url for one in system.replicas)
+        try:
+            print(json.dumps(asyncio.run(_measure(system, given)), indent=2))
+        finally:
+            system.stop()
+
+
+async def _measure(system: System, given: argparse.Namespace) -> dict[str, Any]:
+    for server in (*system.brokers, *system.replicas):
+        server.start()
+    size = Size(
+        shape=given.shape,
+        licenses=given.licenses,
+        events=given.events,
+        until_ms=time.time_ns() // 1_000_000,
+    )
+    history = await write(system.env, size, processes=2)
+    system.ledger = history.whose.ledger
+    _say("the log is written")
+    found: dict[str, Any] = {"shape": given.shape, **await _alone(system, given)}
+    _say("both replicas are filled")
+    for program in (*system.projectors, *system.workers):
+        program.start(wait=False)
+    for program in (*system.projectors, *system.workers):
+        await asyncio.to_thread(program.wait_ready, timeout_s=300)
+    async with system.client() as client:
+        vendor = Vendor([client], system.ledger)
+        on = [str((await vendor.issue(name="load"))["id"]) for _ in range(LICENSES_UNDER_LOAD)]
+    return found | await _under_load(system, history, on, given)
+
+
+async def _alone(system: System, given: argparse.Namespace) -> dict[str, Any]:
+    """Fill the replicas by builders: one for the first, all for the second; beside a drain."""
+    log = KafkaLog(system.settings.kafka)
+    ends = await log.ends(Topic.LICENSE_EVENTS)
+    await log.close()
+    total = sum(ends.values())
+    found: dict[str, Any] = {"events": total, "drain_per_s": round(await drained(system))}
+    for replica, count in ((0, 1), (1, given.builders)):
+        builders = Builders(
+            {**os.environ, **system.env, "PYTHONPATH": str(ROOT)},
+            replica=replica,
+            count=count,
+            memory_mb=MEMORY_MB,
+            tell=lambda _: None,
+        )
+        began = time.monotonic()
+        await builders.build("1", sorted(ends.items(), key=lambda each: -each[1]))
+        found[f"builders_{count}_per_s"] = round(total / (time.monotonic() - began))
+        with Redis.from_url(system.replicas[replica].url) as client:
+            client.mset({serving(partition): "1" for partition in ends})
+    found["drain_again_per_s"] = round(await drained(system))
+    with Redis.from_url(system.replicas[0].url) as client:
+        found["filled_mb"] = client.info()["used_memory"] >> 20
+        found["filled_keys"] = client.dbsize()
+    return found
+
+
+async def _under_load(
+    system: System, history: History, on: list[str], given: argparse.Namespace
+) -> dict[str, Any]:
+    site, moments = Site(system.settings, 0), list[tuple[float, Progress]]()
+    load = UnderLoad(
+        system.workers[0].port,
+        history,
+        on,
+        checks=given.checks,
+        activations=given.activations,
+    )
+    load.start()
+    await asyncio.sleep(5)
+    try:
+        foreseen = await plan(site, builders=given.builders, memory_mb=MEMORY_MB)
+        before = int((await site.store.info())["used_memory"])
+        environment = {**os.environ, **system.env, "PYTHONPATH": str(ROOT)}
+        run = Run(site, environment, lambda moment: moments.append((time.monotonic(), moment)))
+        began = time.monotonic()
+        async with site.alone():
+            built = await run.build(await begun(site), builders=given.builders, memory_mb=MEMORY_MB)
+            proved_at = time.monotonic()
+            grown = int((await site.store.info())["used_memory"]) - before
+            await run.flip(await begun(site), window_s=3_600)
+            ended = time.monotonic()
+            _say("built, proved and flipped")
+            intent = await site.store.intent()
+            assert intent is not None
+            back = time.monotonic()
+            intent = await exchange.undo(site, intent, window_s=3_600)
+            undone = time.monotonic()
+            intent = await exchange.flip(site, intent, window_s=3_600)
+            again = time.monotonic()
+            judged = await load.stop()
+            await exchange.finish(site, intent)
+    finally:
+        await site.close()
+    return {
+        "seconds": round(ended - began, 1),
+        "by_phase": dict(built.seconds),
+        "undo_s": round(undone - back, 2),
+        "flip_again_s": round(again - undone, 2),
+        "keys": built.keys,
+        "grown_mb": grown >> 20,
+        "proof": {"places": built.proof.compared, "documents": built.proof.documents},
+        "plan": _plan_errors(foreseen, built.keys, grown, proved_at - began, history),
+        "time_left_error": _left_error(moments, proved_at),
+        "checks": judged.checks,
+        "activations": judged.activations,
+        "failed_or_wrong": judged.failed,
+        "wrong": judged.wrong[:10],
+        "codes": dict(judged.codes),
+        "check_p50_p99_max_ms": [
+            judged.percentile(judged.check_ms, share) for share in (0.5, 0.99, 1.0)
+        ],
+        "activation_p50_p99_ms": [
+            judged.percentile(judged.activation_ms, share) for share in (0.5, 0.99)
+        ],
+        "lag_p99_ms": sorted(moment.lag_ms for _, moment in moments)[len(moments) * 99 // 100],
+        "held": sum(moment.held for _, moment in moments),
+    }
+
+
+def _plan_errors(
+    foreseen: Plan, keys: int, grown: int, seconds: float, history: History
+) -> dict[str, Any]:
+    """Foreseen, measured, and by how much the one misses the other."""
+    pairs = {
+        "licenses": (foreseen.licenses, history.size.licenses + LICENSES_UNDER_LOAD),
+        "keys": (foreseen.keys, keys),
+        "redis_mb": (foreseen.redis_bytes >> 20, grown >> 20),
+        "seconds": (round(sum(foreseen.seconds.values()), 1), round(seconds, 1)),
+    }
+    return {
+        name: {"foreseen": one, "measured": other, "error": round(one / max(other, 1) - 1, 3)}
+        for name, (one, other) in pairs.items()
+    }
+
+
+def _left_error(moments: list[tuple[float, Progress]], ended: float) -> float | None:
+    """Mean absolute error of the middle of the shown range, from a quarter on, of what was left."""
+    errors = [
+        abs(sum(moment.left_s) / 2 - (ended - at)) / (ended - at)
+        for at, moment in moments
+        if moment.left_s is not None and moment.percent >= FROM_SHARE and ended - at > 1
+    ]
+    return round(statistics.fmean(errors), 3) if errors else None
+
+
+def _say(text: str) -> None:
+    print(time.strftime("%H:%M:%S"), text, flush=True)
+
+
+if __name__ == "__main__":
+    main()

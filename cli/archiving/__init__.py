@@ -1,0 +1,1 @@
+"""Backing up the log into a folder, and restoring it from there."""

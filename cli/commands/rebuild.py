@@ -1,0 +1,294 @@
+"""`ledger rebuild …`: a replica's read model built anew, proved, flipped, and back if need be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+import typer
+
+from cli import connection, output, trouble
+from cli.attributes import seconds
+from cli.local.folder import DEFAULT
+from cli.options import Data, Json, Sure
+from cli.rebuilding import showing
+from cli.running import run as run_
+from ledger.settings import Settings, read_settings
+from projector.rebuild import exchange
+from projector.rebuild.intent import Intent
+from projector.rebuild.plan import Plan
+from projector.rebuild.plan import plan as foresee
+from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
+from projector.rebuild.proving import NotProvedError
+from projector.rebuild.run import Built, Run, begun
+from projector.rebuild.site import RebuildRefusedError, Site
+
+T = TypeVar("T")
+
+WINDOW: Final = "1h"
+MEMORY_MB: Final = 1_024
+
+app: Final = typer.Typer(
+    no_args_is_help=True,
+    help="""Build a replica's read model anew from the log, beside the one that serves.
+
+    `plan` says what it will need, `run` does it all: nothing that serves is touched before the new
+    one is proved equal. `undo` is at once, as long as the window is open. One replica at a time.
+    """,
+)
+
+_Replica = Annotated[
+    str, typer.Option("--replica", metavar="LETTER", help="Which one: A is the first.")
+]
+_Builders = Annotated[
+    int,
+    typer.Option(
+        "--builders", min=1, max=64, help="Processes that build (default: as many as CPUs)."
+    ),
+]
+_MemoryMb = Annotated[
+    int, typer.Option("--memory-mb", min=64, help="What each builder may take, in MB.")
+]
+_Window = Annotated[
+    str,
+    typer.Option("--window", metavar="SPAN", help="How long either may serve afterwards: 30m, 2h."),
+]
+_CPUS: Final = os.cpu_count() or 1
+
+
+@app.command()
+def plan(
+    *,
+    replica: _Replica = "A",
+    builders: _Builders = _CPUS,
+    memory_mb: _MemoryMb = MEMORY_MB,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Say what a rebuild will need, and whether that is there; nothing is written.
+
+    Exit code 1 where something is missing: the line says what, with the numbers.
+    """
+
+    async def foreseen(site: Site) -> Plan:
+        return await foresee(site, builders=builders, memory_mb=memory_mb)
+
+    made = _on(data, replica, foreseen)
+    if as_json:
+        output.print_json(msgspec.to_builtins(made))
+    else:
+        showing.print_plan(made, replica)
+    raise typer.Exit(trouble.FAILED if made.reasons else trouble.OK)
+
+
+@app.command()
+def run(
+    *,
+    replica: _Replica = "A",
+    builders: _Builders = _CPUS,
+    memory_mb: _MemoryMb = MEMORY_MB,
+    window: _Window = WINDOW,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Plan, build, prove and flip; what was begun before and killed goes on where it was."""
+    window_s = seconds(window, "--window") or 0
+    _built(
+        data,
+        replica,
+        lambda site, work: _all(site, work, builders, memory_mb, window_s),
+        serves=True,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def start(
+    *,
+    replica: _Replica = "A",
+    builders: _Builders = _CPUS,
+    memory_mb: _MemoryMb = MEMORY_MB,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Plan, build and prove; what serves goes on to serve until `ledger rebuild flip`."""
+    _built(
+        data,
+        replica,
+        lambda site, work: _proved(site, work, builders, memory_mb),
+        serves=False,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def flip(
+    *,
+    replica: _Replica = "A",
+    window: _Window = WINDOW,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Have the generation serve that was built: compared once more, then at once."""
+    window_s = seconds(window, "--window") or 0
+    _built(
+        data,
+        replica,
+        lambda site, work: _flipped(site, work, window_s),
+        serves=True,
+        as_json=as_json,
+    )
+
+
+@app.command()
+def undo(
+    *,
+    replica: _Replica = "A",
+    window: _Window = WINDOW,
+    data: Data = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Have the generation serve that did before, as of now: it was folded on meanwhile."""
+    window_s = seconds(window, "--window") or 0
+
+    async def undone(site: Site) -> Intent:
+        async with site.alone():
+            intent = await _intent(site)
+            if intent.phase not in {"window", "flipping", "undoing"}:
+                raise RebuildRefusedError("nothing was flipped, so nothing is to be undone")
+            return await exchange.undo(site, intent, window_s=window_s)
+
+    intent = _on(data, replica, undone)
+    if as_json:
+        output.print_json({"serves": intent.previous, "other": intent.generation})
+    else:
+        output.console().print(f"Generation {intent.previous} serves again, as of now.")
+
+
+@app.command()
+def finish(
+    *, replica: _Replica = "A", yes: Sure = False, data: Data = DEFAULT, as_json: Json = False
+) -> None:
+    """End the window now: delete the generation that doesn't serve. There is no way back then."""
+    trouble.confirmed("this deletes the generation that doesn't serve", yes=yes)
+    _dropped(data, replica, {"window", "collecting"}, as_json=as_json)
+
+
+@app.command()
+def cancel(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = False) -> None:
+    """Give up a rebuild that was not flipped, and delete all that it has built."""
+    _dropped(data, replica, {"building", "proved", "collecting"}, as_json=as_json)
+
+
+@app.command()
+def status(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = False) -> None:
+    """Show what is under way: phase, how far, how long still, and how what serves fares."""
+
+    async def looked(site: Site) -> tuple[Intent | None, Progress | None, Mapping[int, str]]:
+        [document] = await site.store.get([PROGRESS_KEY])
+        moment = None if document is None else read_progress(document)
+        return await site.store.intent(), moment, await site.store.serving(site.places)
+
+    found = _on(data, replica, looked)
+    if as_json:
+        output.print_json(showing.intent_document(*found))
+    else:
+        showing.print_intent(*found)
+
+
+def _on(data: Path, replica: str, work: Callable[[Site], Awaitable[T]]) -> T:
+    """Work on one replica of the ledger."""
+    return run_(_worked(read_settings(connection.environment(data)), replica, work))
+
+
+async def _worked(settings: Settings, replica: str, work: Callable[[Site], Awaitable[T]]) -> T:
+    letters = [chr(ord("A") + number) for number in range(len(settings.replicas))]
+    if replica.upper() not in letters:
+        raise trouble.Missing(f"--replica is one of {', '.join(letters)}, not {replica!r}")
+    site = Site(settings, letters.index(replica.upper()))
+    try:
+        return await work(site)
+    except RebuildRefusedError as error:
+        raise trouble.Failed(str(error)) from None
+    finally:
+        await site.close()
+
+
+def _built(
+    data: Path,
+    replica: str,
+    work: Callable[[Site, Run], Awaitable[Built]],
+    *,
+    serves: bool,
+    as_json: bool,
+) -> None:
+    environment = {**os.environ, **connection.environment(data)}
+    try:
+        with showing.Shown() as shown:
+
+            async def alone(site: Site) -> Built:
+                async with site.alone():
+                    return await work(site, Run(site, environment, shown.tell))
+
+            built = _on(data, replica, alone)
+    except NotProvedError as error:
+        if as_json:
+            output.print_json(showing.unproved_document(error))
+        else:
+            showing.print_unproved(error)
+        raise trouble.Failed(
+            f"{error}. What serves is untouched; `ledger rebuild cancel` deletes what was built"
+        ) from None
+    if as_json:
+        output.print_json(showing.built_document(built))
+    else:
+        showing.print_built(built, serves=serves)
+
+
+async def _all(site: Site, work: Run, builders: int, memory_mb: int, window_s: int) -> Built:
+    built = await _proved(site, work, builders, memory_mb)
+    flipped = await work.flip(await begun(site), window_s=window_s)
+    return msgspec.structs.replace(flipped, events=built.events, keys=built.keys)
+
+
+async def _proved(site: Site, work: Run, builders: int, memory_mb: int) -> Built:
+    if await site.store.intent() is None:
+        made = await foresee(site, builders=builders, memory_mb=memory_mb)
+        if made.reasons:
+            raise RebuildRefusedError(f"no-go: {'; '.join(made.reasons)}")
+    return await work.build(await begun(site), builders=builders, memory_mb=memory_mb)
+
+
+async def _flipped(site: Site, work: Run, window_s: int) -> Built:
+    intent = await _intent(site)
+    if intent.phase == "building":
+        raise RebuildRefusedError("it isn't proved yet: `ledger rebuild start` or `run` goes on")
+    return await work.flip(intent, window_s=window_s)
+
+
+async def _intent(site: Site) -> Intent:
+    intent = await site.store.intent()
+    if intent is None:
+        raise RebuildRefusedError("no rebuild is under way: `ledger rebuild plan` is how to begin")
+    return intent
+
+
+def _dropped(data: Path, replica: str, phases: set[str], *, as_json: bool) -> None:
+    async def dropped(site: Site) -> int:
+        async with site.alone():
+            intent = await _intent(site)
+            if intent.phase not in phases:
+                raise RebuildRefusedError(
+                    f"a rebuild in the phase {intent.phase!r} ends otherwise: see "
+                    "`ledger rebuild status`"
+                )
+            return await exchange.finish(site, intent)
+
+    gone = _on(data, replica, dropped)
+    if as_json:
+        output.print_json({"deleted_keys": gone})
+    else:
+        output.console().print(f"{gone:,} keys are deleted, and the rebuild is over.")

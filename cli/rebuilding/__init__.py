@@ -1,0 +1,1 @@
+"""`ledger rebuild`: a replica built anew beside what serves."""

@@ -1,0 +1,237 @@
+"""What people see of a rebuild: its plan, how far it is, what it came to, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Self
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from cli import output
+from cli.doctor.machine import size
+from projector.read_model.keys import CATALOG
+from projector.rebuild.intent import Intent
+from projector.rebuild.plan import Plan
+from projector.rebuild.progress import Progress as Moment
+from projector.rebuild.proving import NotProvedError
+from projector.rebuild.run import Built
+
+SHOWN_MAX: Final = 5
+_LINE_EVERY: Final = 10
+"""Moments between two lines, where nobody looks at a terminal: five seconds."""
+
+
+class Shown:
+    """A bar with what matters in a terminal; elsewhere a line now and then. Both on stderr."""
+
+    def __init__(self) -> None:
+        self._console: Console = output.error_console()
+        self._moments = 0
+        self._phase = ""
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[said]}", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=100, said="")
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def tell(self, moment: Moment) -> None:
+        """Show one moment."""
+        if self._console.is_terminal:
+            self._bar.update(
+                self._task,
+                description=moment.phase,
+                completed=moment.percent,
+                said=said_of(moment),
+            )
+            return
+        if moment.phase != self._phase or self._moments % _LINE_EVERY == 0:
+            self._console.print(
+                f"{moment.phase}: {moment.percent:.0f} %, {said_of(moment)}", markup=False
+            )
+        self._phase = moment.phase
+        self._moments += 1
+
+
+def said_of(moment: Moment) -> str:
+    """Say what a bar doesn't."""
+    parts = [f"{moment.events:,} of {moment.events_total:,} events"]
+    if moment.left_s is not None:
+        least, most = moment.left_s
+        parts.append(f"{_span(least)} to {_span(most)} left")
+    parts.append(f"what serves is {moment.lag_ms} ms old")
+    parts.append(f"Redis {size(moment.memory_bytes)}")
+    if moment.held:
+        parts.append("holding still, what serves comes first")
+    return ", ".join(parts)
+
+
+def print_plan(plan: Plan, replica: str) -> None:
+    """Print what a rebuild will need, and go or no-go."""
+    free = plan.redis_free_bytes
+    room = "no maxmemory is set" if free is None else f"{size(max(0, free))} free until maxmemory"
+    total = sum(plan.seconds.values())
+    output.print_facts(
+        {
+            "replica": replica,
+            "generation": f"{plan.generation}, beside {plan.previous} which serves",
+            "events to read": f"{plan.events:,}",
+            "licenses": f"{plan.licenses:,}",
+            "keys": f"{plan.keys:,}",
+            "Redis memory": f"{size(plan.redis_bytes)} more; {room}",
+            "append-only file": f"{size(plan.file_bytes)} more, and again while it is rewritten",
+            "builders": f"{plan.builders}, each up to {size(plan.builder_bytes)}",
+            "time": f"{_span(round(total))}: "
+            + ", ".join(f"{name} {_span(round(each))}" for name, each in plan.seconds.items()),
+            "what serves": f"{plan.lag_ms} ms old now; builders hold still while it is older than "
+            f"{plan.lag_limit_ms} ms",
+            "go": "yes" if not plan.reasons else "NO",
+        }
+    )
+    for reason in plan.reasons:
+        output.remark(f"no-go: {reason}")
+
+
+def print_built(built: Built, *, serves: bool) -> None:
+    """Print what a rebuild came to."""
+    proof = built.proof
+    facts = {
+        "generation": f"{built.generation} "
+        + ("serves" if serves else f"is proved; {built.previous} still serves"),
+        "events": f"{built.events:,}",
+        **({"keys read back": f"{built.keys:,}"} if built.keys else {}),
+        "equal to what served": f"the state in {proof.compared} of {proof.compared} places, "
+        f"the documents in {proof.documents}",
+        "time": ", ".join(f"{name} {each:.1f} s" for name, each in built.seconds.items()),
+    }
+    for place, licenses in proof.frozen.items():
+        facts[f"left out in {_place(place)}"] = f"frozen licenses: {', '.join(licenses)}"
+    output.print_facts(facts)
+
+
+def built_document(built: Built) -> dict[str, Any]:
+    """Return the same for programs."""
+    document: dict[str, Any] = msgspec.to_builtins(built)
+    return document
+
+
+def print_intent(intent: Intent | None, moment: Moment | None, serving: Mapping[int, str]) -> None:
+    """Print what is under way on a replica."""
+    if intent is None:
+        shown = ", ".join(sorted(set(serving.values()))) or "none"
+        output.print_facts({"rebuild": "none", "generation that serves": shown})
+        return
+    now = sorted(set(serving.values()))
+    facts = {
+        "rebuild": f"generation {intent.generation}, {_PHASES[intent.phase]}",
+        "serves": f"generation {' and '.join(now)}",
+        "begun": _moment(intent.started_ms),
+        "by": f"release {intent.release}",
+    }
+    if intent.until_ms:
+        facts["window"] = f"until {_moment(intent.until_ms)}: then what doesn't serve is deleted"
+    if moment is not None:
+        facts["now"] = f"{moment.phase}, {moment.percent:.1f} %: {said_of(moment)}"
+    elif intent.phase == "building":
+        facts["now"] = "nobody works on it: `ledger rebuild run` goes on where it was"
+    output.print_facts(facts)
+
+
+def intent_document(
+    intent: Intent | None, moment: Moment | None, serving: Mapping[int, str]
+) -> dict[str, Any]:
+    """Return the same for programs."""
+    return {
+        "rebuild": None if intent is None else msgspec.to_builtins(intent),
+        "progress": None if moment is None else msgspec.to_builtins(moment),
+        "serving": sorted(set(serving.values())),
+    }
+
+
+def print_unproved(error: NotProvedError) -> None:
+    """Print what is wrong with a generation, and both forms of some documents, on stderr."""
+    console = output.error_console()
+    for place, wrong in error.wrong.items():
+        for one in wrong:
+            console.print(f"{_place(place)}: {one}", markup=False)
+    for each in error.differences[:SHOWN_MAX]:
+        console.print(f"{_place(each.place)}, {each.name}, of {each.owner}:", markup=False)
+        for name, form in (("stored", each.there), ("expected", each.expected)):
+            console.print(f"  {name}: {_shown(form)}", markup=False, overflow="fold")
+    left = len(error.differences) - SHOWN_MAX
+    if left > 0:
+        console.print(f"and {left} more", markup=False)
+
+
+def unproved_document(error: NotProvedError) -> dict[str, Any]:
+    """Return the same for programs."""
+    return {
+        "proved": False,
+        "reason": str(error),
+        "wrong": {_place(place): list(wrong) for place, wrong in error.wrong.items()},
+        "differences": [
+            {
+                "place": _place(each.place),
+                "name": each.name,
+                "owner": each.owner,
+                "stored": _text(each.there),
+                "expected": _text(each.expected),
+            }
+            for each in error.differences
+        ],
+    }
+
+
+_PHASES: Final = {
+    "building": "being built",
+    "proved": "proved: `ledger rebuild flip` makes it serve",
+    "flipping": "being flipped: `ledger rebuild flip` goes on",
+    "undoing": "being undone: `ledger rebuild undo` goes on",
+    "window": "built; either may serve",
+    "collecting": "done; what doesn't serve is being deleted",
+}
+
+
+def _place(place: int) -> str:
+    return "catalog" if place == CATALOG else f"partition {place}"
+
+
+def _text(form: bytes | None) -> str | None:
+    return None if form is None else form.decode(errors="backslashreplace")
+
+
+def _shown(form: bytes | None) -> str:
+    """Return the state of a document: its first line."""
+    if form is None:
+        return "nothing"
+    state, _, answer = form.partition(b"\n")
+    told = _text(state) or ""
+    return f"{told} (and an answer of {len(answer)} bytes)" if answer.strip() else told
+
+
+def _span(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
+    if minutes < 1:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{minutes} min {rest:02d} s" if not hours else f"{hours} h {minutes:02d} min"
+
+
+def _moment(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,58 @@
+"""A rebuild of a replica under test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import redis
+
+from ledger.settings import read_settings
+from projector.rebuild.run import Built, Run, begun
+from projector.rebuild.site import Site
+from tests.projector.replica import PARTITIONS, Replica
+from tests.servers import ROOT
+
+WINDOW_S = 600
+
+
+@asynccontextmanager
+async def at(replica: Replica) -> AsyncIterator[Site]:
+    site = Site(read_settings(replica.environment), 0)
+    try:
+        yield site
+    finally:
+        await site.close()
+
+
+def run_of(replica: Replica, site: Site, plants: Path | None = None) -> Run:
+    """A run whose builders have what is planted in a folder's `sitecustomize.py`."""
+    folders = [str(ROOT)] if plants is None else [str(plants), str(ROOT)]
+    return Run(site, {**replica.environment, "PYTHONPATH": os.pathsep.join(folders)})
+
+
+async def rebuilt(replica: Replica, site: Site, *, window_s: int = WINDOW_S) -> Built:
+    """Build, prove and flip, as `ledger rebuild run` does."""
+    async with site.alone():
+        run = run_of(replica, site)
+        built = await run.build(await begun(site), builders=2, memory_mb=2_000)
+        await run.flip(await begun(site), window_s=window_s)
+        return built
+
+
+def generations(replica: Replica) -> set[str]:
+    """Generations that there are keys of."""
+    with redis.Redis.from_url(replica.store.url) as client:
+        return {
+            name.split(b":")[1].decode()
+            for name in client.scan_iter(count=1000)
+            if name.split(b":")[1].isdigit()
+        }
+
+
+async def served(site: Site) -> set[str]:
+    found = await site.store.serving(site.places)
+    assert len(found) == PARTITIONS + 1
+    return set(found.values())
