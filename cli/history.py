@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import replace as replace_entry
 from itertools import islice
 from typing import Final
 
@@ -31,8 +32,8 @@ APART_MS: Final = CLOCKS_APART_REFUSE_MS
 class Entry:
     """One record of the license and what the fold made of it.
 
-    `event` None: it can't be decoded. `verdict` None: it was set aside, unfolded. `machine`: the
-    one that it is about, as it stood before or after.
+    `event` None: it can't be decoded. `verdict` None: it was set aside, unfolded; or it is
+    `discarded`. `machine`: the one that it is about, as it stood before or after.
     """
 
     offset: int
@@ -40,6 +41,7 @@ class Entry:
     event: Event | None
     verdict: Verdict | None
     machine: Machine | None = None
+    discarded: bool = False
 
     @property
     def apart_ms(self) -> int | None:
@@ -51,9 +53,19 @@ class Entry:
 
 
 class History:
-    """The history of one license: `entries` holds the last `last` (None: all), `count` all."""
+    """The history of one license: `entries` holds the last `last` (None: all), `count` all.
 
-    def __init__(self, license_: str, *, last: int | None = None) -> None:
+    `discarded`: offsets in its partition that are left out.
+    """
+
+    def __init__(
+        self,
+        license_: str,
+        *,
+        last: int | None = None,
+        discarded: frozenset[int] = frozenset(),
+    ) -> None:
+        self._discarded = discarded
         self.entries: deque[Entry] = deque(maxlen=last)
         self.count = 0
         self.position = 0
@@ -80,6 +92,8 @@ class History:
         return self._machines.get(id_)
 
     def _entry(self, record: Record) -> Entry:
+        if record.offset in self._discarded:
+            return replace_entry(_made(record, None, None, None), discarded=True)
         event = _decoded(record)
         license_ = self.license or License(id=self._id)
         if license_.frozen_at is not None or event is None:
@@ -120,6 +134,8 @@ class History:
 def why(entry: Entry) -> str:
     """Why the fold decided so, in words."""
     verdict = entry.verdict
+    if entry.discarded:
+        return "discarded by a person's order: every fold leaves it out"
     if entry.event is None:
         return "the record can't be decoded: the license stays as it was before it"
     if verdict is None:

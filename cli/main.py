@@ -24,6 +24,7 @@ from cli.commands import (
     neutralize,
     policy,
     product,
+    quarantine,
     rebuild,
     restore,
     rules,
@@ -84,6 +85,7 @@ app.add_typer(account.app, name="account")
 app.command("whoami")(account.whoami)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(rebuild.app, name="rebuild")
 app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")

@@ -25,14 +25,14 @@ MachineWeights = MutableMapping[str, bytes | int]
 class Changes(Writes):
     """Documents, remembered verdicts and index entries that the batch's records changed.
 
-    `licenses`: the changed ones, first change first.
+    `licenses`: the changed ones, first change first; None: there is none after all.
     """
 
     __slots__ = ("_machines", "licenses")
 
     def __init__(self, keys: Keys, weigher: Weigher) -> None:
         super().__init__(keys, weigher)
-        self.licenses: dict[str, License] = {}
+        self.licenses: dict[str, License | None] = {}
         self._machines: dict[str, Machine | None] = {}
 
     @property
@@ -86,6 +86,16 @@ class Changes(Writes):
         self.index(key, member, record.offset)
         self.state += self._weigher.weigh_set_aside(self._keys.short(key), record.offset, member)
 
+    def thawed(self, license_: str) -> None:
+        """Take a license out of the list of frozen ones."""
+        self.index(self._keys.set_aside(FROZEN), license_, None)
+
+    def taken_back(self, license_: str, offset: int, member: bytes) -> None:
+        """Keep a record set aside no more: it was folded after all, or discarded."""
+        key = self._keys.set_aside(license_)
+        self.index(key, member, None)
+        self.state -= self._weigher.weigh_set_aside(self._keys.short(key), offset, member)
+
     def render(self, licenses: LicenseWeights, machines: MachineWeights) -> None:
         """Make the documents of all changed licenses and machines.
 
@@ -93,18 +103,21 @@ class Changes(Writes):
         """
         keys = self._keys
         for id_, license_ in self.licenses.items():
-            document = self.strings[keys.license(id_)] = license_document(license_)
-            self._weigh_license(id_, document, licenses)
+            rendered = None if license_ is None else license_document(license_)
+            self.strings[keys.license(id_)] = rendered
+            self._weigh_license(id_, rendered, licenses)
         for id_, machine in self._machines.items():
             rendered = None if machine is None else machine_document(machine)
             self.strings[keys.machine(id_)] = rendered
             self._weigh_machine(id_, rendered, machines)
 
-    def _weigh_license(self, id_: str, document: bytes, weights: LicenseWeights) -> None:
-        name, before = f"L:{id_}", weights.get(id_, _NOTHING)
+    def _weigh_license(self, id_: str, document: bytes | None, weights: LicenseWeights) -> None:
+        name, before = f"L:{id_}", weights.pop(id_, _NOTHING)
         if isinstance(before, bytes):
             before = self._weigher.weigh_license(name, before)
-        state, whole = weights[id_] = self._weigher.weigh_license(name, document)
+        state, whole = _NOTHING
+        if document is not None:
+            state, whole = weights[id_] = self._weigher.weigh_license(name, document)
         self.state += state - before[0]
         self.documents += whole - before[1]
 

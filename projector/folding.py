@@ -54,6 +54,8 @@ class Notes:
     set_aside: int = 0
     calendar_apart: int = 0
     poison: list[tuple[str, int]] = field(default_factory=list)
+    failure: str | None = None
+    """What kind of error the last record that couldn't be folded has met."""
     unroutable: list[int] = field(default_factory=list)
 
 
@@ -83,7 +85,7 @@ def fold_batch(
     result at once, so that what can't be rendered freezes its own license and not the batch.
     Raises `LostRecordError` at a gap; what else it raises is no record's fault.
     """
-    batch = _BatchFold(head, documents, names, careful=careful)
+    batch = BatchFold(head, documents, names, careful=careful)
     taken = 0
     end = min(len(entries), CUT_EVERY - head.position % CUT_EVERY)
     while taken < end and (room := batch.changes.room) > 0:
@@ -95,14 +97,14 @@ def fold_batch(
 
 def elapsed_after(entries: Sequence[tuple[LogRecord, *tuple[object, ...]]], head: Head) -> int:
     """The partition's elapsed clock after the entries, in milliseconds."""
-    clock = _clock(head)
+    clock = clock_of(head)
     for record, *_ in entries:
         if record.timestamp != clock.timestamp_ms:
             clock = clock.advance(record.timestamp)
     return clock.elapsed_ms
 
 
-class _BatchFold:
+class BatchFold:
     """One batch in the making."""
 
     def __init__(self, head: Head, documents: Documents, names: Keys, *, careful: bool) -> None:
@@ -111,7 +113,7 @@ class _BatchFold:
         self._documents = documents
         self._careful = careful
         self._start = self._position = head.position
-        self._clock = _clock(head)
+        self._clock = clock_of(head)
         self._chain = chain.from_text(head.chain)
 
     def take(self, entries: Sequence[Entry]) -> None:
@@ -137,7 +139,7 @@ class _BatchFold:
         self._position, self._chain = position, extended
 
     def _leave_aside(self, license_id: str | None, record: LogRecord) -> None:
-        """Nothing of a genesis record; a record of no license here is kept by its offset."""
+        """Nothing of a genesis record, or a discarded one; one of no license is kept by offset."""
         if license_id is None:
             self.notes.unroutable.append(record.offset)
             self._set_aside(keys.UNROUTABLE, record)
@@ -204,8 +206,8 @@ class _BatchFold:
                 return folded
             except TROUBLE:
                 raise
-            except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison
-                continue
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is that record's: poison
+                self.notes.failure = type(error).__name__
         return None
 
     def _note(self, event: Event, record: LogRecord, *, changed: bool) -> None:
@@ -274,7 +276,8 @@ class _BatchFold:
         self.changes.set_aside(license_id, waiting)
 
 
-def _clock(head: Head) -> PartitionClock:
+def clock_of(head: Head) -> PartitionClock:
+    """Return the partition's clock at its head."""
     return PartitionClock(timestamp_ms=head.timestamp_ms, elapsed_ms=head.elapsed_ms)
 
 

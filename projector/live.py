@@ -16,6 +16,7 @@ from typing import Any, Final
 from ledger.event_log.port import FOLDED, EventLog, ForeignLog, LogError, Topic, Topics
 from projector.catalog_projection import CatalogProjection
 from projector.data_keys import DataKeyCopy
+from projector.discards import Discards
 from projector.fold_session import FoldSession, Pick
 from projector.keeping import Keeper
 from projector.level import LevelWatch
@@ -24,6 +25,7 @@ from projector.membership import Membership
 from projector.metrics import Metrics
 from projector.origin import Origin
 from projector.projection import Projection
+from projector.quarantine_watch import QuarantineWatch
 from projector.read_model.port import ReadModel, ReadModelError
 from projector.reading import Reader
 from projector.rebuild.following import Following
@@ -72,6 +74,8 @@ class Projector:
         )
         self._keeper = Keeper(model, settings.url, lambda: self._membership.sessions, self._follow)
         self._level = LevelWatch(model, log, lambda: self._membership.sessions, metrics)
+        self._discards = Discards(log)
+        self._quarantine = QuarantineWatch(model, self._discards, lambda: self._membership.sessions)
         self._stage = "starting"
 
     def missing(self) -> str | None:
@@ -112,6 +116,7 @@ class Projector:
                 self._membership.run(),
                 self._membership.commit_now_and_then(),
                 self._level.run(),
+                self._quarantine.run(),
                 *(() if self._is_copy else (self._keeper.run(),)),
             )
         finally:
@@ -149,6 +154,7 @@ class Projector:
             reader,
             self._origin.compare,
             self._weigher,
+            discards=self._discards,
         )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
+from ledger.event_log.discards import NONE
 from ledger.event_log.port import Topic
 from projector.fold_session import FoldSession, Pick, the_one_that_serves
 from projector.folding import LostRecordError, elapsed_after, fold_batch
 from projector.loaded import Documents, share
+from projector.loading import load
 from projector.metrics import Metrics
+from projector.quarantine import Quarantine
 from projector.read_model.keys import FROZEN
-from projector.read_model.port import ReadModel
-from projector.reading import TROUBLE, Entry, LogRecord, Reader, Reading
+from projector.read_model.port import Batch, ReadModel
+from projector.reading import TROUBLE, Entry, LogRecord, Reader
+from projector.retry_orders import RetryOrder
 from projector.session import Cursor, Stopped
 from projector.views.digests import Digests, Weigher
 
@@ -22,6 +25,30 @@ CHUNK_RECORDS: Final = 500
 _FROZEN_SHOWN_MAX: Final = 10_000
 
 _log: Final = logging.getLogger(__name__)
+
+
+class DiscardSource(Protocol):
+    """Who knows which records are discarded."""
+
+    def of(self, partition: int) -> frozenset[int]:
+        """Offsets in a partition; the same object until one is added."""
+        ...
+
+    async def refresh(self) -> None:
+        """Know all that there are by now. Raises `LogUnavailable`."""
+        ...
+
+
+class NothingDiscarded:
+    """Where no record was ever discarded."""
+
+    def of(self, partition: int) -> frozenset[int]:
+        """Return none."""
+        del partition
+        return NONE
+
+    async def refresh(self) -> None:
+        """Nothing to do."""
 
 
 class Projection(FoldSession):
@@ -39,22 +66,45 @@ class Projection(FoldSession):
         check_log: Callable[[int], Awaitable[None]],
         weigher: Weigher,
         pick: Pick = the_one_that_serves,
+        *,
+        discards: DiscardSource | None = None,
     ) -> None:
         super().__init__(partition, cursor, metrics, model, check_log, pick)
         self._reader = reader
         self._weigher = weigher
+        self._discards = discards or NothingDiscarded()
         self._documents = self._none_at_hand()
         self._careful = False
+        self._knows_discards = False
+        self._quarantine = Quarantine(partition, model, metrics, self._write)
 
     @property
     def chunk_records(self) -> int:
         """How many records are folded at once."""
         return CHUNK_RECORDS
 
+    @property
+    def has_frozen(self) -> bool:
+        """Whether any license of the partition is frozen, as far as is known."""
+        return bool(self._quarantine.waits.frozen)
+
+    def look_up(self, order: RetryOrder | None = None) -> None:
+        """See whether more is discarded, and do what a person orders."""
+        if order is not None:
+            self._quarantine.waits.take_order(order)
+        if self.has_errand():
+            self._news.set()
+
     async def _begin(self, digests: Digests | None) -> None:
+        if not self._knows_discards:
+            # Nothing is folded before all is known that was discarded by then.
+            await self._discards.refresh()
+            self._knows_discards = True
+        self._reader.discarded = self._discards.of(self.partition)
         frozen = self._keys.set_aside(FROZEN)
-        listed = await self._model.fronts({frozen: _FROZEN_SHOWN_MAX})
-        self._metrics.frozen.labels(self.label).set(len(listed[frozen]))
+        listed = (await self._model.fronts({frozen: _FROZEN_SHOWN_MAX}))[frozen]
+        self._metrics.frozen.labels(self.label).set(len(listed))
+        self._quarantine.waits.begin(listed, self._reader.discarded)
         self._documents = self._none_at_hand()
         self._documents.digests = digests
 
@@ -63,7 +113,8 @@ class Projection(FoldSession):
 
     async def _fold(self, records: Sequence[LogRecord]) -> bool:
         reading = self._reader.read(records)
-        await self._load(reading)
+        elapsed_ms = elapsed_after(reading.entries, self._head)
+        await load(self._model, self._keys, self._documents, reading, elapsed_ms)
         try:
             done = await self._write_all(reading.entries)
         except LostRecordError as lost:
@@ -85,35 +136,36 @@ class Projection(FoldSession):
             if not await self._apply(folding.batch):
                 return False
             self._told.tell(self.partition, folding.notes)
+            self._quarantine.waits.frozen.update(folding.notes.poison)
             entries = entries[folding.taken :]
         self._careful = False
         self._lost_at = None
         return True
 
-    async def _load(self, reading: Reading) -> None:
-        """Have at hand all that the reading names; mostly one round trip."""
-        documents, model = self._documents, self._model
-        documents.begin()
-        elapsed_ms = elapsed_after(reading.entries, self._head)
-        fronts = documents.fronts(reading, elapsed_ms)
-        missing = documents.missing(reading)
-        if fronts:
-            values, _ = await asyncio.gather(model.get(missing), self._load_fronts(fronts))
-        else:
-            values = await model.get(missing)
-        documents.take(reading, values)
-        await self._load_fronts(documents.fronts(reading, elapsed_ms))
-        while fronts := documents.more_fronts(reading, elapsed_ms):
-            await self._load_fronts(fronts)
-        if due := documents.due(reading, elapsed_ms):
-            names = [self._keys.command(*command) for command in due]
-            documents.take_due(due, await model.get(names))
+    def has_errand(self) -> bool:
+        """Whether anything that is set aside is due to be folded again."""
+        grown = self._discards.of(self.partition) is not self._reader.discarded
+        return self.sure and (grown or self._quarantine.waits.due)
 
-    async def _load_fronts(self, wanted: dict[str, int]) -> None:
-        if not wanted:
-            return
-        sets = {self._keys.commands(id_): count for id_, count in wanted.items()}
-        self._documents.take_fronts(wanted, await self._model.fronts(sets))
+    async def _errand(self) -> None:
+        """Fold again what waits of one license; or what else is due of what is set aside."""
+        discarded = self._discards.of(self.partition)
+        if discarded is not self._reader.discarded:
+            self._reader.discarded = discarded
+            self._quarantine.waits.grow(discarded, self._head.position)
+        done = await self._quarantine.go_on(self._head, self._documents, self._keys)
+        if done and self._pick is the_one_that_serves:
+            await self._quarantine.answer()
+        elif done:
+            # Whoever folds what serves answers.
+            self._quarantine.waits.order = None
+
+    async def _write(self, batch: Batch | None) -> bool:
+        """Write what came of records set aside; None: their fold failed, look where it stands."""
+        if batch is None:
+            self._doubted = True
+            return False
+        return await self._apply(batch)
 
     def _with_care(self) -> bool:
         """Something failed that no single record was blamed for: fold again, record by record."""

@@ -39,7 +39,8 @@ class LogRecord(Protocol):
 
 Entry = tuple[LogRecord, str | None, Event | None]
 """A record, its license (None: its key is no license id of the partition), its event (None: it
-does not decode). A genesis record has neither and `GENESIS` in place of the license."""
+does not decode). A record that nothing is folded of, genesis or discarded, has neither and
+`GENESIS` in place of the license."""
 
 GENESIS: Final = "genesis"
 
@@ -72,22 +73,30 @@ class Reading:
 
 
 class Reader:
-    """Decodes the records of one partition of a ledger with `partitions` of them."""
+    """Decodes the records of one partition of a ledger with `partitions` of them.
 
-    def __init__(self, partition: int, partitions: int) -> None:
+    `discarded`: offsets of records that are left out unread.
+    """
+
+    def __init__(
+        self, partition: int, partitions: int, discarded: frozenset[int] = frozenset()
+    ) -> None:
         self.partitions = partitions
+        self.discarded = discarded
         self._partition = partition
         self._routes: dict[bytes | None, str | None] = {}
 
     def read(self, records: Sequence[LogRecord]) -> Reading:
         """Decode `records`, up to the first that asks for rules unknown here."""
         reading = Reading()
-        routes = self._routes
+        routes, discarded = self._routes, self.discarded
         if len(routes) > ROUTES_MAX:
             routes.clear()
         for record in records:
             key = record.key
             license_ = routes[key] if key in routes else routes.setdefault(key, self._route(key))
+            if discarded and record.offset in discarded:
+                license_ = GENESIS
             if license_ is None or license_ is GENESIS:
                 reading.entries.append((record, license_, None))
                 continue

@@ -110,8 +110,11 @@ class Session(ABC):
             try:
                 if self.position is None or self._doubted:
                     await self._locate()
-                elif self._inbox:
-                    await self._work_off()
+                elif self._inbox or self.has_errand():
+                    if self.has_errand():
+                        await self._errand()
+                    if self._inbox and not self._doubted:
+                        await self._work_off()
                 else:
                     self._news.clear()
                     await self._news.wait()
@@ -131,6 +134,13 @@ class Session(ABC):
     @abstractmethod
     async def _work(self, records: Sequence[LogRecord]) -> None:
         """Bring the store further by these records."""
+
+    def has_errand(self) -> bool:
+        """Whether there is something to do beside what the log brings."""
+        return False
+
+    async def _errand(self) -> None:  # noqa: B027 - most have none
+        """Do some of that, between two runs of records."""
 
     def _wanted(self) -> tuple[int, ...]:
         """Offsets that it may have asked the log for."""

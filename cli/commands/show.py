@@ -21,6 +21,7 @@ from ledger.domain.license import License
 from ledger.domain.spans import next_check_in_ms
 from ledger.domain.terms import max_uses
 from ledger.event_log.codec import UnknownRulesError
+from ledger.event_log.discards import read_discards
 from ledger.event_log.port import Topic
 from ledger.sealing.key_ring import KeyRing
 from ledger.settings import Settings
@@ -98,7 +99,8 @@ async def _read(settings: Settings, named: str, last: int | None) -> Shown:
 
 async def _history(connected: connection.Connection, id_: str, last: int | None) -> History:
     partition = partition_of(id_, connected.settings.partitions)
-    history = History(id_, last=last)
+    discarded = (await read_discards(connected.log)).of(partition)
+    history = History(id_, last=last, discarded=discarded)
     try:
         async for records in connected.log.read(Topic.LICENSE_EVENTS, partition, start=0):
             history.take(records)
@@ -230,11 +232,23 @@ def _row(entry: Entry, opener: Opener) -> tuple[str, ...]:
     return (
         str(entry.offset),
         rfc3339(_time_ms(entry)),
-        "undecodable" if event is None else event.type.removeprefix("license."),
-        "set aside" if verdict is None else verdict.code,
+        "-"
+        if entry.discarded
+        else "undecodable"
+        if event is None
+        else event.type.removeprefix("license."),
+        _set_aside(entry) if verdict is None else verdict.code,
         str(values.get("fingerprint") or values.get("reason") or ""),
         why(entry) + _apart(entry),
     )
+
+
+def _unread(entry: Entry) -> str:
+    return "-" if entry.discarded else "undecodable"
+
+
+def _set_aside(entry: Entry) -> str:
+    return "discarded" if entry.discarded else "set aside"
 
 
 def _time_ms(entry: Entry) -> int:

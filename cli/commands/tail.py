@@ -32,6 +32,7 @@ from ledger.domain.clocks import from_rfc3339
 from ledger.domain.events import TYPES
 from ledger.domain.identifiers import partition_of
 from ledger.event_log.codec import UnknownRulesError
+from ledger.event_log.discards import read_discards
 from ledger.event_log.port import EventLog, Record, TimedLog, Topic
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG
@@ -170,8 +171,9 @@ class _Tail:
             else:
                 id_ = await _known(log, self._settings, connected.ledger, named)
                 self._wanted = replace(self._wanted, license=id_)
-                starts = {partition_of(id_, self._settings.partitions): 0, CATALOG: 0}
-                teller = Folding(id_)
+                partition = partition_of(id_, self._settings.partitions)
+                starts = {partition: 0, CATALOG: 0}
+                teller = Folding(id_, (await read_discards(log)).of(partition))
             both = _Both(teller, CatalogTeller(connected.replicas))
             try:
                 await self._go(log, both, starts, forever=forever)

@@ -31,11 +31,14 @@ _WHOSE_MAX: Final = 10_000
 
 
 class Folding:
-    """Tells of one license by folding it: give it all records of its partition, from the first."""
+    """Tells of one license by folding it: give it all records of its partition, from the first.
 
-    def __init__(self, license_: str) -> None:
+    `discarded`: offsets there that are left out.
+    """
+
+    def __init__(self, license_: str, discarded: frozenset[int] = frozenset()) -> None:
         self._license = license_
-        self._history = History(license_, last=1)
+        self._history = History(license_, last=1, discarded=discarded)
 
     async def tell(self, records: Sequence[Record]) -> list[Told]:
         """See `Teller`. Raises `UnknownRulesError`."""

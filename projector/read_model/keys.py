@@ -37,6 +37,16 @@ def genesis(partition: int) -> str:
     return f"{tag(partition)}:genesis"
 
 
+def retry_order(partition: int) -> str:
+    """What a person has asked to be folded again (`projector.retry_orders`); gone after a while."""
+    return f"{tag(partition)}:retry"
+
+
+def retry_answer(partition: int) -> str:
+    """What became of the last such order."""
+    return f"{tag(partition)}:retried"
+
+
 def positions(partition: int) -> str:
     """Channel of applied batches: `<from> <to>` then the changed ids, spaces between."""
     return f"{tag(partition)}:positions"

@@ -20,6 +20,7 @@ from ledger.event_log.codec import UnknownRulesError
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import LogError, Topic, Topics
 from ledger.settings import Settings, read_settings
+from projector.discards import Discards
 from projector.folding import LostRecordError
 from projector.logs import set_up
 from projector.read_model.port import ReadModelError
@@ -89,7 +90,7 @@ async def _serve(settings: Settings) -> None:
         may_go_on=gate.passed,
     )
     orders: asyncio.Queue[Order] = asyncio.Queue()
-    building = asyncio.create_task(_build(builder, orders))
+    building = asyncio.create_task(_build(builder, Discards(log), orders))
     hearing = asyncio.create_task(_hear(gate, orders))
     try:
         await asyncio.wait([building, hearing], return_when=asyncio.FIRST_COMPLETED)
@@ -115,12 +116,14 @@ async def _hear(gate: Gate, orders: asyncio.Queue[Order]) -> None:
             gate.open()
 
 
-async def _build(builder: Builder, orders: asyncio.Queue[Order]) -> None:
+async def _build(builder: Builder, discards: Discards, orders: asyncio.Queue[Order]) -> None:
     while True:
         order = await orders.get()
         assert order.partition is not None  # noqa: S101 - any other order was to hold
         try:
-            await builder.build(order.partition, order.generation, order.end)
+            await discards.refresh()
+            discarded = discards.of(order.partition)
+            await builder.build(order.partition, order.generation, order.end, discarded)
         except PartitionTooLargeError as error:
             _say(Report(partition=order.partition, too_large=str(error)))
         except (LogError, ReadModelError, LostRecordError, UnknownRulesError) as error:

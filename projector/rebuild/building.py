@@ -77,24 +77,33 @@ class Builder:
         self._tell = tell
         self._may_go_on = may_go_on
 
-    async def build(self, partition: int, generation: str, end: int) -> None:
-        """Build one partition up to the offset `end`.
+    async def build(
+        self,
+        partition: int,
+        generation: str,
+        end: int,
+        discarded: frozenset[int] = frozenset(),
+    ) -> None:
+        """Build one partition up to the offset `end`, without what is discarded.
 
         Raises `PartitionTooLargeError` with nothing written; `LostRecordError`,
         `UnknownRulesError`, and what reading and writing raise.
         """
-        folding = await self._folded(partition, end, careful=False)
+        folding = await self._folded(partition, end, discarded, careful=False)
         try:
             await self._write(folding, Keys(partition, generation))
         except (*TROUBLE, ConnectionError):
             raise
         except (TypeError, ValueError, KeyError, AttributeError):
             # A document can't be rendered: its license is frozen where that began.
-            folding = await self._folded(partition, end, careful=True)
+            folding = await self._folded(partition, end, discarded, careful=True)
             await self._write(folding, Keys(partition, generation))
 
-    async def _folded(self, partition: int, end: int, *, careful: bool) -> BulkFold:
-        folding, told = BulkFold(partition, self._partitions, careful=careful), 0
+    async def _folded(
+        self, partition: int, end: int, discarded: frozenset[int], *, careful: bool
+    ) -> BulkFold:
+        told = 0
+        folding = BulkFold(partition, self._partitions, careful=careful, discarded=discarded)
         async with aclosing(self._source.messages(partition, stop=end)) as runs:
             async for records in runs:
                 folding.take(records)

@@ -62,10 +62,19 @@ class BulkFold:
     """Folds one partition of a ledger with `partitions` of them from its first record on.
 
     `careful` renders each result at once, so that what can't be rendered freezes its own license.
+    `discarded`: offsets of records that are left out unread.
     """
 
-    def __init__(self, partition: int, partitions: int, *, careful: bool = False) -> None:
+    def __init__(
+        self,
+        partition: int,
+        partitions: int,
+        *,
+        careful: bool = False,
+        discarded: frozenset[int] = frozenset(),
+    ) -> None:
         self.held = Held()
+        self._discarded = discarded
         self._partition = partition
         self._partitions = partitions
         self._careful = careful
@@ -96,7 +105,7 @@ class BulkFold:
         Raises `LostRecordError` at a gap, `UnknownRulesError` where later code is needed.
         """
         position, extended, extend = self._position, self._chain, chain.extend
-        routes, licenses = self._routes, self.held.licenses
+        routes, licenses, discarded = self._routes, self.held.licenses, self._discarded
         if len(routes) > ROUTES_MAX:
             routes.clear()
         for record in records:
@@ -106,6 +115,8 @@ class BulkFold:
             if timestamp_ms != self._clock.timestamp_ms:
                 self._clock = self._clock.advance(timestamp_ms)
             license_id = routes[key] if key in routes else self._route(key)
+            if discarded and offset in discarded:
+                license_id = GENESIS
             if license_id is None:
                 self._set_aside(keys.UNROUTABLE, record)
             elif license_id is not GENESIS:

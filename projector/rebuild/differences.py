@@ -56,12 +56,13 @@ async def beside_a_fold(
     place: int,
     partitions: int,
     generation: str,
+    discarded: frozenset[int],
 ) -> list[Difference]:
     """Documents of a license partition that a fold in memory up to its position makes otherwise."""
     keys = Keys(place, generation)
     [document] = await store.get([keys.head])
     end = 0 if document is None else read_head(document).position
-    folding = BulkFold(place, partitions)
+    folding = BulkFold(place, partitions, discarded=discarded)
     async with aclosing(source.messages(place, stop=end)) as runs:
         async for records in runs:
             folding.take(records)

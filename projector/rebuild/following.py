@@ -15,12 +15,14 @@ from ledger.connections import KafkaBrokers
 from ledger.event_log.clients import stop_consumer
 from ledger.event_log.port import EventLog, Topic, Topics
 from projector.catalog_projection import CatalogProjection
+from projector.discards import Discards
 from projector.feeding import Feed, new_consumer
 from projector.fold_session import FoldSession, Pick
 from projector.level import LevelWatch
 from projector.logs import say
 from projector.metrics import Metrics
 from projector.projection import Projection
+from projector.quarantine_watch import QuarantineWatch
 from projector.read_model.keys import CATALOG
 from projector.read_model.port import ReadModel
 from projector.reading import Reader
@@ -64,6 +66,8 @@ class Following:
         self._metrics = Metrics()
         self._feed = Feed(self._open_session, self._metrics)
         self._watch = LevelWatch(model, log, lambda: self._feed.sessions, self._metrics)
+        self._discards = Discards(log)
+        self._quarantine = QuarantineWatch(model, self._discards, lambda: self._feed.sessions)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -98,6 +102,7 @@ class Following:
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch.run())
+            tasks.create_task(self._quarantine.run())
             tasks.create_task(self._read())
 
     async def _read(self) -> None:
@@ -142,6 +147,7 @@ class Following:
             _compared,
             self._weigher,
             self._pick,
+            discards=self._discards,
         )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from projector.discards import Discards
 from projector.read_model.keys import CATALOG, Keys
 from projector.rebuild.building import RecordSource
 from projector.rebuild.differences import Difference, beside_a_fold, beside_another
@@ -56,6 +57,7 @@ class Proving:
         store: Store,
         source: RecordSource,
         weigher: Weigher,
+        discards: Discards,
         *,
         partitions: int,
         generation: str,
@@ -63,6 +65,7 @@ class Proving:
         self._store = store
         self._source = source
         self._weigher = weigher
+        self._discards = discards
         self._partitions = partitions
         self._generation = generation
 
@@ -171,6 +174,7 @@ class Proving:
 
     async def _differences(self, wrong: Mapping[int, Sequence[str]]) -> list[Difference]:
         found: list[Difference] = []
+        await self._discards.refresh()
         for place in wrong:
             if place != CATALOG:
                 found += await beside_a_fold(
@@ -180,6 +184,7 @@ class Proving:
                     place=place,
                     partitions=self._partitions,
                     generation=self._generation,
+                    discarded=self._discards.of(place),
                 )
         return found
 

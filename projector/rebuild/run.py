@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.event_log.port import Topic
+from projector.discards import Discards
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
@@ -259,6 +260,7 @@ class Run:
             self._site.store,
             self._site.records,
             self._site.weigher,
+            Discards(self._site.log),
             partitions=self._site.settings.partitions,
             generation=intent.generation,
         )

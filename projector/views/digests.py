@@ -132,6 +132,9 @@ def moved_on(
 ) -> Digests | None:
     """Digests after the records [start, end), which changed the sums by `state` and `documents`.
 
+    Where nothing but records set aside were folded, `end` is `start`; what was cut before then is
+    not what a fold from the first record would have cut, and goes.
+
     None where those before are of another position: what else was written since isn't known.
     """
     if before.position != start:
@@ -141,7 +144,7 @@ def moved_on(
         state=plus(before.state, state),
         documents=plus(before.documents, documents),
         view=VIEW if before.view == VIEW else MIXED_VIEW,
-        cut=before.cut,
+        cut=before.cut if end > start else None,
     )
     if end % CUT_EVERY:
         return after

@@ -34,8 +34,9 @@ DESTRUCTIVE = {
     "token revoke": ID,
 }
 """What can't be undone, asked of the API, and an argument of it."""
-AT_THE_LOG = {"forget", "rules activate", "rebuild finish"}
-"""What can't be undone without the API; test_commands.py, test_rules.py, test_rebuild.py try it."""
+AT_THE_LOG = {"forget", "rules activate", "rebuild finish", "quarantine discard"}
+"""What can't be undone without the API; their consent is tried by test_commands.py, test_rules.py,
+test_rebuild.py and test_quarantine.py."""
 UNDONE_BY_ANOTHER = {"license suspend", "license usage", "entitlement detach"}
 """Commands that take something away that another order brings back as it was."""
 

@@ -54,6 +54,24 @@ def as_records(log: Iterable[activity.Record], partition: int) -> list[Record]:
     ]
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), discarded=st.frozensets(st.integers(1, 200), max_size=40))
+def test_a_history_leaves_out_what_is_discarded(seed: int, discarded: frozenset[int]) -> None:
+    events = Activity(seed, partitions=1, licenses=3, machines=4)
+    log = activity.records(events.appendables(200), seed=seed)[0]
+    stored = independent_fold(log, 0, 1, discarded=discarded)
+    for id_ in {one.key.decode() for one in log if one.key not in {None, b"genesis"}}:
+        history = History(id_, discarded=discarded)
+        history.take(as_records(log, 0))
+        document = stored.get(f"{{p00}}:1:L:{id_}")
+        assert (None if history.license is None else license_document(history.license)) == document
+        left_out = [one for one in history.entries if one.discarded]
+        assert {one.offset for one in left_out} == {
+            one.offset for one in log if one.key == id_.encode() and one.offset in discarded
+        }
+        assert all("discarded" in why(one) and one.event is None for one in left_out)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000), batch=st.integers(1, 400))
 def test_a_history_ends_where_an_independent_fold_ends(seed: int, batch: int) -> None:

@@ -7,7 +7,7 @@ caches, crashes, replays), its replica must hold the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -64,7 +64,12 @@ class _Partition:
 
 
 def independent_fold(
-    log: Iterable[LogRecord], number: int, partitions: int, pepper: Pepper = PEPPER
+    log: Iterable[LogRecord],
+    number: int,
+    partitions: int,
+    pepper: Pepper = PEPPER,
+    *,
+    discarded: Collection[int] = (),
 ) -> Stored:
     """All that a replica holds of a partition once it has folded `log` from its first record."""
     state = _Partition(number, partitions, pepper=pepper)
@@ -72,7 +77,8 @@ def independent_fold(
     for position, record in enumerate(log):
         assert record.offset == position
         _tick(state, record)
-        _take(state, record)
+        if record.offset not in discarded:
+            _take(state, record)
         if (position + 1) % 4096 == 0:
             state.cut = Cut(**_sums(state, position + 1), chain=state.chain.hex())
     if state.timestamp_ms is None:
@@ -105,7 +111,7 @@ def stored_in_redis(url: str, number: int, generation: str = "1") -> Stored:
     with redis.Redis.from_url(url, socket_timeout=10) as server:
         for name in server.scan_iter(f"{tag(number)}:*", count=5000):
             text = name.decode()
-            if ":D:" in text or text.endswith(":genesis"):
+            if ":D:" in text or text.endswith((":genesis", ":retry", ":retried")):
                 continue
             if text.split(":")[1] not in {generation, "serving"}:
                 continue

@@ -91,6 +91,18 @@ async def test_at_another_position_nothing_is_written(model: ReadModel, start: i
     assert (await head_of(model)).position == 5
 
 
+async def test_a_batch_of_no_records_is_written_at_its_position(model: ReadModel) -> None:
+    await model.apply(batch(strings={LICENSE: b"1"}, sorted_sets={INDEX: {"a": 1, "b": 2}}))
+    await model.level([LevelMark(partition=3, end=5, at_ms=700)])
+    again = batch(5, 5, strings={LICENSE: b"2"}, sorted_sets={INDEX: {"a": None}})
+    assert await model.apply(again) is None
+    assert await model.apply(batch(4, 4, strings={LICENSE: b"3"})) == 5
+    assert await model.get([LICENSE]) == [b"2"]
+    assert await members(model, INDEX) == [(b"b", 2)]
+    # How level it was stays as it is.
+    assert await head_of(model) == structs.replace(again.head, level_at_ms=700)
+
+
 async def test_an_empty_store_is_at_position_0(model: ReadModel) -> None:
     assert await model.apply(batch(5, 6, strings={LICENSE: b"1"})) == 0
     assert await model.get([LICENSE, NAMES.head, keys.serving(3)]) == [None, None, None]

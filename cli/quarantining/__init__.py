@@ -1,0 +1,1 @@
+"""What `ledger quarantine` does: look, explain, have it folded again, discard."""
