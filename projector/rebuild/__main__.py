@@ -18,17 +18,20 @@ from msgspec import Struct
 
 from ledger.event_log.codec import UnknownRulesError
 from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import LogError, Topic, Topics
+from ledger.event_log.port import LogError, LogUnavailable, Topic, Topics
 from ledger.settings import Settings, read_settings
 from projector.discards import Discards
 from projector.folding import LostRecordError
 from projector.logs import set_up
-from projector.read_model.port import ReadModelError
+from projector.read_model.port import ReadModelError, ReadModelUnavailableError
 from projector.reading import LogRecord
 from projector.rebuild.building import Builder, Gate, PartitionTooLargeError, Told
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
 
+TRIES: Final = 4
+"""Of a partition, while a broker or a Redis is too busy to answer in time."""
+_AGAIN_S: Final = 1.0
 NICE: Final = 10
 """What serves comes first wherever they share a processor."""
 REPLICA: Final = "LEDGER_REBUILD_REPLICA"
@@ -93,7 +96,9 @@ async def _serve(settings: Settings) -> None:
     building = asyncio.create_task(_build(builder, Discards(log), orders))
     hearing = asyncio.create_task(_hear(gate, orders))
     try:
-        await asyncio.wait([building, hearing], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([building, hearing], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
     finally:
         building.cancel()
         await store.close()
@@ -120,14 +125,21 @@ async def _build(builder: Builder, discards: Discards, orders: asyncio.Queue[Ord
     while True:
         order = await orders.get()
         assert order.partition is not None  # noqa: S101 - any other order was to hold
-        try:
-            await discards.refresh()
-            discarded = discards.of(order.partition)
-            await builder.build(order.partition, order.generation, order.end, discarded)
-        except PartitionTooLargeError as error:
-            _say(Report(partition=order.partition, too_large=str(error)))
-        except (LogError, ReadModelError, LostRecordError, UnknownRulesError) as error:
-            _say(Report(partition=order.partition, failed=str(error)))
+        for left in reversed(range(TRIES)):
+            try:
+                await discards.refresh()
+                discarded = discards.of(order.partition)
+                await builder.build(order.partition, order.generation, order.end, discarded)
+            except PartitionTooLargeError as error:
+                _say(Report(partition=order.partition, too_large=str(error)))
+            except (LogUnavailable, ReadModelUnavailableError) as error:
+                if left:
+                    await asyncio.sleep(_AGAIN_S)
+                    continue
+                _say(Report(partition=order.partition, failed=str(error)))
+            except (LogError, ReadModelError, LostRecordError, UnknownRulesError) as error:
+                _say(Report(partition=order.partition, failed=str(error)))
+            break
         gc.collect()
 
 

@@ -16,7 +16,6 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ledger.event_log.port import Topic
 from projector.discards import Discards
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
@@ -87,7 +86,7 @@ async def _begin(site: Site) -> Intent:
             f"{len(site.places) - len(serving)} from none): start the replica's projector"
         )
     [previous] = generations
-    ends = await site.log.ends(Topic.LICENSE_EVENTS)
+    ends = await site.ends()
     intent = Intent(
         generation=str(int(previous) + 1),
         previous=previous,

@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import Final
 
 from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import Topic, Topics
+from ledger.event_log.port import LogUnavailable, Topic, Topics
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.port import ReadModelUnavailableError
@@ -23,6 +23,7 @@ from projector.views.digests import weigher
 from projector.views.documents import Head, read_head
 
 HELD_MS: Final = 5_000
+ENDS_S: Final = 15.0
 _RENEW_S: Final = 1.0
 _TRY_S: Final = 0.25
 
@@ -99,10 +100,21 @@ class Site:
         }
 
     async def ends(self) -> dict[int, int]:
-        """Where the log ends, by place. Raises `LogError`."""
-        ends = dict(await self.log.ends(Topic.LICENSE_EVENTS))
-        ends[CATALOG] = (await self.log.ends(Topic.CATALOG_EVENTS))[0]
-        return ends
+        """Where the log ends, by place; a busy broker is asked again for a while.
+
+        Raises `LogError`.
+        """
+        deadline = time.monotonic() + ENDS_S
+        while True:
+            try:
+                ends = dict(await self.log.ends(Topic.LICENSE_EVENTS))
+                ends[CATALOG] = (await self.log.ends(Topic.CATALOG_EVENTS))[0]
+            except LogUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_TRY_S)
+            else:
+                return ends
 
     def following(self, generation: str) -> Following:
         """Return what folds a generation on."""

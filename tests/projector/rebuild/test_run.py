@@ -20,7 +20,7 @@ async def test_it_is_built_proved_flipped_undone_and_flipped_again(replica: Repl
     await replica.start()
     await replica.level()
     async with at(replica) as site:
-        async with load(replica, activity):
+        async with load(replica, activity, piece=10):
             done = await rebuilt(replica, site)
             assert (done.generation, done.previous) == ("2", "1")
             assert done.proof.compared == done.proof.documents == PARTITIONS + 1
