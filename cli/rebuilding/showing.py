@@ -63,7 +63,9 @@ class Shown:
             return
         if moment.phase != self._phase or self._moments % _LINE_EVERY == 0:
             self._console.print(
-                f"{moment.phase}: {moment.percent:.0f} %, {said_of(moment)}", markup=False
+                f"{moment.phase}: {moment.percent:.0f} %, {said_of(moment)}",
+                markup=False,
+                soft_wrap=True,
             )
         self._phase = moment.phase
         self._moments += 1

@@ -66,8 +66,8 @@ class Work:
         self._keys_known: int | None = None
 
     def keys_are(self, count: int) -> None:
-        """Say how many keys there are, once all are written."""
-        self._keys_known = count
+        """Say how many keys there are, once all were read back."""
+        self._keys_known = self.written = count
 
     @property
     def keys(self) -> int:
@@ -81,7 +81,7 @@ class Work:
         """Share of the work that is done, 0 to 1."""
         done = FOLD * self.events + WRITE * self.written + READ * self.read
         total = FOLD * self.events_total + (WRITE + READ) * self.keys
-        return min(1.0, done / total) if total else 1.0
+        return min(1.0, done / total) if total else 0.0
 
     def left_s(self, elapsed_s: float) -> tuple[int, int] | None:
         """Least and most seconds left; None while too little was seen."""
