@@ -98,6 +98,8 @@ def test_the_keys_are_the_codes() -> None:
         keys.serving(keys.CATALOG),
         catalog.head,
         catalog.digests,
+        keys.retry_order(0),
+        keys.retry_answer(0),
         intent.KEY,
         intent.HOLDER,
         PROGRESS_KEY,
