@@ -23,7 +23,7 @@ class Discards:
         return self._list.of(partition)
 
     async def refresh(self) -> None:
-        """Read the catalog to the end that it has now. Raises `LogUnavailable`.
+        """Read the catalog to the end that it has now. Raises `LogUnavailable`, `LostRecords`.
 
         Who asks while somebody reads shares the next reading.
         """

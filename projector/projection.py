@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from ledger.event_log.discards import NONE
-from ledger.event_log.port import Topic
+from ledger.event_log.port import LostRecords, Topic
 from projector.fold_session import FoldSession, Pick, the_one_that_serves
 from projector.folding import LostRecordError, elapsed_after, fold_batch
 from projector.loaded import Documents, share
@@ -98,7 +98,10 @@ class Projection(FoldSession):
     async def _begin(self, digests: Digests | None) -> None:
         if not self._knows_discards:
             # Nothing is folded before all is known that was discarded by then.
-            await self._discards.refresh()
+            try:
+                await self._discards.refresh()
+            except LostRecords as error:
+                raise Stopped("log-replaced", str(error)) from None
             self._knows_discards = True
         self._reader.discarded = self._discards.of(self.partition)
         frozen = self._keys.set_aside(FROZEN)

@@ -13,7 +13,7 @@ from typing import Final
 from ledger.domain.catalog.events import CATALOG_TYPE_NAMES, RecordDiscarded
 from ledger.event_log.catalog_codec import decode_catalog
 from ledger.event_log.codec import UndecodableError, UnknownRulesError
-from ledger.event_log.port import EventLog, LogUnavailable, LostRecords, MissingTopic, Record, Topic
+from ledger.event_log.port import EventLog, LogUnavailable, MissingTopic, Record, Topic
 
 NONE: Final[frozenset[int]] = frozenset()
 _TYPE: Final = f'"{CATALOG_TYPE_NAMES[RecordDiscarded]}"'.encode()
@@ -41,18 +41,21 @@ class DiscardList:
                 self._offsets[found.partition] = self.of(found.partition) | {found.offset}
 
     async def read_on(self, log: EventLog) -> None:
-        """Read the catalog on to its end. Raises `LogUnavailable`."""
+        """Read the catalog on to its end.
+
+        Raises `LogUnavailable`, and `LostRecords` where it ends before what was read of it.
+        """
         try:
             runs = log.read(Topic.CATALOG_EVENTS, 0, start=self.position)
             async with aclosing(runs):
                 async for records in runs:
                     self.take(records)
-        except (LostRecords, MissingTopic) as error:
+        except MissingTopic as error:
             raise LogUnavailable(f"the discarded records can't be told: {error}") from None
 
 
 async def read_discards(log: EventLog) -> DiscardList:
-    """All discards up to the catalog's end. Raises `LogUnavailable`."""
+    """All discards up to the catalog's end. Raises `LogUnavailable`, `LostRecords`."""
     found = DiscardList()
     await found.read_on(log)
     return found
