@@ -266,19 +266,23 @@ class BatchFold:
 
     def _set_aside(self, license_id: str, record: LogRecord) -> None:
         self.notes.set_aside += 1
-        waiting = SetAside(
-            offset=record.offset,
-            timestamp_ms=record.timestamp,
-            elapsed_ms=self._clock.elapsed_ms,
-            key=record.key,
-            value=record.value,
-        )
-        self.changes.set_aside(license_id, waiting)
+        self.changes.set_aside(license_id, as_set_aside(record, self._clock))
 
 
 def clock_of(head: Head) -> PartitionClock:
     """Return the partition's clock at its head."""
     return PartitionClock(timestamp_ms=head.timestamp_ms, elapsed_ms=head.elapsed_ms)
+
+
+def as_set_aside(record: LogRecord, clock: PartitionClock) -> SetAside:
+    """Return a record as it waits, with its partition's clock there."""
+    return SetAside(
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        elapsed_ms=clock.elapsed_ms,
+        key=record.key,
+        value=record.value,
+    )
 
 
 def render_once(folded: Folded) -> None:

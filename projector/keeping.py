@@ -13,15 +13,14 @@ from contextlib import suppress
 from secrets import token_hex
 from typing import Final
 
-from msgspec.structs import replace
-
 from projector.fold_session import FoldSession, Pick
 from projector.logs import say
 from projector.read_model.keys import CATALOG
 from projector.read_model.port import ReadModel, ReadModelError
-from projector.rebuild.collecting import collect
+from projector.rebuild.exchange import drop
 from projector.rebuild.following import Following
 from projector.rebuild.intent import HOLDER, KEY, Intent, read_intent
+from projector.rebuild.site import RebuildRefusedError
 from projector.rebuild.store import Store
 from projector.session import Session
 
@@ -108,16 +107,10 @@ class Keeper:
                 return
             # All of the replica's partitions, whoever else has some of them.
             places = [CATALOG, *range(len(intent.ends))]
-            serving = set((await store.serving(places)).values())
-            dropped = {intent.generation, intent.previous} - serving
-            if len(serving) == 1 and len(dropped) == 1:
-                [generation] = dropped
-                # Others see by then that they are to keep it no more.
-                await store.intend(replace(intent, phase="collecting", dropped=generation))
-                await asyncio.sleep(3 * EVERY_S)
-                gone = await collect(store, generation, places)
-                await store.intend(None)
-                say(_log, logging.INFO, "a generation is gone", generation=generation, keys=gone)
+            gone = await drop(store, intent, places)
+            say(_log, logging.INFO, "the generation that doesn't serve is gone", keys=gone)
+        except RebuildRefusedError as error:
+            say(_log, logging.WARNING, f"a window can't be closed: {error}")
         finally:
             await store.close()
             with suppress(ReadModelError):

@@ -20,7 +20,7 @@ from ledger.domain.license import FORGOTTEN_MAX, MEMORY_COMMANDS, Folded, Licens
 from ledger.domain.state import Loaded
 from ledger.domain.verdicts import Remembered
 from ledger.event_log import chain
-from projector.folding import LostRecordError, render_once
+from projector.folding import LostRecordError, as_set_aside, render_once
 from projector.read_model import keys
 from projector.reading import GENESIS, ROUTES_MAX, TROUBLE, LogRecord, decoded, route
 from projector.views.documents import Head, read_verdict, verdict_document
@@ -189,13 +189,7 @@ class BulkFold:
         self._set_aside(license_id, record)
 
     def _set_aside(self, license_id: str, record: LogRecord) -> None:
-        waiting = SetAside(
-            offset=record.offset,
-            timestamp_ms=record.timestamp,
-            elapsed_ms=self._clock.elapsed_ms,
-            key=record.key,
-            value=record.value,
-        )
+        waiting = as_set_aside(record, self._clock)
         self.held.aside.setdefault(license_id, []).append(waiting)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from projector.rebuild.collecting import collect
 from projector.rebuild.intent import Intent
 from projector.rebuild.site import RebuildRefusedError, Site
+from projector.rebuild.store import Store
 
 FLIP_S: Final = 60.0
 SEEN_S: Final = 1.5
@@ -42,17 +44,25 @@ async def finish(site: Site, intent: Intent) -> int:
             "some partitions may be served from one generation and some from the other: "
             "`ledger rebuild flip` or `ledger rebuild undo` first"
         )
-    serving = set((await site.store.serving(site.places)).values())
+    return await drop(site.store, intent, site.places)
+
+
+async def drop(store: Store, intent: Intent, places: Sequence[int]) -> int:
+    """Delete the generation that serves no place, and end the rebuild; how many keys went.
+
+    The caller is alone. Raises `RebuildRefusedError` where there is none.
+    """
+    serving = set((await store.serving(places)).values())
     dropped = intent.dropped or next(
         (one for one in (intent.generation, intent.previous) if one not in serving), ""
     )
     if not dropped or dropped in serving:
         raise RebuildRefusedError(f"generation {dropped or intent.generation} serves")
-    await site.store.intend(replace(intent, phase="collecting", dropped=dropped))
+    await store.intend(replace(intent, phase="collecting", dropped=dropped))
     # Projectors see by then that they are to keep it no more.
     await asyncio.sleep(SEEN_S)
-    gone = await collect(site.store, dropped, site.places)
-    await site.store.intend(None)
+    gone = await collect(store, dropped, places)
+    await store.intend(None)
     return gone
 
 

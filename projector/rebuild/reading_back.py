@@ -122,8 +122,12 @@ class ReadingBack:
             if head is None:
                 found.wrong.append("it has no head")
                 continue
-            found.head = read_head(head)
-            kept = digests_at(found.head.position, digests)
+            try:
+                found.head = read_head(head)
+                kept = digests_at(found.head.position, digests)
+            except ValueError:
+                found.wrong.append("its head or its digests can't be read")
+                continue
             if kept is None:
                 found.wrong.append("it has no digests of its position")
             else:
@@ -165,8 +169,10 @@ class ReadingBack:
         machines = await self._store.members(
             [keys[place].machines_of_license(id_) for place, id_ in named]
         )
-        for (place, id_), document, held in zip(named, documents, machines, strict=True):
-            self._license(place, id_, document or b"\n\n", held)
+        accounts = {
+            id_: self._license(place, id_, document, held)
+            for (place, id_), document, held in zip(named, documents, machines, strict=True)
+        }
         await self._commands(
             [
                 (place, id_, member, offset)
@@ -183,24 +189,21 @@ class ReadingBack:
                 for (place, id_), held in zip(named, machines, strict=True)
                 for member, offset in held
             ],
-            {
-                id_: read_license(document or b"{}\n").account
-                for (_, id_), document, held in zip(named, documents, machines, strict=True)
-                if held
-            },
+            accounts,
         )
 
     def _license(
-        self, place: int, id_: str, document: bytes, held: Sequence[tuple[bytes, int]]
-    ) -> None:
+        self, place: int, id_: str, document: bytes | None, held: Sequence[tuple[bytes, int]]
+    ) -> str:
+        """Look at a license; gives its account, nothing where that can't be read."""
         found, keys = self._found[place], self._keys[place]
         found.reached["L"] += 1
-        found.weigh(*self._weigher.weigh_license(f"L:{id_}", document))
         try:
-            license_ = read_license(document)
+            found.weigh(*self._weigher.weigh_license(f"L:{id_}", document or b""))
+            license_ = read_license(document or b"")
         except ValueError:
             found.wrong.append(f"the document of license {id_} can't be read")
-            return
+            return ""
         if license_.id != id_:
             found.wrong.append(f"the document of license {id_} says that it is {license_.id}'s")
         if license_.status == "live" and license_.machines > len(held):
@@ -214,6 +217,7 @@ class ReadingBack:
         if license_.frozen_at is not None:
             found.frozen[id_] = license_.frozen_at
             found.wanted[f"Q:{FROZEN}"] += hash((id_, license_.frozen_at))
+        return license_.account
 
     async def _commands(self, named: Sequence[tuple[int, str, bytes, int]]) -> None:
         kept = [
@@ -242,7 +246,11 @@ class ReadingBack:
                 continue
             found.reached["M"] += 1
             found.weigh(self._weigher.weigh(f"M:{id_}", document))
-            machine = read_machine(document)
+            try:
+                machine = read_machine(document)
+            except ValueError:
+                found.wrong.append(f"the document of machine {id_} can't be read")
+                continue
             if machine.license != license_ or machine.activated_offset != offset:
                 found.wrong.append(f"machine {id_} is listed wrong at license {license_}")
             account = accounts[license_]
@@ -265,7 +273,12 @@ class ReadingBack:
             found.reached["S"] += 1
             found.reached["K"] += bool(memory)
             found.weigh(self._weigher.weigh(f"S:{id_}", document or b""))
-            if read_scope(document or b"{}").commands != len(memory):
+            try:
+                commands = read_scope(document or b"").commands
+            except ValueError:
+                found.wrong.append(f"the count of scope {id_} can't be read")
+                commands = len(memory)
+            if commands != len(memory):
                 found.wrong.append(f"scope {id_} counts other commands than it remembers")
             await self._commands([(place, id_, member, offset) for member, offset in memory])
 
@@ -277,7 +290,11 @@ class ReadingBack:
             found.reached[kind] += 1
             found.weigh(self._weigher.weigh(rest, document or b""))
             if kind == "E" and document is not None:
-                entity = read_entity(document)
+                try:
+                    entity = read_entity(document)
+                except ValueError:
+                    found.wrong.append(f"the document of entity {rest[2:]} can't be read")
+                    continue
                 sort = str(type(entity).__struct_config__.tag)
                 account = RULES_ID if sort == LISTED_IN_THE_LEDGER else entity.account
                 name = keys.short(keys.entities(account, sort))
