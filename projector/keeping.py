@@ -68,7 +68,7 @@ class Keeper:
     async def _look(self) -> None:
         [document] = await self._model.get([KEY])
         intent = None if document is None else read_intent(document)
-        folds = [one for one in self._sessions() if isinstance(one, FoldSession) and one.position]
+        folds = [one for one in self._sessions() if isinstance(one, FoldSession)]
         if intent is None or intent.phase not in _KEPT or not folds:
             await self._keep(None)
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -37,7 +38,9 @@ _COMMIT_TIMEOUT_S: Final = 2.0
 _RETRY_FIRST_S: Final = 0.5
 _RETRY_LAST_S: Final = 5.0
 _LOST_MAX: Final = 12
-_LOST_WITHIN_S: Final = 30.0
+_LOST_SPREAD: Final = 12
+"""Of two that swing, one ends well before the other: each bears some losses more, by chance."""
+_LOST_WITHIN_S: Final = 60.0
 
 _log: Final = logging.getLogger(__name__)
 
@@ -80,7 +83,8 @@ class Membership:
         self._feed = Feed(open_session, metrics)
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: _Listener | None = None
-        self._lost: deque[float] = deque(maxlen=_LOST_MAX)
+        most = _LOST_MAX + random.randrange(_LOST_SPREAD)  # noqa: S311 - who ends is nobody's secret
+        self._lost: deque[float] = deque(maxlen=most)
         self.joined = False
 
     @property
@@ -168,9 +172,10 @@ class Membership:
         self._lost.append(time.monotonic())
 
     def _stop_at_swinging(self) -> None:
-        if len(self._lost) == _LOST_MAX and time.monotonic() - self._lost[0] < _LOST_WITHIN_S:
+        lost, most = len(self._lost), self._lost.maxlen
+        if lost == most and time.monotonic() - self._lost[0] < _LOST_WITHIN_S:
             raise AssignmentSwingsError(
-                f"the assignment was lost {_LOST_MAX} times within {_LOST_WITHIN_S:.0f} s: another "
+                f"the assignment was lost {most} times within {_LOST_WITHIN_S:.0f} s: another "
                 f"process is the member {self._member} too"
             )
 

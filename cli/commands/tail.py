@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import partial
 from typing import Annotated, Any, Final
 
 import typer
@@ -20,6 +21,7 @@ from cli.connection import Connection
 from cli.forget import licenses_named
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
+from cli.patience import patiently
 from cli.running import run
 from cli.tailing.catalog import CatalogTeller
 from cli.tailing.following import ends_of
@@ -203,11 +205,13 @@ class _Tail:
     async def _starts(self, log: TimedLog) -> dict[int, int]:
         if self._wanted.since_ms is not None:
             since_ms = self._wanted.since_ms
-            starts = await log.since(Topic.LICENSE_EVENTS, since_ms)
-            [catalog] = (await log.since(Topic.CATALOG_EVENTS, since_ms)).values()
-            return {**starts, CATALOG: catalog}
+            starts, catalog = [
+                await patiently(partial(log.since, topic, since_ms))
+                for topic in (Topic.LICENSE_EVENTS, Topic.CATALOG_EVENTS)
+            ]
+            return {**starts, CATALOG: catalog[0]}
         back = max(LOOKED_BACK, self._last or 0)
-        ends = await ends_of(log, {CATALOG})
+        ends = await patiently(partial(ends_of, log, {CATALOG}))
         return {partition: max(end - back, 0) for partition, end in ends.items()}
 
 

@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Container, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 from heapq import heapify, heappop, heapreplace
 from typing import Final
 
+from cli.patience import patiently
 from ledger.event_log.port import EventLog, LogUnavailable, MissingTopic, Record, Topic
 from projector.read_model.keys import CATALOG
 
@@ -32,7 +34,8 @@ async def follow(
     positions, away = dict(starts), False
     while True:
         try:
-            ends = await ends_of(log, starts)
+            look = partial(ends_of, log, starts)
+            ends = await (look() if forever else patiently(look))
             if away:
                 say("the broker answers again")
             away = False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 import redis
+from redis.asyncio import Connection
 
 from projector.read_model import keys
 from projector.read_model.calls import SHARED_MAX
@@ -167,3 +168,24 @@ async def test_errors_tell_no_names_and_no_values(
     assert "secret" not in str(refused.value)
     assert LICENSE not in str(refused.value)
     assert "refuses this user" in str(refused.value)
+
+
+async def test_who_is_cancelled_just_as_a_command_is_sent_hears_of_it(
+    model: RedisReadModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sending = Connection._send_packed_command  # noqa: SLF001 - no public place is there
+    asked: list[asyncio.Task[int]] = []
+
+    async def cancelling(self: Connection, command: Iterable[bytes]) -> None:
+        await sending(self, command)
+        asked.pop().cancel()
+
+    await model.time_ms()
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "_send_packed_command", cancelling)
+        asked.append(asyncio.create_task(model.time_ms()))
+        [task] = asked
+        await asyncio.wait([task], timeout=5)
+    assert not asked
+    assert task.cancelled()
+    assert await model.time_ms() > 0
