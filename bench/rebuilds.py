@@ -214,7 +214,7 @@ def _plan_errors(
         "licenses": (foreseen.licenses, history.size.licenses + LICENSES_UNDER_LOAD),
         "keys": (foreseen.keys, keys),
         "redis_mb": (foreseen.redis_bytes >> 20, grown >> 20),
-        "seconds": (round(sum(foreseen.seconds.values()), 1), round(seconds, 1)),
+        "seconds": (round(foreseen.foreseen.total_s, 1), round(seconds, 1)),
     }
     return {
         name: {"foreseen": one, "measured": other, "error": round(one / max(other, 1) - 1, 3)}

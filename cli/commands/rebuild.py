@@ -74,7 +74,7 @@ def plan(
     """
 
     async def foreseen(site: Site) -> Plan:
-        return await foresee(site, builders=builders, memory_mb=memory_mb)
+        return await foresee(site, _environment(data), builders=builders, memory_mb=memory_mb)
 
     made = _on(data, replica, foreseen)
     if as_json:
@@ -225,7 +225,7 @@ def _built(
     serves: bool,
     as_json: bool,
 ) -> None:
-    environment = {**os.environ, **connection.environment(data)}
+    environment = _environment(data)
     try:
         with showing.Shown() as shown:
 
@@ -248,6 +248,11 @@ def _built(
         showing.print_built(built, serves=serves)
 
 
+def _environment(data: Path) -> dict[str, str]:
+    """What builders are started with."""
+    return {**os.environ, **connection.environment(data)}
+
+
 async def _all(site: Site, work: Run, builders: int, memory_mb: int, window_s: int) -> Built:
     built = await _proved(site, work, builders, memory_mb)
     flipped = await work.flip(await begun(site), window_s=window_s)
@@ -255,11 +260,13 @@ async def _all(site: Site, work: Run, builders: int, memory_mb: int, window_s: i
 
 
 async def _proved(site: Site, work: Run, builders: int, memory_mb: int) -> Built:
+    foreseen = None
     if await site.store.intent() is None:
-        made = await foresee(site, builders=builders, memory_mb=memory_mb)
+        made = await foresee(site, work.environment, builders=builders, memory_mb=memory_mb)
         if made.reasons:
             raise RebuildRefusedError(f"no-go: {'; '.join(made.reasons)}")
-    return await work.build(await begun(site), builders=builders, memory_mb=memory_mb)
+        foreseen = made.foreseen
+    return await work.build(await begun(site, foreseen), builders=builders, memory_mb=memory_mb)
 
 
 async def _flipped(site: Site, work: Run, window_s: int) -> Built:

@@ -88,7 +88,13 @@ def print_plan(plan: Plan, replica: str) -> None:
     """Print what a rebuild will need, and go or no-go."""
     free = plan.redis_free_bytes
     room = "no maxmemory is set" if free is None else f"{size(max(0, free))} free until maxmemory"
-    total = sum(plan.seconds.values())
+    told = plan.foreseen
+    parts = {
+        "folding": told.folding_s,
+        "writing": told.writing_s,
+        "reading back": told.reading_back_s,
+        "all else": told.else_s,
+    }
     output.print_facts(
         {
             "replica": replica,
@@ -99,8 +105,8 @@ def print_plan(plan: Plan, replica: str) -> None:
             "Redis memory": f"{size(plan.redis_bytes)} more; {room}",
             "append-only file": f"{size(plan.file_bytes)} more, and again while it is rewritten",
             "builders": f"{plan.builders}, each up to {size(plan.builder_bytes)}",
-            "time": f"{_span(round(total))}: "
-            + ", ".join(f"{name} {_span(round(each))}" for name, each in plan.seconds.items()),
+            "time": f"{_span(round(told.total_s))}: "
+            + ", ".join(f"{name} {_span(round(each))}" for name, each in parts.items()),
             "what serves": f"{plan.lag_ms} ms old now; builders hold still while it is older than "
             f"{plan.lag_limit_ms} ms",
             "go": "yes" if not plan.reasons else "NO",

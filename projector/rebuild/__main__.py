@@ -10,7 +10,8 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -26,6 +27,7 @@ from projector.logs import set_up
 from projector.read_model.port import ReadModelError, ReadModelUnavailableError
 from projector.reading import LogRecord
 from projector.rebuild.building import Builder, Gate, PartitionTooLargeError, Told
+from projector.rebuild.pace import Pace, pace_of
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
 
@@ -39,21 +41,23 @@ MEMORY: Final = "LEDGER_REBUILD_MEMORY_MB"
 
 
 class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A partition to build, or whether to hold still."""
+    """A partition to build, or to fold a part of for its pace; or whether to hold still."""
 
     partition: int | None = None
     generation: str = ""
     end: int = 0
+    pace: bool = False
     hold: bool | None = None
 
 
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of a builder: how far it is, or why it can't build a partition."""
+    """A line of a builder: how far it is, or how fast, or why it can't build a partition."""
 
     partition: int
     folded: int = 0
     written: int = 0
     done: bool = False
+    pace: Pace | None = None
     too_large: str = ""
     failed: str = ""
 
@@ -93,7 +97,10 @@ async def _serve(settings: Settings) -> None:
         may_go_on=gate.passed,
     )
     orders: asyncio.Queue[Order] = asyncio.Queue()
-    building = asyncio.create_task(_build(builder, Discards(log), orders))
+    pace = partial(
+        pace_of, _Source(log), store, weigher(settings.pepper), partitions=settings.partitions
+    )
+    building = asyncio.create_task(_build(builder, pace, Discards(log), orders))
     hearing = asyncio.create_task(_hear(gate, orders))
     try:
         done, _ = await asyncio.wait([building, hearing], return_when=asyncio.FIRST_COMPLETED)
@@ -121,12 +128,21 @@ async def _hear(gate: Gate, orders: asyncio.Queue[Order]) -> None:
             gate.open()
 
 
-async def _build(builder: Builder, discards: Discards, orders: asyncio.Queue[Order]) -> None:
+async def _build(
+    builder: Builder,
+    pace: Callable[..., Awaitable[Pace]],
+    discards: Discards,
+    orders: asyncio.Queue[Order],
+) -> None:
     while True:
         order = await orders.get()
         assert order.partition is not None  # noqa: S101 - any other order was to hold
         for left in reversed(range(TRIES)):
             try:
+                if order.pace:
+                    found = await pace(order.partition, generation=order.generation, end=order.end)
+                    _say(Report(partition=order.partition, pace=found, done=True))
+                    break
                 await discards.refresh()
                 discarded = discards.of(order.partition)
                 await builder.build(order.partition, order.generation, order.end, discarded)

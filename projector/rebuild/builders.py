@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from projector.rebuild.__main__ import MEMORY, REPLICA, Order, Report
+from projector.rebuild.pace import Pace
 
 _decoder: Final = msgspec.json.Decoder(Report)
 _END_S: Final = 5.0
@@ -62,12 +63,42 @@ class Builders:
         finally:
             await self._end()
 
+    async def pace(self, generation: str, ends: Sequence[tuple[int, int]]) -> list[Pace]:
+        """How fast builders are that work side by side: each folds a part of one partition.
+
+        Raises `BuilderFailedError`. Nothing is written.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                asked = [
+                    tasks.create_task(self._pace(generation, partition, end))
+                    for partition, end in ends[: self._count]
+                ]
+        finally:
+            await self._end()
+        return [one.result() for one in asked]
+
     def hold(self, *, still: bool) -> None:
         """Have all of them hold still, or go on."""
         for process in self._processes:
             _order(process, Order(hold=still))
 
     async def _work(self, generation: str, left: deque[tuple[int, int]]) -> None:
+        process = await self._started()
+        while left:
+            partition, end = left.popleft()
+            _order(process, Order(partition=partition, generation=generation, end=end))
+            await self._follow(process, partition)
+
+    async def _pace(self, generation: str, partition: int, end: int) -> Pace:
+        process = await self._started()
+        order = Order(partition=partition, generation=generation, end=end, pace=True)
+        _order(process, order)
+        report = await self._follow(process, partition)
+        assert report.pace is not None  # noqa: S101 - it was asked for
+        return report.pace
+
+    async def _started(self) -> Process:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -77,13 +108,10 @@ class Builders:
             stdout=PIPE,
         )
         self._processes.append(process)
-        while left:
-            partition, end = left.popleft()
-            _order(process, Order(partition=partition, generation=generation, end=end))
-            await self._follow(process, partition)
+        return process
 
-    async def _follow(self, process: Process, partition: int) -> None:
-        """Hear of a partition until it is done."""
+    async def _follow(self, process: Process, partition: int) -> Report:
+        """Hear of a partition until it is done; the last that was heard."""
         assert process.stdout is not None  # noqa: S101 - it was asked for
         while line := await process.stdout.readline():
             report = _decoder.decode(line)
@@ -91,10 +119,10 @@ class Builders:
                 raise BuilderFailedError(f"partition {partition} can't be built: {report.failed}")
             if report.too_large:
                 self.too_large.append(partition)
-                return
+                return report
             self._tell(report)
             if report.done:
-                return
+                return report
         code = await process.wait()
         raise BuilderFailedError(
             f"the process that built partition {partition} ended with {code}: the same command "

@@ -20,13 +20,31 @@ goes.
 """
 
 
+class Foreseen(Struct, frozen=True, kw_only=True):
+    """What a rebuild will take: keys that it writes, and seconds, by kind of work."""
+
+    keys: int
+    folding_s: float
+    writing_s: float
+    reading_back_s: float
+    else_s: float
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of it all."""
+        return self.folding_s + self.writing_s + self.reading_back_s + self.else_s
+
+
+NOTHING: Final = Foreseen(keys=0, folding_s=0.0, writing_s=0.0, reading_back_s=0.0, else_s=0.0)
+
+
 class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A rebuild of one replica.
 
     `generation`: what is built; `previous`: what served before. `ends`: to where each partition is
     folded in memory, fixed at the start, so that doing it again writes the same. `view`, `release`:
-    by which code. Times are the replica's clock. `until_ms`: when the window closes. `dropped`: the
-    generation that is deleted.
+    by which code. `foreseen`: what it was to take, None where nobody has planned it. Times are the
+    replica's clock. `until_ms`: when the window closes. `dropped`: the generation that is deleted.
     """
 
     generation: str
@@ -36,6 +54,7 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     view: int
     release: str
     started_ms: int
+    foreseen: Foreseen | None = None
     until_ms: int = 0
     dropped: str = ""
 

@@ -1,35 +1,28 @@
 """What a rebuild will need, before anything is begun.
 
 The new generation will hold what the serving one holds, so that is what is weighed. The rates are
-those of folding a part of the log and of reading some keys, now and on this machine.
+those that builders have now, side by side, with a part of the log, and of reading back some keys.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
-from itertools import islice
+from heapq import heapreplace
+from statistics import fmean
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from projector.read_model.keys import Keys
-from projector.rebuild.building import memory_bytes
-from projector.rebuild.bulk import BulkFold
-from projector.rebuild.rendering import Rendering
+from projector.rebuild.builders import Builders
+from projector.rebuild.intent import Foreseen
+from projector.rebuild.reading_back import ReadingBack
 from projector.rebuild.sampling import Sampling
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import AGE_MAX_MS
 
-SAMPLE_EVENTS: Final = 20_000
-_SAMPLE_S: Final = 3.0
-_READ_KEYS: Final = 5_000
-_WRITE_TO_READ: Final = 1.2
-_READ_BACK_TO_READ: Final = 2.5
-"""Reading back is more than a read: lists, and what the documents say."""
-_ELSE_S: Final = 10.0
+_READ_BACK_S: Final = 2.0
+_ELSE_S: Final = 5.0
 """Starting builders, catching up, comparing, flipping, handing over."""
 _BUILDER_BYTES: Final = 90 << 20
 
@@ -40,8 +33,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     `keys`, `licenses`: how many the new generation has. `redis_bytes`: it takes;
     `redis_free_bytes`: there are until `maxmemory` (None: there is no limit). `file_bytes`: the
     append-only file grows by so much, and takes it once more while it is rewritten.
-    `builder_bytes`: each builder takes. `seconds`: by phase. `lag_ms`: age of what serves now;
-    builders hold still while it is above `lag_limit_ms`.
+    `builder_bytes`: each builder takes. `foreseen`: seconds by kind of work. `lag_ms`: age of what
+    serves now; builders hold still while it is above `lag_limit_ms`.
     """
 
     generation: str
@@ -55,14 +48,19 @@ class Plan(Struct, frozen=True, kw_only=True):
     builder_bytes: int
     builders: int
     events_per_s: float
-    seconds: Mapping[str, float]
+    foreseen: Foreseen
     lag_ms: int
     lag_limit_ms: int
     reasons: Sequence[str]
 
 
-async def plan(site: Site, *, builders: int, memory_mb: int) -> Plan:
-    """Foresee a rebuild. Raises `RebuildRefusedError` where there is nothing to rebuild."""
+async def plan(
+    site: Site, environment: Mapping[str, str], *, builders: int, memory_mb: int
+) -> Plan:
+    """Foresee a rebuild; `environment`: the ledger's `LEDGER_*`, for the builders.
+
+    Raises `RebuildRefusedError` where there is nothing to rebuild, and `BuilderFailedError`.
+    """
     serving = set((await site.store.serving(site.places)).values())
     if len(serving) != 1:
         raise RebuildRefusedError(
@@ -75,14 +73,29 @@ async def plan(site: Site, *, builders: int, memory_mb: int) -> Plan:
     sample = await Sampling(site.store, previous, site.places).run()
     keys = sample.keys
     largest = max((end for place, end in ends.items() if place >= 0), default=0)
-    rates = await _rates(site, previous, ends)
+    partitions = sorted(
+        ((place, end) for place, end in ends.items() if place >= 0), key=lambda each: -each[1]
+    )
+    paces = await Builders(
+        environment,
+        replica=site.replica,
+        count=builders,
+        memory_mb=memory_mb,
+        tell=lambda _: None,
+    ).pace(previous, partitions)
+    reading_back = ReadingBack(site.store, site.weigher, previous, site.places)
+    read_s = await reading_back.key_s(_READ_BACK_S)
     info = await site.store.info()
     lag_ms = await _lag_ms(site, previous)
-    seconds = {
-        "building": round((events * rates.fold_s + keys * rates.write_s) / builders, 1),
-        "reading back": round(keys * rates.read_s, 1),
-        "all else": _ELSE_S,
-    }
+    event_s, key_s = (fmean(one.event_s for one in paces), fmean(one.key_s for one in paces))
+    longest = _longest([end for _, end in partitions], builders) / max(1, events)
+    foreseen = Foreseen(
+        keys=keys,
+        folding_s=round(event_s * events * longest, 1),
+        writing_s=round(key_s * keys * longest, 1),
+        reading_back_s=round(read_s * keys, 1),
+        else_s=_ELSE_S,
+    )
     made = Plan(
         generation=str(int(previous) + 1),
         previous=previous,
@@ -92,10 +105,10 @@ async def plan(site: Site, *, builders: int, memory_mb: int) -> Plan:
         redis_bytes=sample.bytes,
         redis_free_bytes=_free(info),
         file_bytes=sample.bytes,
-        builder_bytes=round(_BUILDER_BYTES + rates.bytes_an_event * largest),
+        builder_bytes=round(_BUILDER_BYTES + max(one.event_bytes for one in paces) * largest),
         builders=builders,
-        events_per_s=round(events / max(seconds["building"], 0.1), 1),
-        seconds=seconds,
+        events_per_s=round(events / max(foreseen.folding_s + foreseen.writing_s, 0.1), 1),
+        foreseen=foreseen,
         lag_ms=lag_ms,
         lag_limit_ms=AGE_MAX_MS,
         reasons=(),
@@ -103,49 +116,12 @@ async def plan(site: Site, *, builders: int, memory_mb: int) -> Plan:
     return replace(made, reasons=_reasons(made, info, memory_mb))
 
 
-class _Rates(Struct, frozen=True, kw_only=True):
-    """Seconds for a record folded and rendered, a key written, a key read back; and memory."""
-
-    fold_s: float
-    write_s: float
-    read_s: float
-    bytes_an_event: float
-
-
-async def _rates(site: Site, generation: str, ends: Mapping[int, int]) -> _Rates:
-    """Fold a part of the largest partition, and read some keys; nothing is written."""
-    partition = max((place for place in ends if place >= 0), key=lambda place: ends[place])
-    folding = BulkFold(partition, site.settings.partitions)
-    memory, began, spent = memory_bytes(), time.monotonic(), 0.0
-    stop = min(SAMPLE_EVENTS, ends[partition])
-    async with aclosing(site.records.messages(partition, stop=stop)) as runs:
-        async for records in runs:
-            at = time.perf_counter()
-            folding.take(records)
-            spent += time.perf_counter() - at
-            if time.monotonic() - began > _SAMPLE_S:
-                break
-    rendering = Rendering(folding.held, Keys(partition, generation), site.weigher)
-    at = time.perf_counter()
-    rendered = [key for key, _ in rendering.strings()]
-    for _ in rendering.sorted_sets():
-        pass
-    spent += time.perf_counter() - at
-    grown = max(0, memory_bytes() - memory)
-    names = list(islice(rendered, _READ_KEYS))
-    at = time.perf_counter()
-    for first in range(0, len(names), 500):
-        values = await site.store.get(names[first : first + 500])
-        for name, value in zip(names[first : first + 500], values, strict=True):
-            site.weigher.weigh(name, value or b"")
-    read_s = (time.perf_counter() - at) / max(1, len(names))
-    events = max(1, folding.position)
-    return _Rates(
-        fold_s=spent / events,
-        write_s=read_s * _WRITE_TO_READ,
-        read_s=read_s * _READ_BACK_TO_READ,
-        bytes_an_event=grown / events,
-    )
+def _longest(sizes: Sequence[int], builders: int) -> int:
+    """The most that one of the builders has to do, which take the largest first."""
+    loads = [0] * builders
+    for size in sizes:
+        heapreplace(loads, loads[0] + size)
+    return max(loads)
 
 
 async def _lag_ms(site: Site, generation: str) -> int:

@@ -7,16 +7,16 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from projector.rebuild.intent import KEY
+from projector.rebuild.intent import KEY, Foreseen
 
 PROGRESS_KEY: Final = f"{KEY}:progress"
 PROGRESS_TTL_S: Final = 15
 """What nobody renews is gone: its process is."""
 
-FOLD, WRITE, READ = 1.0, 0.5, 0.6
-"""Cost of a record folded, of a key written, of a key read back, in records folded."""
 _SPREAD_FIRST, _SPREAD_LAST = 0.5, 0.1
 _CERTAIN: Final = 0.02
+_FORESEEN: Final = 0.1
+"""Share of the work for which what was foreseen counts beside what was seen."""
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,39 +55,50 @@ def read_progress(document: bytes) -> Progress:
 
 
 class Work:
-    """Work done and work to do, in records folded; how many keys there will be is learned."""
+    """Work done and work to do, in the seconds that were foreseen for it.
 
-    def __init__(self, events: int, keys_expected: int) -> None:
+    `events`: records there are to fold. `folded`: of these before it began, by an earlier process.
+    """
+
+    def __init__(self, events: int, foreseen: Foreseen, folded: int = 0) -> None:
         self.events_total = events
-        self.events = 0
-        self.written = 0
+        self.events = folded
+        self.written = round(foreseen.keys * folded / events) if events else 0
         self.read = 0
-        self._keys_expected = keys_expected
-        self._keys_known: int | None = None
+        self._foreseen = foreseen
+        self._built = False
+        self._before = self._done_s
 
-    def keys_are(self, count: int) -> None:
-        """Say how many keys there are, once all were read back."""
-        self._keys_known = self.written = count
-
-    @property
-    def keys(self) -> int:
-        """How many keys there will be: as was expected, or by what the folded part has."""
-        if self._keys_known is not None:
-            return self._keys_known
-        return max(self._keys_expected, self.written, self.read)
+    def built(self) -> None:
+        """Say that all is folded and written: as many keys are there as were written."""
+        self._built = True
 
     @property
     def share(self) -> float:
-        """Share of the work that is done, 0 to 1."""
-        done = FOLD * self.events + WRITE * self.written + READ * self.read
-        total = FOLD * self.events_total + (WRITE + READ) * self.keys
-        return min(1.0, done / total) if total else 0.0
+        """Share of the work that is done, 0 to 1; what comes after reading back isn't in it."""
+        total = self._foreseen.total_s - self._foreseen.else_s
+        return self._done_s / total if total else 0.0
+
+    @property
+    def _done_s(self) -> float:
+        told = self._foreseen
+        if self._built:
+            read = min(1.0, self.read / max(1, self.written))
+            return told.folding_s + told.writing_s + told.reading_back_s * read
+        folded = self.events / self.events_total if self.events_total else 0.0
+        written = min(1.0, self.written / max(1, told.keys))
+        return told.folding_s * folded + told.writing_s * written
 
     def left_s(self, elapsed_s: float) -> tuple[int, int] | None:
-        """Least and most seconds left; None while too little was seen."""
-        share = self.share
+        """Least and most seconds left; None while too little was seen.
+
+        What was foreseen is corrected by what was seen since, the more the more there was.
+        """
+        share, total = self.share, self._foreseen.total_s
         if share < _CERTAIN:
             return None
-        left = elapsed_s * (1 - share) / share
+        prior = _FORESEEN * total
+        pace = (elapsed_s + prior) / (self._done_s - self._before + prior)
+        left = (total - self._done_s) * pace
         spread = _SPREAD_LAST + (_SPREAD_FIRST - _SPREAD_LAST) * (1 - share)
         return round(left * (1 - spread)), round(left * (1 + spread)) + 1

@@ -7,8 +7,10 @@ who finds something wrong reads once more.
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -114,6 +116,20 @@ class ReadingBack:
             await self._take(fresh)
             self._tell(len(fresh))
         return self._found
+
+    async def key_s(self, for_s: float) -> float:
+        """Seconds that it takes for a key just now, by reading some for about `for_s` seconds.
+
+        What is found counts for nothing: it may be written meanwhile.
+        """
+        began, count = time.monotonic(), 0
+        async with aclosing(self._store.scanned(f"{{*}}:{self._generation}:*")) as pieces:
+            async for names in pieces:
+                await self._take([name.decode() for name in names])
+                count += len(names)
+                if time.monotonic() - began > for_s:
+                    break
+        return (time.monotonic() - began) / max(1, count)
 
     async def _heads(self) -> None:
         for place, keys in self._keys.items():

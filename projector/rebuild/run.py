@@ -22,7 +22,7 @@ from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
 from projector.rebuild.exchange import flip
 from projector.rebuild.following import Following
-from projector.rebuild.intent import Intent
+from projector.rebuild.intent import Foreseen, Intent
 from projector.rebuild.progress import Progress, Work
 from projector.rebuild.proving import Proof, Proving
 from projector.rebuild.site import RebuildRefusedError, Site
@@ -35,8 +35,9 @@ TAKEN_OVER_S: Final = 30.0
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
-KEYS_AN_EVENT: Final = 1.5
-"""Expected until the first partitions tell how many it is."""
+_KEYS_AN_EVENT: Final = 1.5
+_EVENT_S, _KEY_S, _READ_S, _ELSE_S = 1e-4, 4e-5, 6e-5, 5.0
+"""Where nobody has planned it: how many keys there will be, and what they take."""
 
 
 class Built(Struct, frozen=True, kw_only=True):
@@ -55,11 +56,11 @@ def release() -> str:
     return version("license-ledger")
 
 
-async def begun(site: Site) -> Intent:
+async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:
     """Begin a rebuild, or take up the one that was begun. Raises `RebuildRefusedError`."""
     intent = await site.store.intent()
     if intent is None:
-        return await _begin(site)
+        return await _begin(site, foreseen)
     if intent.phase == "building" and (intent.view, intent.release) != (VIEW, release()):
         raise RebuildRefusedError(
             f"a rebuild by release {intent.release} is under way, and this is {release()}: "
@@ -73,7 +74,7 @@ async def begun(site: Site) -> Intent:
     return intent
 
 
-async def _begin(site: Site) -> Intent:
+async def _begin(site: Site, foreseen: Foreseen | None) -> Intent:
     serving = await site.store.serving(site.places)
     generations = set(serving.values())
     if not generations:
@@ -95,6 +96,7 @@ async def _begin(site: Site) -> Intent:
         view=VIEW,
         release=release(),
         started_ms=await site.store.time_ms(),
+        foreseen=foreseen,
     )
     # Whatever was left behind under that number would be taken for built.
     await collect(site.store, intent.generation, site.places)
@@ -112,7 +114,7 @@ class Run:
         tell: Callable[[Progress], None] = lambda _: None,
     ) -> None:
         self._site = site
-        self._environment = environment
+        self.environment = environment
         self._watch = Watch(site, tell)
         self._seconds: dict[str, float] = {}
         self._built: dict[int, Report] = {}
@@ -170,10 +172,10 @@ class Run:
         heads = await self._site.heads(intent.generation)
         left = [(place, end) for place, end in enumerate(intent.ends) if heads[place].position == 0]
         total, todo = sum(intent.ends), sum(end for _, end in left)
-        self._watch.work = work = Work(total, round(total * KEYS_AN_EVENT))
-        work.events, work.written = total - todo, round((total - todo) * KEYS_AN_EVENT)
+        foreseen = intent.foreseen or _guessed(total)
+        self._watch.begin(Work(total, foreseen, folded=total - todo))
         builders = Builders(
-            self._environment,
+            self.environment,
             replica=self._site.replica,
             count=count,
             memory_mb=memory_mb,
@@ -191,6 +193,7 @@ class Run:
             finally:
                 building.cancel()
                 await asyncio.wait([building])
+        self._watch.work.built()
 
     async def _read_back(self, intent: Intent, following: Following) -> None:
         with self._timed("catching up"):
@@ -201,7 +204,6 @@ class Run:
         with self._timed("reading back"):
             self._watch.work.read = 0
             await self._proving(intent).read_back(self._note_read)
-            self._watch.work.keys_are(self._watch.work.read)
 
     async def _compare(self, intent: Intent, following: Following) -> Proof:
         with self._timed("comparing"):
@@ -283,6 +285,18 @@ class Run:
         finally:
             took = self._seconds.get(phase, 0.0) + time.monotonic() - began
             self._seconds[phase] = round(took, 2)
+
+
+def _guessed(events: int) -> Foreseen:
+    """What a rebuild takes that nobody has planned."""
+    keys = round(_KEYS_AN_EVENT * events)
+    return Foreseen(
+        keys=keys,
+        folding_s=_EVENT_S * events,
+        writing_s=_KEY_S * keys,
+        reading_back_s=_READ_S * keys,
+        else_s=_ELSE_S,
+    )
 
 
 def _see_to(following: Following) -> None:

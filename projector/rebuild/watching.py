@@ -10,6 +10,7 @@ from typing import Final
 
 from projector.read_model.keys import Keys
 from projector.read_model.port import ReadModelUnavailableError
+from projector.rebuild.intent import NOTHING
 from projector.rebuild.progress import (
     PROGRESS_KEY,
     PROGRESS_TTL_S,
@@ -30,11 +31,15 @@ class Watch:
 
     def __init__(self, site: Site, tell: Callable[[Progress], None]) -> None:
         self.phase = "starting"
-        self.work = Work(0, 0)
+        self.work = Work(0, NOTHING)
         self.held = False
         self._site = site
         self._tell = tell
         self._began = time.monotonic()
+
+    def begin(self, work: Work) -> None:
+        """Watch over this work, from now on."""
+        self.work, self._began = work, time.monotonic()
 
     async def run(self) -> None:
         """Go on until cancelled."""
