@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 from typing import Final
 
 from api.ending import end
@@ -32,6 +33,8 @@ from projector.read_model import keys
 START_LIMIT_S: Final = 60.0
 TRY_S: Final = 0.2
 SAY_EVERY_S: Final = 10.0
+OPEN_S: Final = 1.0
+"""A worker serves before it has reached the log: so long after that its writes wait for it."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -41,20 +44,25 @@ class NotReadyError(Exception):
 
 
 class Gatekeeper:
-    """Lets nothing into the log before it is known to be this ledger's."""
+    """Lets nothing into the log before it is known to be this ledger's.
+
+    Whoever appends in the first second waits for that, so that a worker that is restarted while the
+    log is there refuses nobody; later ones are refused at once.
+    """
 
     def __init__(self, log: EventLog) -> None:
         self._log = log
-        self._closed: str | None = "the log was not reached yet"
+        self._opened = asyncio.Event()
+        self._began = time.monotonic()
 
     @property
     def closed(self) -> str | None:
         """Why nothing may be appended; None where it may."""
-        return self._closed
+        return None if self._opened.is_set() else "the log was not reached yet"
 
     def open(self) -> None:
         """Let appends through from now on."""
-        self._closed = None
+        self._opened.set()
 
     async def append(
         self,
@@ -66,8 +74,12 @@ class Gatekeeper:
         headers: Headers = (),
     ) -> Appended:
         """See `EventLog.append`."""
-        if self._closed is not None:
-            raise AppendRefused(self._closed)
+        if self.closed is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._began + OPEN_S - time.monotonic()):
+                    await self._opened.wait()
+        if self.closed is not None:
+            raise AppendRefused(self.closed)
         return await self._log.append(topic, partition, key=key, value=value, headers=headers)
 
     async def ends(self, topic: Topic) -> dict[int, int]:

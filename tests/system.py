@@ -29,7 +29,7 @@ from ledger.event_log.port import Topic
 from ledger.event_log.seeding import seed_catalog
 from ledger.event_log.topics import create_topics
 from ledger.settings import Settings, read_settings
-from projector.read_model.keys import Keys
+from projector.read_model.keys import FIRST_GENERATION, Keys, serving
 from projector.views.documents import read_head
 from tests.ports import free_ports
 from tests.servers import (
@@ -267,7 +267,10 @@ def _is_level(client: Redis, ends: Mapping[int, int]) -> bool:
 
 
 def _position(client: Redis, partition: int) -> int:
-    head = client.get(Keys(partition).head)
+    """Where what serves stands."""
+    serves = client.get(serving(partition))
+    generation = serves.decode() if isinstance(serves, bytes) else FIRST_GENERATION
+    head = client.get(Keys(partition, generation).head)
     return read_head(head).position if isinstance(head, bytes) else 0
 
 

@@ -122,10 +122,14 @@ async def test_where_nobody_tells_it_ends_and_says_what_is_missing(
     await found.close()
 
 
-async def test_nothing_is_appended_before_the_log_is_known(ledger: LocalLedger) -> None:
+async def test_nothing_is_appended_before_the_log_is_known(
+    ledger: LocalLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.start.OPEN_S", 0.1)
     gatekeeper = Gatekeeper(ledger.log)
-    with pytest.raises(AppendRefused):
-        await gatekeeper.append(Topic.LICENSE_EVENTS, 0, key=b"k", value=b"v")
+    for _ in range(2):
+        with pytest.raises(AppendRefused):
+            await gatekeeper.append(Topic.LICENSE_EVENTS, 0, key=b"k", value=b"v")
     assert await gatekeeper.ends(Topic.LICENSE_EVENTS) == dict.fromkeys(range(PARTITIONS), 1)
     gatekeeper.open()
     assert gatekeeper.closed is None
@@ -134,3 +138,18 @@ async def test_nothing_is_appended_before_the_log_is_known(ledger: LocalLedger) 
     batches = gatekeeper.read(Topic.LICENSE_EVENTS, 0, start=1)
     assert [record.value async for batch in batches for record in batch] == [b"v"]
     await gatekeeper.close()
+
+
+async def test_a_write_at_the_start_waits_for_the_log(
+    ledger: LocalLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.start.OPEN_S", LIMIT_S)
+    gatekeeper = Gatekeeper(ledger.log)
+    async with asyncio.timeout(LIMIT_S):
+        appending = asyncio.create_task(
+            gatekeeper.append(Topic.LICENSE_EVENTS, 0, key=b"k", value=b"v")
+        )
+        await asyncio.sleep(0.05)
+        assert not appending.done()
+        gatekeeper.open()
+        assert (await appending).offset == 1

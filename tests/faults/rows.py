@@ -96,6 +96,12 @@ ROWS: Final = (
         fault="everything is restarted in turn",
         how="SIGTERM and start of broker, Redis, projectors and workers, one by one",
     ),
+    Row(
+        id="rolling-upgrade",
+        fault="everything is upgraded in turn, and back",
+        how="projectors, then workers, one by one, to a copy of the source with another view and "
+        "later rules; back in reverse order",
+    ),
 )
 NOT_YET: Final = (
     ("1 of 3 brokers down", "this suite's ledger has one broker: tests/journeys/test_brokers.py"),

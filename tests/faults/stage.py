@@ -44,15 +44,16 @@ _POLL_S: Final = 0.05
 class Stage:
     """A running system under checks and writes.
 
-    `checks`: how many a fault has to meet. `moments`: when something was broken or mended.
+    `checks`: how many a fault has to meet, at `rate` a second. `moments`: when something was broken
+    or mended.
     """
 
-    def __init__(self, ledger: Ledger, *, checks: int, seed: int) -> None:
+    def __init__(self, ledger: Ledger, *, checks: int, seed: int, rate: float = RATE) -> None:
         system, world = ledger.system, ledger.world
         self.system = system
         self.world = world
         self.peers = [Peer(worker.port) for worker in system.workers]
-        self.loop = OpenLoop(self.peers, system.ledger, world.draw, rate=RATE)
+        self.loop = OpenLoop(self.peers, system.ledger, world.draw, rate=rate)
         self.vendor = Vendor(world, self.peers, rate=WRITES, seed=seed)
         self.moments: list[float] = []
         self.recovery_s: float | None = None
@@ -205,9 +206,11 @@ def _wrong(told: dict[str, object], ignored: tuple[str, ...]) -> bool:
 
 
 @asynccontextmanager
-async def watch(ledger: Ledger, *, checks: int, seed: int = 1) -> AsyncIterator[Stage]:
+async def watch(
+    ledger: Ledger, *, checks: int, seed: int = 1, rate: float = RATE
+) -> AsyncIterator[Stage]:
     """Ask and write while the block runs; whatever was unsettled then is unknown for ever."""
-    stage = Stage(ledger, checks=checks, seed=seed)
+    stage = Stage(ledger, checks=checks, seed=seed, rate=rate)
     try:
         await stage.start()
         yield stage
@@ -220,14 +223,20 @@ async def watch(ledger: Ledger, *, checks: int, seed: int = 1) -> AsyncIterator[
 
 @asynccontextmanager
 async def show(
-    ledger: Ledger, row: str, *, checks: int = CHECKS, seed: int = 1, comes_back: bool = True
+    ledger: Ledger,
+    row: str,
+    *,
+    checks: int = CHECKS,
+    seed: int = 1,
+    rate: float = RATE,
+    comes_back: bool = True,
 ) -> AsyncIterator[Stage]:
     """Show a row's fault: judge all that was answered, record it, and see that all is there.
 
     `comes_back`: whether it is whole again without a person. Raises AssertionError for anything
     wrong, unanswered, lost or different.
     """
-    async with watch(ledger, checks=checks, seed=seed) as stage:
+    async with watch(ledger, checks=checks, seed=seed, rate=rate) as stage:
         yield stage
         await stage.stop()
         if comes_back:

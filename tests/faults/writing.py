@@ -44,10 +44,14 @@ class Lost(AssertionError):
 
 
 class Vendor:
-    """Writes at `rate` a second until cancelled. `tries`: by outcome, of activations and others."""
+    """Writes at `rate` a second until cancelled.
+
+    `tries`: by outcome, of activations and others. `settled`: all that was acknowledged.
+    """
 
     def __init__(self, world: World, peers: Sequence[Peer], *, rate: float, seed: int) -> None:
         self.tries: Counter[str] = Counter()
+        self.settled: list[Write] = []
         self.granted_at: list[float] = []
         self.complaints: list[str] = []
         self._world = world
@@ -57,7 +61,7 @@ class Vendor:
         self._under_way: set[asyncio.Task[None]] = set()
         self._busy: set[str] = set()
         self._turn = 0
-        self._makers: dict[str, Callable[[], _Write | None]] = {
+        self._makers: dict[str, Callable[[], Write | None]] = {
             "issue": self._issue,
             "activate": self._activate,
             "deactivate": self._deactivate,
@@ -95,6 +99,11 @@ class Vendor:
                     f"{self.complaints[:5]}"
                 )
 
+    async def pass_on(self) -> None:
+        """Wait until what is under way now is settled, so that it meets nothing that comes next."""
+        if self._under_way:
+            await asyncio.wait(set(self._under_way), timeout=SETTLED_S)
+
     async def give_up(self) -> None:
         """Settle no more: what is under way stays unknown."""
         for task in self._under_way:
@@ -102,13 +111,17 @@ class Vendor:
         if self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _settle(self, write: _Write) -> None:
+    async def _settle(self, write: Write) -> None:
         known = write.known
         begun, written = time.monotonic(), float("inf")
         known.story.unsettled = (begun, write.after)
+        self._turn += 1
+        first = self._turn
         while True:
-            reply = await self._try(write)
+            reply = await self._try(write, first)
             if reply is not None and reply.status in write.done:
+                write.retries = write.sent - 1
+                self.settled.append(write)
                 self._take(write, reply, begun, written)
                 break
             if reply is not None and reply.status not in UNAVAILABLE:
@@ -119,12 +132,12 @@ class Vendor:
                 written = min(written, time.monotonic())
             await asyncio.sleep(self._random.uniform(*PAUSE_S))
         if self._random.random() < _REPEATED:
-            again = await self._try(write)
+            again = await self._try(write, first)
             if again is not None and again.status in write.done and _place(again) != _place(reply):
                 self.complaints.append(f"{write.what}: repeated, and answered otherwise")
         self._busy.discard(known.id)
 
-    def _take(self, write: _Write, reply: Reply, begun: float, written: float) -> None:
+    def _take(self, write: Write, reply: Reply, begun: float, written: float) -> None:
         known, (partition, offset) = write.known, _place(reply)
         assert partition == known.story.partition
         known.story.note(
@@ -138,22 +151,27 @@ class Vendor:
         )
         known.story.unsettled = None
         if write.what == "activate":
-            known.machines[write.fingerprint] = orjson.loads(reply.body)["data"]["id"]
+            write.machine = orjson.loads(reply.body)["data"]["id"]
+            known.machines[write.fingerprint] = write.machine
         if write.what == "issue":
             self._world.add(known)
 
-    async def _try(self, write: _Write) -> Reply | None:
-        self._turn += 1
+    async def _try(self, write: Write, first: int) -> Reply | None:
+        """Send a write, each time to another worker than before."""
+        worker = (first + write.sent) % len(self._peers)
+        write.sent += 1
         kind = "activation" if write.what == "activate" else "other"
         try:
-            reply = await self._peers[self._turn % len(self._peers)].ask(write.content, LIMIT_S)
-        except (Broken, TimeoutError):
+            reply = await self._peers[worker].ask(write.content, LIMIT_S)
+        except (Broken, TimeoutError) as error:
+            write.met.append(f"worker {worker}: {error!r}")
             self.tries[f"{kind} unknown"] += 1
             return None
         if reply.status in write.done:
             self.tries[f"{kind} granted"] += 1
             self.granted_at.append(time.monotonic())
         elif reply.status in UNAVAILABLE:
+            write.met.append(f"worker {worker}: {reply.status} {reply.body[:300]!r}")
             self.tries[f"{kind} 503"] += 1
         else:
             self.tries[f"{kind} refused"] += 1
@@ -168,21 +186,21 @@ class Vendor:
                 return known
         return None
 
-    def _issue(self) -> _Write:
+    def _issue(self) -> Write:
         known = self._world.unissued(f"faults-{uuid4().hex}")
         body = license_body(self._world.policy, key=known.key)
-        return _Write("issue", known, State(), "POST", "/v1/licenses", body)
+        return Write("issue", known, State(), "POST", "/v1/licenses", body)
 
-    def _activate(self) -> _Write | None:
+    def _activate(self) -> Write | None:
         known = self._pick(lambda state: state.live and not state.suspended)
         if known is None:
             return None
         fingerprint, last = uuid4().hex, known.story.last
         after = replace(last, machines=last.machines | {fingerprint})
         body = machine_body(known.id, fingerprint)
-        return _Write("activate", known, after, "POST", "/v1/machines", body, fingerprint)
+        return Write("activate", known, after, "POST", "/v1/machines", body, fingerprint)
 
-    def _deactivate(self) -> _Write | None:
+    def _deactivate(self) -> Write | None:
         known = self._pick(lambda state: state.live and bool(state.machines))
         if known is None:
             return None
@@ -190,28 +208,33 @@ class Vendor:
         gone = self._random.choice(sorted(last.machines))
         after = replace(last, machines=last.machines - {gone})
         path = f"/v1/machines/{known.machines[gone]}"
-        return _Write("deactivate", known, after, "DELETE", path, None, gone)
+        return Write("deactivate", known, after, "DELETE", path, None, gone)
 
-    def _order(self, name: str, *, suspended: bool) -> _Write | None:
+    def _order(self, name: str, *, suspended: bool) -> Write | None:
         known = self._pick(lambda state: state.live and state.suspended != suspended)
         if known is None:
             return None
         after = replace(known.story.last, suspended=suspended)
-        return _Write(name, known, after, "POST", f"/v1/licenses/{known.id}/actions/{name}", None)
+        return Write(name, known, after, "POST", f"/v1/licenses/{known.id}/actions/{name}", None)
 
-    def _revoke(self) -> _Write | None:
+    def _revoke(self) -> Write | None:
         known = self._pick(lambda state: state.live)
         if known is None:
             return None
-        return _Write(
-            "revoke", known, State(live=False), "DELETE", f"/v1/licenses/{known.id}", None
-        )
+        return Write("revoke", known, State(live=False), "DELETE", f"/v1/licenses/{known.id}", None)
 
 
-class _Write:
-    """A write that is asked for, again and again, and the state that its license has after it."""
+class Write:
+    """A write that is asked for, again and again, and the state that its license has after it.
 
-    __slots__ = ("after", "content", "done", "fingerprint", "known", "what")
+    `sent`: how often it was, `retries` of them until it was settled, since it `met` this.
+    `machine`: id of what was activated.
+    """
+
+    __slots__ = (
+        *("after", "content", "done", "fingerprint", "known"),
+        *("machine", "met", "retries", "sent", "what"),
+    )
 
     def __init__(
         self,
@@ -227,6 +250,9 @@ class _Write:
         self.known = known
         self.after = after
         self.fingerprint = fingerprint
+        self.machine = ""
+        self.met: list[str] = []
+        self.sent = self.retries = 0
         headers = {"Authorization": f"Bearer {TOKEN}", "Idempotency-Key": uuid4().hex}
         self.content = request(method, path, body, headers)
         self.done = {HTTPStatus.CREATED, HTTPStatus.OK, HTTPStatus.NO_CONTENT}
