@@ -29,7 +29,7 @@ from tests.faults.writing import Vendor
 
 RATE: Final = float(os.environ.get("FAULTS_RATE") or 600)
 """Checks a second; a machine that is busy with other things needs fewer of an open loop."""
-CHECKS: Final = int(os.environ.get("FAULTS_CHECKS") or 6_000)
+CHECKS: Final = int(os.environ.get("FAULTS_CHECKS") or 4_000)
 """Under each fault, at the least: `make faults` asks for the 30,000 that the page promises."""
 WRITES: Final = 15.0
 HEALTHY_S: Final = 2.0

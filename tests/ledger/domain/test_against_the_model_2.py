@@ -182,5 +182,5 @@ TestFoldOfBothRules.settings = settings(max_examples=60, stateful_step_count=60)
 
 TestFoldOfBothRulesForLong = pytest.mark.slow(pytest.mark.timeout(1200)(_ForLong.TestCase))
 TestFoldOfBothRulesForLong.settings = settings(
-    settings.get_profile("thorough"), max_examples=500, stateful_step_count=120
+    settings.get_profile("thorough"), max_examples=200, stateful_step_count=120
 )
