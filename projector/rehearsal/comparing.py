@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from projector.read_model.keys import Keys, tag
@@ -189,7 +189,7 @@ class _Side:
         if stored is None:
             return None
         rendering = Rendering(self._fold.held, self._keys, self._weigher)
-        for _ in (*rendering.strings(), *rendering.sorted_sets()):
+        for _ in chain[object](rendering.strings(), rendering.sorted_sets()):
             pass
         return rendering.digests(position).state == stored.state
 
