@@ -235,6 +235,18 @@ def _a_replica_without_projector_or_answer_forbids_it(ledger: System) -> None:
     wait_for_projectors(ledger)
 
 
+def test_a_history_with_rules_unknown_here_can_not_be_rehearsed(ledger: System) -> None:
+    [event] = Activity(8, partitions=ledger.settings.partitions, licenses=1).events(1)
+    later = json.dumps({**json.loads(encode(event)), "rules": RULES_VERSION + 1}).encode()
+    partition = partition_of(event.license, ledger.settings.partitions)
+    put(ledger, [Appendable(partition=partition, key=event.license.encode(), value=later)])
+    refused = rehearse(ledger, "--rules", str(RULES_VERSION))
+    assert refused.exit_code == 2
+    assert "upgrade this process" in refused.stderr
+    # No replica has folded it either, so what they hold can be compared.
+    assert rehearse(ledger).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("version", "said"), [("1", "no way back"), (str(RULES_VERSION + 1), "upgrade it first")]
 )

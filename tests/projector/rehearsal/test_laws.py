@@ -42,13 +42,14 @@ class Memory:
         self.position = len(log) if position is None else position
         self.step = step
         self.planted: dict[str, bytes] = {}
-        self._fold = BulkFold(0, 1)
+        self.discarded: frozenset[int] = frozenset()
+        self._fold: BulkFold | None = None
 
     @property
     def stored(self) -> dict[str, bytes]:
         """All documents that are stored now."""
-        if self.position < self._fold.position:
-            self._fold = BulkFold(0, 1)
+        if self._fold is None or self.position < self._fold.position:
+            self._fold = BulkFold(0, 1, discarded=self.discarded)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(bulk, "fold", fold)
             self._fold.take(self.log[self._fold.position : self.position])
