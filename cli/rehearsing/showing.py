@@ -53,7 +53,7 @@ def print_rehearsed(found: Rehearsed, limit: int) -> None:
         )
     left = len(by_license) - limit
     if left > 0:
-        output.remark(f"and {left:,} licenses more: --limit N, or --json for all")
+        output.remark(f"licenses not shown: {left:,} (--limit N, or --json for all)")
 
 
 def _lines(change: Change) -> Sequence[str]:
@@ -61,11 +61,11 @@ def _lines(change: Change) -> Sequence[str]:
     if change.kind == "verdict":
         when = "" if change.time_ms is None else f" at {rfc3339(change.time_ms)}"
         codes = f"{_code(before)} → {_code(after)}"
-        beside = _fields(before, after, but=_CODE) if before and after else ""
+        beside = "" if None in (before, after) else _fields(before, after, but=_CODE)
         return [f"verdict of command {change.id}{when}: {codes}{beside and f' ({beside})'}"]
     what = "state" if change.kind == "license" else f"machine {change.id}"
     return [
-        f"{what}: {_fields(before, after) if before and after else 'not on both sides'}",
+        f"{what}: {'not on both sides' if None in (before, after) else _fields(before, after)}",
         f"  before: {_whole(change.before)}",
         f"  after:  {_whole(change.after)}",
     ]
@@ -78,7 +78,7 @@ def _fields(before: Any, after: Any, but: str = "") -> str:  # noqa: ANN401 - a 
     differ = [
         f"{name} {_value(before, name)} → {_value(after, name)}"
         for name in sorted(before.keys() | after.keys())
-        if name != but and before.get(name) != after.get(name)
+        if name != but and _value(before, name) != _value(after, name)
     ]
     return ", ".join(differ)
 
