@@ -26,6 +26,7 @@ from cli.commands import (
     product,
     quarantine,
     rebuild,
+    rehearse,
     restore,
     rules,
     show,
@@ -85,6 +86,7 @@ app.add_typer(account.app, name="account")
 app.command("whoami")(account.whoami)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(rules.app, name="rules")
+app.command("rehearse")(rehearse.rehearse)
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(rebuild.app, name="rebuild")
 app.command("forget")(forget.forget)

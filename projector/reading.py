@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from ledger.domain.catalog.entities import FIRST_RULES
 from ledger.domain.events import Event
 from ledger.domain.identifiers import is_id, partition_of
 from ledger.event_log import genesis
@@ -124,11 +125,14 @@ def route(key: bytes | None, partition: int, partitions: int) -> str | None:
     return text if is_id(text) and partition_of(text, partitions) == partition else None
 
 
-def decoded(record: LogRecord) -> Event | None:
-    """Event of a record, None where it twice doesn't decode. Raises `UnknownRulesError`."""
+def decoded(record: LogRecord, rules: int = FIRST_RULES) -> Event | None:
+    """Event of a record, None where it twice doesn't decode. Raises `UnknownRulesError`.
+
+    `rules`: those that one of earlier rules is taken for, in a rehearsal.
+    """
     for _ in range(2):
         try:
-            return decode(record.key, record.value)
+            return decode(record.key, record.value, rules)
         except (*TROUBLE, UnknownRulesError):
             raise
         except Exception:  # noqa: BLE001, S112 - whatever it is, it is that record's: poison

@@ -10,6 +10,7 @@ import typer
 from cli import connection, output, trouble
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json, Sure
+from cli.rehearsing.gate import Standing, rehearsed
 from cli.rules import Replica, active, check, look
 from cli.rules import activate as order
 from cli.running import run
@@ -45,23 +46,40 @@ def rules(context: typer.Context, *, data: Data = DEFAULT, as_json: Json = False
 def activate(
     version: Annotated[int, typer.Argument(metavar="N", min=1, help="The version.")],
     *,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes", help="Also where the rehearsal found that they change some."
+        ),
+    ] = False,
     yes: Sure = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Have writers use rules N from now on, for good.
 
-    It is refused while a running projector of any replica hasn't announced that it knows them.
+    It is refused while a running projector of any replica hasn't announced that it knows them, and
+    unless they were rehearsed on this ledger by this release (`ledger rehearse --rules N`).
     """
     settings = connection.settings(data)
     check(version, run(look(settings)))
-    trouble.confirmed(f"this activates rules {version}, for good", yes=yes)
+    standing = run(_rehearsed(settings, version, accept_changes=accept_changes))
+    how = "" if standing is None else f" ({standing.said})"
+    trouble.confirmed(f"this activates rules {version}, for good{how}", yes=yes)
     offset = run(_activate(settings, version))
     if as_json:
-        output.print_json({"active": version, "offset": offset})
+        rehearsal = None if standing is None else standing.document
+        output.print_json({"active": version, "offset": offset, "rehearsal": rehearsal})
     else:
         said = f"Rules {version} are active: every replica has folded it (catalog, offset {offset})"
         output.console().print(said)
+        if standing is not None:
+            output.remark(standing.said)
+
+
+async def _rehearsed(settings: Settings, version: int, *, accept_changes: bool) -> Standing | None:
+    async with connection.connected(settings) as connected:
+        return await rehearsed(connected, version, accept_changes=accept_changes)
 
 
 async def _activate(settings: Settings, version: int) -> int:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from ledger.domain import events, rules1
+from ledger.domain.catalog.entities import FIRST_RULES
 from ledger.domain.clocks import from_log_time, rfc3339
 from ledger.domain.events import Event
 from ledger.domain.terms import OwnTerms, Terms
@@ -133,8 +134,12 @@ def encode(event: Event) -> bytes:
     return value
 
 
-def decode(key: bytes | None, value: bytes | None) -> Event:
-    """Event of a record; raises `UnknownRulesError`, or `UndecodableError` for poison."""
+def decode(key: bytes | None, value: bytes | None, rules: int = FIRST_RULES) -> Event:
+    """Event of a record; raises `UnknownRulesError`, or `UndecodableError` for poison.
+
+    `rules`: one of earlier rules is read as if it asked for these (known here): the what-if of a
+    rehearsal. No fold that is stored does so.
+    """
     if value is None or len(value) > events.EVENT_BYTES_MAX:
         msg = "the record has no value, or one above 64 KiB"
         raise UndecodableError(msg)
@@ -150,11 +155,11 @@ def decode(key: bytes | None, value: bytes | None) -> Event:
     if key != envelope.subject.encode():
         msg = "the record's key is not the event's subject"
         raise UndecodableError(msg)
-    return _event(envelope)
+    return _event(envelope, max(envelope.rules, rules))
 
 
-def _event(envelope: _Envelope) -> Event:
-    decoder = _datas.get((envelope.rules, envelope.type))
+def _event(envelope: _Envelope, rules: int) -> Event:
+    decoder = _datas.get((rules, envelope.type))
     if decoder is None:
         msg = "the event's type is none of its rules version"
         raise UndecodableError(msg)
@@ -174,7 +179,7 @@ def _event(envelope: _Envelope) -> Event:
             actor=envelope.actor,
             content_digest=envelope.contentdigest,
             data=data,
-            rules=envelope.rules,
+            rules=rules,
             policy_version=policy_version,
             sequence=None if sequence is UNSET else sequence,
             source_digest=None if digest is UNSET else digest,

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
+from ledger.domain.catalog.entities import FIRST_RULES
 from ledger.domain.clocks import PartitionClock
 from ledger.domain.events import Event
 from ledger.domain.license import FORGOTTEN_MAX, MEMORY_COMMANDS, Folded, License, Machine, fold
@@ -62,7 +63,8 @@ class BulkFold:
     """Folds one partition of a ledger with `partitions` of them from its first record on.
 
     `careful` renders each result at once, so that what can't be rendered freezes its own license.
-    `discarded`: offsets of records that are left out unread.
+    `discarded`: offsets of records that are left out unread. `rules`: those that records of earlier
+    rules are taken for, in a rehearsal.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class BulkFold:
         *,
         careful: bool = False,
         discarded: frozenset[int] = frozenset(),
+        rules: int = FIRST_RULES,
     ) -> None:
         self.held = Held()
+        self._rules = rules
         self._discarded = discarded
         self._partition = partition
         self._partitions = partitions
@@ -124,7 +128,7 @@ class BulkFold:
                 if license_ is not None and license_.frozen_at is not None:
                     self._set_aside(license_id, record)
                 else:
-                    event = decoded(record)
+                    event = decoded(record, self._rules)
                     if event is None or not self._folded(event, offset, license_):
                         self._freeze(license_id, license_, record)
             position += 1

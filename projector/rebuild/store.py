@@ -60,8 +60,8 @@ class Store:
         document = await self._bounded(self._redis.get(KEY))
         return None if document is None else read_intent(document)
 
-    async def put(self, key: str, value: bytes, *, ttl_s: int) -> None:
-        """Write one key that is gone after a time."""
+    async def put(self, key: str, value: bytes, *, ttl_s: int | None) -> None:
+        """Write one key; it is gone after a time, None: never."""
         await self._bounded(self._redis.set(key, value, ex=ttl_s))
 
     async def time_ms(self) -> int:

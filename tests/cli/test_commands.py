@@ -108,6 +108,8 @@ def test_wrong_usage_is_2(arguments: list[str]) -> None:
         *([group, "list"] for group in GROUPS),
         ["rules"],
         ["rules", "activate", "2"],
+        ["rehearse"],
+        ["rehearse", "--rules", "2"],
     ],
 )
 def test_with_no_ledger_there_it_says_how_to_start_one(

@@ -27,7 +27,7 @@ def test_the_examples_of_the_docs_run_as_they_stand(tmp_path: Path) -> None:
         assert imported.exit_code == 0, imported.output
         text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
         examples = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-        assert len(examples) == 14
+        assert len(examples) == 15
         done = subprocess.run(
             ["sh", "-euxc", "".join(examples)],
             env={

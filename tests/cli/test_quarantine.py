@@ -270,6 +270,7 @@ def test_a_newer_release_mends_what_an_older_one_has_frozen(ledger: System) -> N
         refused = invoke(ledger, "discard", f"{partition}:{offset}", "--yes")
         assert refused.exit_code == 1
         assert "replica A has no license frozen by it" in refused.stderr
+        _a_rehearsal_names_what_the_newer_release_would_mend(ledger, id_, unknown, offset)
         retried = invoke(ledger, "retry", id_)
         assert retried.exit_code == 1
         assert "replica A: nothing of it is frozen" in retried.stdout
@@ -281,6 +282,26 @@ def test_a_newer_release_mends_what_an_older_one_has_frozen(ledger: System) -> N
     retried = invoke(ledger, "retry", "--all")
     assert retried.exit_code == 0, retried.output
     assert_all_agree(ledger, partition, discarded_in(ledger, partition))
+
+
+def _a_rehearsal_names_what_the_newer_release_would_mend(
+    ledger: System, license_: str, command: str, offset: int
+) -> None:
+    same = runner.invoke(app, ["rehearse"], env=ledger.env)
+    assert same.exit_code == 0, same.output + same.stderr
+    only = {**ledger.env, "LEDGER_REPLICAS": ledger.replicas[1].url}
+    found = runner.invoke(app, ["rehearse", "--json"], env=only)
+    assert found.exit_code == 1
+    changes = {one["kind"]: one for one in json.loads(found.stdout)["changes"]}
+    assert {one["license"] for one in changes.values()} == {license_}
+    assert changes["license"]["before"]["frozen_at"] == offset
+    assert "frozen_at" not in changes["license"]["after"]
+    verdict = changes["verdict"]
+    assert (verdict["id"], verdict["before"], verdict["after"]["code"]) == (
+        command,
+        None,
+        "granted",
+    )
 
 
 def test_a_retry_that_nobody_answers_says_so(

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from subprocess import PIPE, Popen
 from typing import Any
 
 import pytest
@@ -12,7 +17,9 @@ from redis import Redis
 from typer.testing import CliRunner, Result
 
 from cli.main import app
+from projector.rehearsal.outcome import KEY
 from tests.activity import Activity, append
+from tests.servers import ROOT
 from tests.system import System, running
 
 runner = CliRunner()
@@ -95,6 +102,92 @@ def test_a_plan_that_does_not_fit_is_refused_with_its_numbers(ledger: System) ->
     assert "no-go" in refused.stderr
     assert "maxmemory" in refused.stderr
     assert told(ledger, "status", "--replica", "B")["rebuild"] is None
+
+
+FOLD = """
+from msgspec.structs import replace
+from projector.rebuild import bulk
+
+fold = bulk.fold
+
+def planted(event, offset, elapsed_ms, loaded):
+    folded = fold(event, offset, elapsed_ms, loaded)
+    if event.license == {license!r} and folded.changed:
+        return replace(folded, license=replace(folded.license, uses=77))
+    return folded
+
+bulk.fold = planted
+"""
+CTRL_C = """
+import os, signal
+from projector.rebuild import bulk
+
+fold = bulk.fold
+
+def interrupted(*arguments):
+    bulk.fold = fold
+    os.kill(os.getpid(), signal.SIGINT)
+    return fold(*arguments)
+
+bulk.fold = interrupted
+"""
+
+
+def rehearse(ledger: System, *words: str, plants: Path | None = None) -> Popen[str]:
+    """`ledger rehearse` as a process of its own, of a release with what is planted."""
+    folders = [str(ROOT)] if plants is None else [str(plants), str(ROOT)]
+    env = {**os.environ, **ledger.env, "PYTHONPATH": os.pathsep.join(folders)}
+    command = [sys.executable, "-c", "from cli.main import main; main()", "rehearse", *words]
+    return Popen(command, env=env, stdout=PIPE, stderr=PIPE, text=True)
+
+
+def test_a_release_is_rehearsed_while_all_goes_on(ledger: System, tmp_path: Path) -> None:
+    with Redis.from_url(ledger.replicas[0].url) as client:
+        before = {name: client.get(name) for name in client.scan_iter("*:E:*", count=1000)}
+        names = sorted(client.scan_iter("*:[0-9]*:L:*", count=1000))
+        license_ = names[len(names) // 2].decode().split(":")[3]
+    activity = Activity(4, partitions=ledger.settings.partitions, licenses=50)
+    (tmp_path / "sitecustomize.py").write_text(FOLD.format(license=license_))
+    same, other = rehearse(ledger), rehearse(ledger, "--json", plants=tmp_path)
+    while same.poll() is None or other.poll() is None:
+        events = list(activity.appendables(40))
+        asyncio.run(append(ledger.kafka.bootstrap, "license-events", events))
+    said, remarks = same.communicate()
+    assert same.returncode == 0, said + remarks
+    assert re.fullmatch(r"Changes 0 of [\d,]+ verdicts, 0 of \d+ licenses\.\n", said)
+
+    said, remarks = other.communicate()
+    assert other.returncode == 1, said + remarks
+    found = json.loads(said)
+    assert (found["replica"], found["rules"], found["apart"]) == ("A", None, [])
+    assert (found["changed_verdicts"], found["changed_licenses"]) == (0, 1)
+    [change] = found["changes"]
+    assert (change["license"], change["kind"], change["id"]) == (license_, "license", license_)
+    assert change["after"] == {**change["before"], "uses": 77}
+    with Redis.from_url(ledger.replicas[0].url) as client:
+        assert {name: client.get(name) for name in client.scan_iter("*:E:*", count=1000)} == before
+        assert not client.exists(KEY)
+
+
+def test_a_rehearsal_says_what_it_can_not_do_and_ends_at_ctrl_c(
+    ledger: System, tmp_path: Path
+) -> None:
+    for arguments, named in (
+        (["--rules", "1"], "rules 2 are active"),
+        (["--rules", "3"], "upgrade it first"),
+    ):
+        refused = runner.invoke(app, ["rehearse", *arguments], env=ledger.env)
+        assert refused.exit_code == 2
+        assert named in refused.stderr
+    nowhere = {**ledger.env, "LEDGER_REPLICAS": "redis://127.0.0.1:1,redis://127.0.0.1:2"}
+    for arguments in ([], ["--rules", "2"]):
+        refused = runner.invoke(app, ["rehearse", *arguments], env=nowhere)
+        assert refused.exit_code == 2
+        assert "no replica answers" in refused.stderr
+    (tmp_path / "sitecustomize.py").write_text(CTRL_C)
+    interrupted = rehearse(ledger, plants=tmp_path)
+    assert interrupted.communicate(timeout=60) == ("", "")
+    assert interrupted.returncode == 130
 
 
 def test_what_is_not_there_is_named(ledger: System) -> None:

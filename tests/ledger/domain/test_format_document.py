@@ -19,6 +19,7 @@ from projector.read_model import keys
 from projector.read_model.keys import Keys
 from projector.rebuild import intent
 from projector.rebuild.progress import PROGRESS_KEY
+from projector.rehearsal import outcome
 from tests.ledger.domain.document import FORMAT, headings, tables_of
 from tests.ledger.domain.golden_files import FOLDERS
 from tests.ledger.domain.schemas import SCHEMAS
@@ -103,6 +104,7 @@ def test_the_keys_are_the_codes() -> None:
         intent.KEY,
         intent.HOLDER,
         PROGRESS_KEY,
+        outcome.KEY,
         names.digests,
         catalog.entity("<entity>"),
         catalog.claim("<claim>"),
