@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, repeat
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from itertools import count, cycle, repeat
 from random import Random
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
@@ -12,10 +14,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from ledger.event_log.memory import MemoryLog
+from ledger.event_log.port import LogUnavailable
 from projector.discards import Discards
 from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.memory import MemoryReadModel
+from projector.read_model.port import ReadModelUnavailableError
 from projector.reading import LogRecord
+from projector.rebuild.store import Snapshot
 from projector.verifying import beside
 from projector.verifying.beside import Beside, NotComparedError, Verifying
 from projector.views.digests import digests_document, read_digests
@@ -313,3 +318,40 @@ def replace_record(record: Record, **changes: bytes | None) -> Record:
     key = changes.get("key", record.key)
     value = changes.get("value", record.value)
     return Record(offset=record.offset, timestamp=record.timestamp, key=key, value=value)
+
+
+async def test_it_goes_slower_while_what_serves_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "HOLD_S", 0.001)
+    for level_at_ms, held in ((1, True), (2**62, False), (0, False)):
+        replica, slept = await _at(HALF), list[float]()
+        _head(level_at_ms=level_at_ms)(replica)
+
+        async def sleep(seconds: float, slept: list[float] = slept) -> None:
+            slept.append(seconds)
+
+        with patch.object(asyncio, "sleep", sleep):
+            assert (await _compared(replica)).equal
+        assert (beside.HOLD_S in slept) == held
+
+
+async def test_a_busy_replica_and_a_busy_broker_are_asked_again() -> None:
+    replica, source = await _at(HALF, repeat(2)), MemorySource(LOG)
+    snapshot, records_, calls = replica.snapshot, source.records, count()
+
+    async def busy(*asked: object) -> Snapshot:
+        if next(calls) % 2:
+            raise ReadModelUnavailableError("it takes too long")
+        return await snapshot(*asked)  # type: ignore[arg-type]
+
+    async def slow(
+        place: int, *, start: int, stop: int
+    ) -> AsyncGenerator[Sequence[LogRecord], None]:
+        async for run in records_(place, start=start, stop=stop):
+            yield run
+            if next(calls) % 5 == 0:
+                raise LogUnavailable("nothing arrives")
+
+    with patch.multiple(replica, snapshot=busy), patch.multiple(source, records=slow):
+        verifying = Verifying(replica, source, WEIGHER, Discards(MemoryLog(1)), partitions=1)
+        assert (await verifying.place(0)).equal
+    assert next(calls) > 20
