@@ -17,8 +17,9 @@ from ledger.settings import Settings
 from projector.discards import Discards
 from projector.read_model.keys import CATALOG, Keys
 from projector.rebuild.store import Store
-from projector.verifying.beside import Beside, NotComparedError, Verifying
+from projector.verifying.beside import NotComparedError, Verifying
 from projector.verifying.between import Between, compare
+from projector.verifying.comparison import Beside
 from projector.verifying.reading import LogSource
 from projector.views.digests import weigher
 from projector.views.documents import read_head

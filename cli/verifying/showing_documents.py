@@ -11,8 +11,8 @@ from cli import output
 from cli.rebuilding.showing import difference_documents, print_differences
 from cli.verifying.documents import OfPair, OfReplica
 from projector.rebuild.differences import named
-from projector.verifying.beside import Beside
 from projector.verifying.between import Between
+from projector.verifying.comparison import Beside
 
 _RUNBOOK: Final = "docs/operations/verify.md"
 _OWNERS: Final = 10
@@ -99,7 +99,7 @@ def _print(
         for said in _said(each):
             line = output.plain(f"{who}, {named(each.place)}: {said}")
             console.print(Text("✗ ", style="bold red").append_text(line))
-        print_differences(errors, each.differences, len(each.differences), forms)
+        print_differences(errors, each.differences, _count(each), forms)
     if not wrong:
         console.print(output.plain(f"{who}: {equal}."))
     for each in places:
@@ -128,9 +128,15 @@ def _finding(place: Beside | Between) -> dict[str, Any]:
         "place": named(place.place),
         "position": place.position,
         "wrong": list(place.wrong),
+        "differing": _count(place),
         "owners": sorted({one.owner for one in place.differences}),
         "differences": difference_documents(place.differences),
     }
+
+
+def _count(place: Beside | Between) -> int:
+    """How many documents and members differ, as far as was looked."""
+    return place.differing if isinstance(place, Beside) else len(place.differences)
 
 
 def _left_out(places: Sequence[Beside | Between]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from projector.rebuild.differences import (
     same_state,
 )
 from projector.rebuild.store import Store
+from projector.verifying.patience import patiently
 from projector.views.digests import VIEW, Cut, Digests, digests_at
 from projector.views.documents import read_head
 
@@ -88,9 +89,9 @@ async def compare(one: Store, other: Store, place: int) -> Between:
 
 
 async def _standing(store: Store, place: int) -> _Standing:
-    serving = await store.serving([place])
+    serving = await patiently(lambda: store.serving([place]))
     keys = Keys(place, serving.get(place, FIRST_GENERATION))
-    document, kept = await store.get([keys.head, keys.digests])
+    document, kept = await patiently(lambda: store.get([keys.head, keys.digests]))
     if document is None:
         return _Standing(keys, 0, "", digests_at(0, kept))
     head = read_head(document)

@@ -21,8 +21,9 @@ from projector.read_model.memory import MemoryReadModel
 from projector.read_model.port import ReadModelUnavailableError
 from projector.reading import LogRecord
 from projector.rebuild.store import Snapshot
-from projector.verifying import beside
-from projector.verifying.beside import Beside, NotComparedError, Verifying
+from projector.verifying import comparison, patience
+from projector.verifying.beside import NotComparedError, Verifying
+from projector.verifying.comparison import Beside
 from projector.views.digests import digests_document, read_digests
 from projector.views.documents import (
     head_document,
@@ -51,10 +52,10 @@ LISTS = "AFIKPTV"
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a small place is many of them, and nobody waits."""
-    monkeypatch.setattr(beside, "PIECE", 40)
-    monkeypatch.setattr(beside, "LISTS", 5)
-    monkeypatch.setattr(beside, "PAUSE_S", 0.0)
-    monkeypatch.setattr(beside, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(comparison, "PIECE", 40)
+    monkeypatch.setattr(comparison, "LISTS", 5)
+    monkeypatch.setattr(comparison, "PAUSE_S", 0.0)
+    monkeypatch.setattr(patience, "AGAIN_S", 0.0)
 
 
 async def _compared(
@@ -321,7 +322,7 @@ def replace_record(record: Record, **changes: bytes | None) -> Record:
 
 
 async def test_it_goes_slower_while_what_serves_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(beside, "HOLD_S", 0.001)
+    monkeypatch.setattr(comparison, "HOLD_S", 0.001)
     for level_at_ms, held in ((1, True), (2**62, False), (0, False)):
         replica, slept = await _at(HALF), list[float]()
         _head(level_at_ms=level_at_ms)(replica)
@@ -331,7 +332,7 @@ async def test_it_goes_slower_while_what_serves_is_old(monkeypatch: pytest.Monke
 
         with patch.object(asyncio, "sleep", sleep):
             assert (await _compared(replica)).equal
-        assert (beside.HOLD_S in slept) == held
+        assert (comparison.HOLD_S in slept) == held
 
 
 async def test_a_busy_replica_and_a_busy_broker_are_asked_again() -> None:
