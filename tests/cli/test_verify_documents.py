@@ -250,8 +250,11 @@ def test_one_that_keeps_no_digests_is_compared_by_its_documents(pair: Pair) -> N
         kept = client.getdel(Keys(1).digests)
         try:
             [both] = found_by(pair, "--between", code=0)["between"]
+            done = invoke(pair, "--documents", "B")
         finally:
             client.set(Keys(1).digests, kept)
+    assert done.exit_code == 0, done.output
+    assert "replica B, partition 1: it keeps no digests of its position" in done.stderr
     by = {place["place"]: place["by"] for place in both["places"]}
     assert by.pop("partition 1") == "documents"
     assert set(by.values()) == {"now"}

@@ -356,3 +356,26 @@ async def test_a_busy_replica_and_a_busy_broker_are_asked_again() -> None:
         verifying = Verifying(replica, source, WEIGHER, Discards(MemoryLog(1)), partitions=1)
         assert (await verifying.place(0)).equal
     assert next(calls) > 20
+
+
+async def test_where_another_generation_comes_to_serve_it_begins_anew_with_that() -> None:
+    replica = await _at(HALF)
+    snapshot, calls = replica.snapshot, count(1)
+
+    async def flipping(*asked: object) -> Snapshot:
+        if next(calls) == 10:
+            _rename(replica.model, "{p00}:1:", "{p00}:2:")
+            replica.model.strings[NAMES.serving] = b"2"
+        return await snapshot(*asked)  # type: ignore[arg-type]
+
+    with patch.multiple(replica, snapshot=flipping):
+        found = await _compared(replica)
+    assert found.equal
+    assert found.generation == "2"
+    assert next(calls) > 30
+
+
+def _rename(model: MemoryReadModel, old: str, new: str) -> None:
+    for held in (model.strings, model.sorted_sets):
+        for name in [one for one in held if one.startswith(old)]:
+            held[new + name.removeprefix(old)] = held.pop(name)  # type: ignore[assignment]
