@@ -120,7 +120,7 @@ def _said(place: Beside | Between) -> Iterator[str]:
         owners = sorted({one.owner for one in place.differences})
         shown = ", ".join(owners[:_OWNERS])
         more = f" and {len(owners) - _OWNERS} more" if len(owners) > _OWNERS else ""
-        yield f"{shown}{more} differ"
+        yield f"{shown}{more} {'differs' if len(owners) == 1 else 'differ'}"
 
 
 def _finding(place: Beside | Between) -> dict[str, Any]:

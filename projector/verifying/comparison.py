@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.event_log.port import LostRecords
-from projector.read_model.keys import Keys, tag
+from projector.read_model.keys import FROZEN, Keys, tag
 from projector.rebuild.differences import (
     DOCUMENTS,
     SHOWN_MAX,
@@ -285,11 +285,14 @@ class Comparison:
 
 
 def _frozen(differences: Sequence[Difference]) -> set[str]:
-    """Licenses that are frozen in one of the two only."""
+    """Licenses that are frozen in one of the two only: by their documents, and by the list."""
+    listed = {one.owner for one in differences if one.name.startswith(f"Q:{FROZEN} ")}
     return {
         one.owner
         for one in differences
-        if one.name.startswith("L:") and _is_frozen(one.there) != _is_frozen(one.expected)
+        if one.name.startswith("L:")
+        and one.owner in listed
+        and _is_frozen(one.there) != _is_frozen(one.expected)
     }
 
 

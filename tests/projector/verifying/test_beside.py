@@ -205,6 +205,10 @@ async def test_records_set_aside_are_compared_and_a_member_too_few_is_named() ->
         [one] = (await _compared(replica, log)).differences
         assert (one.owner, one.there) == (name.split(":")[3], None)
         replica.model.sorted_sets[name][member] = offset
+    # A frozen license's document that is gone isn't taken for one that was thawed.
+    del replica.model.strings[NAMES.license(victim.decode())]
+    [one] = (await _compared(replica, log)).differences
+    assert (one.name, one.there) == (f"L:{victim.decode()}", None)
 
 
 async def test_what_older_software_has_frozen_is_left_out_and_named() -> None:
