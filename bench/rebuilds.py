@@ -20,7 +20,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import convert
+from msgspec import convert, to_builtins
 from redis import Redis
 
 from bench.history import Size, write
@@ -158,13 +158,14 @@ async def _under_load(
         await site.close()
     return {
         "seconds": round(ended - began, 1),
+        "foreseen_s": to_builtins(foreseen.foreseen),
         "by_phase": dict(built.seconds),
         "undo_s": round(undone - back, 2),
         "flip_again_s": round(again - undone, 2),
         "keys": built.keys,
         "grown_mb": grown >> 20,
         "proof": {"places": built.proof.compared, "documents": built.proof.documents},
-        "plan": _plan_errors(foreseen, built.keys, grown, proved_at - began, history),
+        "plan": _plan_errors(foreseen, built.keys, grown, sum(built.seconds.values()), history),
         "time_left_error": _left_error(moments, proved_at),
         "checks": judged.checks,
         "activations": judged.activations,

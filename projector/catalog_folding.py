@@ -101,6 +101,7 @@ class _Fold:
         self._position = head.position
         self._clock = PartitionClock(timestamp_ms=head.timestamp_ms, elapsed_ms=head.elapsed_ms)
         self._chain = chain.from_text(head.chain)
+        self._before_last = bytes.fromhex(head.before_last)
 
     def take(self, record: LogRecord, event: CatalogEvent | None) -> bool:
         """Fold one record; False where that twice fails, and nothing of it is taken."""
@@ -116,6 +117,7 @@ class _Fold:
                 self._enter(event, folded, clock.elapsed_ms)
         self._clock = clock
         self._position += 1
+        self._before_last = self._chain
         self._chain = chain.extend(
             self._chain, record.offset, record.timestamp, record.key, record.value
         )
@@ -147,6 +149,7 @@ class _Fold:
                 timestamp_ms=self._clock.timestamp_ms,
                 elapsed_ms=self._clock.elapsed_ms,
                 chain=chain_,
+                before_last=self._before_last.hex(),
             ),
             strings=strings,
             sorted_sets=self._writes.sorted_sets,

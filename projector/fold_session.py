@@ -15,6 +15,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from ledger.event_log import chain
 from projector.folding import LostRecordError
 from projector.logs import say
 from projector.metrics import Metrics
@@ -141,13 +142,11 @@ class FoldSession(Session):
 
     def _recognize(self, records: Sequence[LogRecord]) -> Sequence[LogRecord]:
         """Compare the last folded record with what the head holds of it, and leave it out."""
-        last = records[0]
-        expected = self._head.position - 1
-        if last.offset != expected or last.timestamp != self._head.timestamp_ms:
+        if not _is_the_last_of(self._head, records[0]):
             raise Stopped(
                 "log-replaced",
-                f"the record at offset {expected} isn't the one that was folded: another log, or "
-                "one restored to an older state",
+                f"the record at offset {self._head.position - 1} isn't the one that was folded: "
+                "another log, or one restored to an older state",
             )
         self._recognized = True
         return records[1:]
@@ -185,3 +184,17 @@ class FoldSession(Session):
         self._lost_at = lost.expected
         self._doubted = True
         return False
+
+
+def _is_the_last_of(head: Head, record: LogRecord) -> bool:
+    """Whether it is the record before the head's position, byte for byte.
+
+    A head that an older release has stored tells only its place and time.
+    """
+    if record.offset != head.position - 1 or record.timestamp != head.timestamp_ms:
+        return False
+    if not head.before_last:
+        return True
+    before = bytes.fromhex(head.before_last)
+    reached = chain.extend(before, record.offset, record.timestamp, record.key, record.value)
+    return reached.hex() == head.chain

@@ -115,10 +115,12 @@ class BatchFold:
         self._start = self._position = head.position
         self._clock = clock_of(head)
         self._chain = chain.from_text(head.chain)
+        self._before_last = bytes.fromhex(head.before_last)
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Fold some more records."""
         position, extended, extend = self._position, self._chain, chain.extend
+        before_last = self._before_last
         licenses = self._documents.licenses
         for record, license_id, event in entries:
             offset, timestamp_ms = record.offset, record.timestamp
@@ -127,6 +129,7 @@ class BatchFold:
             position += 1
             if timestamp_ms != self._clock.timestamp_ms:
                 self._clock = self._clock.advance(timestamp_ms)
+            before_last = extended
             extended = extend(extended, offset, timestamp_ms, record.key, record.value)
             if license_id is None or license_id is GENESIS:
                 self._leave_aside(license_id, record)
@@ -136,7 +139,7 @@ class BatchFold:
                 self._set_aside(license_id, record)
             elif event is None or not self._folded(event, record, license_):
                 self._freeze(license_id, license_, record)
-        self._position, self._chain = position, extended
+        self._position, self._chain, self._before_last = position, extended, before_last
 
     def _leave_aside(self, license_id: str | None, record: LogRecord) -> None:
         """Nothing of a genesis record, or a discarded one; one of no license is kept by offset."""
@@ -170,6 +173,7 @@ class BatchFold:
                 timestamp_ms=self._clock.timestamp_ms,
                 elapsed_ms=self._clock.elapsed_ms,
                 chain=chain_,
+                before_last=self._before_last.hex(),
             ),
             strings=changes.strings,
             sorted_sets=changes.sorted_sets,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Self
 
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from cli import output
 from cli.doctor.machine import size
 from projector.read_model.keys import CATALOG
+from projector.rebuild.differences import Difference
 from projector.rebuild.intent import Intent
 from projector.rebuild.plan import Plan
 from projector.rebuild.progress import Progress as Moment
@@ -178,13 +179,7 @@ def print_unproved(error: NotProvedError) -> None:
     for place, wrong in error.wrong.items():
         for one in wrong:
             console.print(f"{_place(place)}: {one}", markup=False)
-    for each in error.differences[:SHOWN_MAX]:
-        console.print(f"{_place(each.place)}, {each.name}, of {each.owner}:", markup=False)
-        for name, form in (("stored", each.there), ("expected", each.expected)):
-            console.print(f"  {name}: {_shown(form)}", markup=False, overflow="fold")
-    left = len(error.differences) - SHOWN_MAX
-    if left > 0:
-        console.print(f"and {left} more", markup=False)
+    print_differences(console, error.differences, len(error.differences))
 
 
 def unproved_document(error: NotProvedError) -> dict[str, Any]:
@@ -193,17 +188,38 @@ def unproved_document(error: NotProvedError) -> dict[str, Any]:
         "proved": False,
         "reason": str(error),
         "wrong": {_place(place): list(wrong) for place, wrong in error.wrong.items()},
-        "differences": [
-            {
-                "place": _place(each.place),
-                "name": each.name,
-                "owner": each.owner,
-                "stored": _text(each.there),
-                "expected": _text(each.expected),
-            }
-            for each in error.differences
-        ],
+        "differences": difference_documents(error.differences),
     }
+
+
+def print_differences(
+    console: Console,
+    differences: Sequence[Difference],
+    count: int,
+    forms: tuple[str, str] = ("stored", "expected"),
+) -> None:
+    """Print both forms of some documents; `count`: how many differ in all."""
+    for each in differences[:SHOWN_MAX]:
+        console.print(f"{_place(each.place)}, {each.name}, of {each.owner}:", markup=False)
+        for name, form in zip(forms, (each.there, each.expected), strict=True):
+            console.print(f"  {name}: {_shown(form)}", markup=False, overflow="fold")
+    left = count - SHOWN_MAX
+    if left > 0:
+        console.print(f"and {left} more", markup=False)
+
+
+def difference_documents(differences: Sequence[Difference]) -> list[dict[str, Any]]:
+    """Return the same for programs."""
+    return [
+        {
+            "place": _place(each.place),
+            "name": each.name,
+            "owner": each.owner,
+            "stored": _text(each.there),
+            "expected": _text(each.expected),
+        }
+        for each in differences
+    ]
 
 
 _PHASES: Final = {

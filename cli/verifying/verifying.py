@@ -38,7 +38,7 @@ async def verify(
     """
     log = connection.new_log(settings)
     try:
-        first = await _whose(log, settings, checkpoints)
+        first = await whose_log(log, settings, checkpoints)
         # Before the log's ends are asked for: so it is no less than what a replica can have.
         replicas = await held(settings) if with_replicas else []
         known = known_of(checkpoints)
@@ -56,8 +56,13 @@ async def verify(
     )
 
 
-async def _whose(log: KafkaLog, settings: Settings, checkpoints: Sequence[Kept]) -> Genesis | None:
-    """The log's first record, None where it is lost; it is the checkpoints' and the settings'."""
+async def whose_log(
+    log: KafkaLog, settings: Settings, checkpoints: Sequence[Kept]
+) -> Genesis | None:
+    """The log's first record, None where it is lost; it is the checkpoints' and the settings'.
+
+    Raises `Missing` where it is another ledger's, `BrokerAwayError`.
+    """
     try:
         first = await first_genesis(log)
         if first is not None:

@@ -86,6 +86,7 @@ class BulkFold:
         self._timestamp_ms: int | None = None
         self._clock = PartitionClock()
         self._chain = chain.START
+        self._before_last = b""
         self._routes: dict[bytes | None, str | None] = {}
 
     @property
@@ -101,6 +102,7 @@ class BulkFold:
             timestamp_ms=self._clock.timestamp_ms,
             elapsed_ms=self._clock.elapsed_ms,
             chain=self._chain.hex(),
+            before_last=self._before_last.hex(),
         )
 
     def take(self, records: Sequence[LogRecord]) -> None:
@@ -109,6 +111,7 @@ class BulkFold:
         Raises `LostRecordError` at a gap, `UnknownRulesError` where later code is needed.
         """
         position, extended, extend = self._position, self._chain, chain.extend
+        before_last = self._before_last
         routes, licenses, discarded = self._routes, self.held.licenses, self._discarded
         if len(routes) > ROUTES_MAX:
             routes.clear()
@@ -132,8 +135,9 @@ class BulkFold:
                     if event is None or not self._folded(event, offset, license_):
                         self._freeze(license_id, license_, record)
             position += 1
+            before_last = extended
             extended = extend(extended, offset, timestamp_ms, key, record.value)
-        self._position, self._chain = position, extended
+        self._position, self._chain, self._before_last = position, extended, before_last
 
     def _route(self, key: bytes | None) -> str | None:
         license_id = self._routes[key] = route(key, self._partition, self._partitions)

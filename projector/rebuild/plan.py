@@ -22,7 +22,7 @@ from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import AGE_MAX_MS
 
 _READ_BACK_S: Final = 2.0
-_ELSE_S: Final = 5.0
+_ELSE_S: Final = 4.0
 """Starting builders, catching up, comparing, flipping, handing over."""
 _BUILDER_BYTES: Final = 90 << 20
 

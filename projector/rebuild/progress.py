@@ -15,7 +15,7 @@ PROGRESS_TTL_S: Final = 15
 
 _SPREAD_FIRST, _SPREAD_LAST = 0.5, 0.1
 _CERTAIN: Final = 0.02
-_FORESEEN: Final = 0.1
+_FORESEEN: Final = 0.05
 """Share of the work for which what was foreseen counts beside what was seen."""
 
 
@@ -76,8 +76,16 @@ class Work:
     @property
     def share(self) -> float:
         """Share of the work that is done, 0 to 1; what comes after reading back isn't in it."""
-        total = self._foreseen.total_s - self._foreseen.else_s
-        return self._done_s / total if total else 0.0
+        return self._done_s / self._total_s if self._foreseen.total_s else 0.0
+
+    @property
+    def begun(self) -> bool:
+        """Whether any of it is done by now."""
+        return self._done_s > self._before
+
+    @property
+    def _total_s(self) -> float:
+        return self._foreseen.total_s - self._foreseen.else_s
 
     @property
     def _done_s(self) -> float:
@@ -90,15 +98,15 @@ class Work:
         return told.folding_s * folded + told.writing_s * written
 
     def left_s(self, elapsed_s: float) -> tuple[int, int] | None:
-        """Least and most seconds left; None while too little was seen.
+        """Least and most seconds left, after `elapsed_s` of work; None while too little was seen.
 
         What was foreseen is corrected by what was seen since, the more the more there was.
         """
-        share, total = self.share, self._foreseen.total_s
+        share = self.share
         if share < _CERTAIN:
             return None
-        prior = _FORESEEN * total
+        prior = _FORESEEN * self._total_s
         pace = (elapsed_s + prior) / (self._done_s - self._before + prior)
-        left = (total - self._done_s) * pace
+        left = max(0.0, self._total_s - self._done_s) * pace
         spread = _SPREAD_LAST + (_SPREAD_FIRST - _SPREAD_LAST) * (1 - share)
         return round(left * (1 - spread)), round(left * (1 + spread)) + 1

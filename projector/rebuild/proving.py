@@ -12,7 +12,7 @@ from msgspec import Struct
 from projector.discards import Discards
 from projector.read_model.keys import CATALOG, Keys
 from projector.rebuild.building import RecordSource
-from projector.rebuild.differences import Difference, beside_a_fold, beside_another
+from projector.rebuild.differences import Difference, beside_a_fold, beside_another, same_state
 from projector.rebuild.reading_back import Found, ReadingBack
 from projector.rebuild.store import Store
 from projector.views.digests import MIXED_VIEW, VIEW, Digests, Weigher, digests_at
@@ -119,7 +119,7 @@ class Proving:
                 self._store, place, self._generation, other, frozen=left_out
             )
             if not same_view:
-                found = [one for one in found if not _same_state(one)]
+                found = [one for one in found if not same_state(one)]
             if found:
                 differences += found
                 owners = sorted({one.owner for one in found})
@@ -187,14 +187,6 @@ class Proving:
                     discarded=self._discards.of(place),
                 )
         return found
-
-
-def _same_state(difference: Difference) -> bool:
-    """Whether only the ready-made answer differs: another view of the same state."""
-    there, expected = difference.there, difference.expected
-    if there is None or expected is None or not difference.name.startswith("L:"):
-        return False
-    return there.partition(b"\n")[0] == expected.partition(b"\n")[0]
 
 
 def _named(places: Mapping[int, object] | Sequence[int]) -> str:

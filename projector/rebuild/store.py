@@ -11,11 +11,12 @@ from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
+from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from projector.read_model.connection import connection_class
 from projector.read_model.keys import Keys, serving
@@ -31,6 +32,22 @@ MEMBERS_WEIGHED: Final = 50
 _PIECE: Final = 500
 Flipped = Literal["serves", "behind", "other"]
 _FLIPPED: Final[dict[int, Flipped]] = {1: "serves", 0: "behind", -1: "other"}
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What a replica holds at one moment.
+
+    `serving`, `head`: of the place; `now_ms`: by the replica's own clock.
+    `values` of keys; `scores` of members, None where there is none; `pages` of lists: the cursor
+    to go on with (0: it was the last) and members with their scores, None where it is no list.
+    """
+
+    serving: str | None
+    head: bytes | None
+    now_ms: int
+    values: Sequence[bytes | None] = ()
+    scores: Sequence[int | None] = ()
+    pages: Sequence[tuple[int, Sequence[tuple[bytes, int]]] | None] = ()
 
 
 class Store:
@@ -100,6 +117,40 @@ class Store:
         if not names:
             return []
         return cast("list[bytes | None]", await self._bounded(self._redis.mget(names)))
+
+    async def snapshot(
+        self,
+        keys: Keys,
+        values: Sequence[str],
+        scores: Sequence[tuple[str, bytes]] = (),
+        scans: Sequence[tuple[str, int]] = (),
+    ) -> Snapshot:
+        """Read keys, scores of members, and pages of lists, and where the place stands just then.
+
+        `scans`: lists, each with the cursor to go on from, 0 at first.
+        """
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.execute_command("TIME")
+        pipeline.execute_command("MGET", keys.serving, keys.head, *values)
+        for name, member in scores:
+            pipeline.execute_command("ZSCORE", name, member)
+        for name, cursor in scans:
+            pipeline.execute_command("ZSCAN", name, cursor, "COUNT", SCANNED)
+        # A key of another type is no trouble with the replica, but what is looked for.
+        replies = await self._bounded(pipeline.execute(raise_on_error=False))
+        refused = next((one for one in replies[:2] if isinstance(one, ResponseError)), None)
+        if refused is not None:
+            raise ReadModelUnavailableError(reason(refused))
+        (seconds, microseconds), (serving_, head, *found), *rest = replies
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        return Snapshot(
+            serving=None if serving_ is None else serving_.decode(),
+            head=head,
+            now_ms=now_ms,
+            values=found,
+            scores=[_score(one) for one in rest[: len(scores)]],
+            pages=[_page(one) for one in rest[len(scores) :]],
+        )
 
     async def write(
         self,
@@ -187,3 +238,15 @@ class Store:
             raise
         except (RedisError, OSError, TimeoutError, RuntimeError) as error:
             raise ReadModelUnavailableError(reason(error)) from None
+
+
+def _score(reply: object) -> int | None:
+    return None if reply is None or isinstance(reply, ResponseError) else int(float(reply))  # type: ignore[arg-type] # a number as Redis has it
+
+
+def _page(reply: Any) -> tuple[int, list[tuple[bytes, int]]] | None:  # noqa: ANN401 - a reply of Redis
+    if isinstance(reply, ResponseError):
+        return None
+    cursor, members = reply
+    pairs = members.items() if isinstance(members, dict) else members
+    return int(cursor), [(member, int(float(score))) for member, score in pairs]

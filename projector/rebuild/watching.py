@@ -56,13 +56,16 @@ class Watch:
         now_ms = await store.time_ms()
         lag_ms = max((now_ms - head.level_at_ms for head in heads if head.level_at_ms), default=0)
         self.held = lag_ms > AGE_MAX_MS
+        if not work.begun:
+            # Starting the processes tells nothing of how fast they will be.
+            self._began = time.monotonic()
         elapsed_s = time.monotonic() - self._began
         progress = Progress(
             phase=self.phase,
             percent=round(100 * work.share, 1),
             events=work.events,
             events_total=work.events_total,
-            events_per_s=round(work.events / elapsed_s, 1),
+            events_per_s=round(work.events / max(elapsed_s, EVERY_S), 1),
             keys=work.written + work.read,
             left_s=work.left_s(elapsed_s),
             lag_ms=lag_ms,

@@ -32,6 +32,8 @@ class Head(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `position`: the next offset to fold. `timestamp_ms`, `elapsed_ms`: the partition's clock.
     `level_at_ms`: when, on the replica's own clock, it last had folded to the log's end (0:
     never). `chain`: running hash over all records, the log's fingerprint up to here.
+    `before_last`: the chain before the last record, by which that one record is recognized; empty
+    where an older release has folded it.
     """
 
     position: int = 0
@@ -39,6 +41,7 @@ class Head(Struct, frozen=True, kw_only=True, omit_defaults=True):
     elapsed_ms: int = 0
     level_at_ms: int = 0
     chain: str = ""
+    before_last: str = ""
 
 
 _heads: Final = msgspec.json.Decoder(Head)

@@ -51,6 +51,7 @@ class _Partition:
     timestamp_ms: int | None = None
     elapsed_ms: int = 0
     chain: bytes = bytes(16)
+    before_last: bytes = b""
     pepper: Pepper = PEPPER
     cut: Cut | None = None
 
@@ -88,6 +89,7 @@ def independent_fold(
         timestamp_ms=state.timestamp_ms,
         elapsed_ms=state.elapsed_ms,
         chain=state.chain.hex(),
+        before_last=state.before_last.hex(),
     )
     digests = Digests(**_sums(state, position + 1), cut=state.cut, view=VIEW)
     state.stored[f"{{p{number:02d}}}:1:digests"] = digests_document(digests)
@@ -151,6 +153,7 @@ def head_after(log: Iterable[LogRecord]) -> Head:
         timestamp_ms=passed.timestamp_ms,
         elapsed_ms=passed.elapsed_ms,
         chain=passed.chain.hex(),
+        before_last=passed.before_last.hex(),
     )
 
 
@@ -165,7 +168,7 @@ def _tick(state: _Partition, record: LogRecord) -> None:
     for part in (record.key, record.value):
         digest.update((-1 if part is None else len(part)).to_bytes(4, "big", signed=True))
         digest.update(part or b"")
-    state.chain = digest.digest()
+    state.before_last, state.chain = state.chain, digest.digest()
 
 
 def _take(state: _Partition, record: LogRecord) -> None:

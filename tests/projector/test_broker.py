@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from ledger.event_log.port import Topic
 from tests.activity import Activity
+from tests.cli.damage import Damaged
 from tests.projector.faketime import FakeClock
 from tests.projector.independent import stored_in_redis
 from tests.projector.replica import (
@@ -141,3 +143,37 @@ async def test_a_topic_that_was_replaced_is_not_folded(replica: Replica) -> None
     assert '"alarm":"foreign-log"' in process.log()
     after = [stored_in_redis(replica.store.url, partition) for partition in range(PARTITIONS)]
     assert after == before
+
+
+async def test_an_edited_log_with_the_same_times_is_not_folded(replica: Replica) -> None:
+    activity, edited = Activity(56, partitions=PARTITIONS), 1
+    await replica.append(list(activity.appendables(400)))
+    process = await replica.start()
+    await replica.assert_equals_an_independent_fold()
+    await asyncio.to_thread(process.stop)
+    before = await asyncio.to_thread(stored_in_redis, replica.store.url, edited)
+    damaged = Damaged(replica.environment)
+    records = await asyncio.to_thread(damaged.records)
+    last = records[edited][-1]
+    value = (last.value or b"").replace(b'"time":"2022', b'"time":"2023')
+    assert value != last.value
+    records[edited][-1] = replace(last, value=value)
+    await asyncio.to_thread(damaged.remake, Topic.LICENSE_EVENTS, records)
+    await replica.append(list(activity.appendables(400)))
+    await asyncio.to_thread(process.start, wait=False)
+    ends = await replica.ends()
+
+    async def others_reached() -> bool:
+        positions = [head.position for head in await replica.heads()]
+        return [at == end for at, end in zip(positions, ends, strict=True)] == [
+            partition != edited for partition in range(PARTITIONS)
+        ]
+
+    await eventually(others_reached, what="the other partitions' ends")
+    assert process.metric("ledger_projector_stopped") == 1
+    assert process.get("/health/ready").status_code == 503
+    assert '"alarm":"log-replaced"' in process.log()
+    # What it holds stays, and is answered from, with its age.
+    assert await asyncio.to_thread(stored_in_redis, replica.store.url, edited) == before
+    stopped, other = (await replica.heads())[edited], (await replica.heads())[0]
+    assert other.level_at_ms > stopped.level_at_ms > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -146,7 +147,7 @@ async def test_another_log_is_not_folded() -> None:
     model = MemoryReadModel()
     await _project(model, LOG[:100])
     before, log = dict(model.strings), list(LOG)
-    log[99] = Record(offset=99, timestamp=5, key=None, value=None)
+    log[99] = replace(LOG[99], value=b"{ }")
     async with projecting(model, log) as session:
         assert await ended(session) == "log-replaced"
         assert not session.sure

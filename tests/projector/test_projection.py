@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_head
 
 from projector import projection
 from projector.folding import Folding, fold_batch
@@ -23,7 +26,7 @@ from projector.read_model.port import (
 )
 from projector.reading import Entry, Reader
 from projector.session import Session, Stopped
-from projector.views.documents import Head
+from projector.views.documents import Head, head_document, read_head
 from tests.activity import Activity, Record, records
 from tests.projector.in_memory import head_of, project, stored_in_memory
 from tests.projector.independent import independent_fold
@@ -109,18 +112,36 @@ async def test_goes_on_where_the_store_stands_and_recognizes_the_log() -> None:
     assert stored_in_memory(model, 0) == independent_fold(LOG, 0, 1)
 
 
-@pytest.mark.parametrize("change", [{"timestamp": 5}, {"offset": 100}], ids=str)
-async def test_another_log_is_not_folded(change: dict[str, int]) -> None:
+@pytest.mark.parametrize("folded", [1, 100])
+@pytest.mark.parametrize(
+    "change",
+    [{"timestamp": 5}, {"offset": 100}, {"key": None}, {"value": b"{ }"}, {"value": None}],
+    ids=str,
+)
+async def test_another_log_is_not_folded(change: dict[str, Any], folded: int) -> None:
     model, log = MemoryReadModel(), list(LOG)
-    await project(model, LOG[:100])
+    await project(model, LOG[:folded])
     before = dict(model.strings)
-    last = {"offset": 99, "timestamp": 5, "key": None, "value": None, **change}
-    log[99] = Record(**last)  # type: ignore[arg-type]
+    log[folded - 1] = replace(log[folded - 1], **change)
     async with projecting(model, broker := Broker(log)) as session:
         assert await ended(session) == "log-replaced"
         assert not session.sure
     assert broker.paused
     assert model.strings == before
+
+
+async def test_what_an_older_release_has_folded_is_recognized_by_its_time() -> None:
+    model, log, name = MemoryReadModel(), list(LOG), Keys(0).head
+    await project(model, LOG[:100])
+    head = read_head(model.strings[name])
+    model.strings[name] = head_document(replace_head(head, before_last=""))
+    log[99] = replace(log[99], value=b"{ }")
+    async with projecting(model, Broker(log)) as session:
+        await reached(session, len(LOG))
+    assert read_head(model.strings[name]).before_last
+    model.strings[name] = head_document(replace_head(head, before_last="", timestamp_ms=5))
+    async with projecting(model, Broker(log)) as session:
+        assert await ended(session) == "log-replaced"
 
 
 async def test_a_foreign_log_is_not_folded() -> None:
