@@ -18,7 +18,7 @@ from projector.views.digests import Weigher
 
 SAMPLE_EVENTS: Final = 40_000
 SAMPLE_S: Final = 3.0
-_WRITE_TO_READ: Final = 1.2
+_WRITE_TO_READ: Final = 2.0
 
 
 class Pace(Struct, frozen=True, kw_only=True):
