@@ -26,7 +26,9 @@ from bench.figures import Row, failed, machine, skipped
 from bench.lists import list_first_100k, list_hundredth_vs_first_100k
 from bench.live_fold import live_fold_vs_drain
 from bench.load import has_wrk
+from bench.memory import memory_vs_json
 from bench.naive.server import Naive, naive
+from bench.rebuild_rows import ROWS, rebuild_rows
 from bench.system import LICENSES, Bench, bench
 from bench.visible import visible_p99_ms
 from tests import postgres
@@ -44,6 +46,7 @@ OVER_HTTP: dict[str, Callable[[Bench], Row]] = {
     "activation_100k_vs_1": activation_100k_vs_1,
     "list_first_100k": list_first_100k,
     "list_hundredth_vs_first_100k": list_hundredth_vs_first_100k,
+    "memory_vs_json": memory_vs_json,
 }
 BESIDE_NAIVE: dict[str, Callable[[Bench, Naive], Row]] = {
     "check_vs_naive": check_vs_naive,
@@ -54,7 +57,7 @@ ALONE: dict[str, Callable[[], Row]] = {"live_fold_vs_drain": live_fold_vs_drain}
 
 def main(asked: list[str]) -> int:
     """Measure what is asked for, or everything; print and write the table."""
-    there_are = [*OVER_HTTP, *BESIDE_NAIVE, *ALONE]
+    there_are = [*OVER_HTTP, *BESIDE_NAIVE, *ALONE, *ROWS]
     unknown = set(asked) - set(there_are)
     if unknown:
         known = ", ".join(there_are)
@@ -65,6 +68,7 @@ def main(asked: list[str]) -> int:
     for id_, measure in ALONE.items():
         if not asked or id_ in asked:
             rows.append(_measured(console, id_, measure))
+    rows += _of_a_rebuild(console, [id_ for id_ in ROWS if not asked or id_ in asked])
     rows += _over_http(console, [id_ for id_ in there_are if not asked or id_ in asked])
     console.print(_table(rows))
     document = {"machine": machine(), "rows": rows}
@@ -78,6 +82,16 @@ def _measured(console: Console, id_: str, measure: Callable[[], Row]) -> Row:
         return measure()
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rows are measured
         return failed(id_, error)
+
+
+def _of_a_rebuild(console: Console, ids: list[str]) -> list[Row]:
+    if not ids:
+        return []
+    console.print("measuring a rebuild …")
+    try:
+        return rebuild_rows(ids)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other rows are measured
+        return [failed(id_, error) for id_ in ids]
 
 
 def _over_http(console: Console, asked: list[str]) -> list[Row]:

@@ -17,13 +17,14 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from msgspec import convert, to_builtins
 from redis import Redis
 
-from bench.history import Size, write
+from bench.history import Shape, Size, write
 from bench.history.history import History
 from bench.live_fold import drained
 from bench.under_load import UnderLoad
@@ -34,6 +35,7 @@ from projector.rebuild import exchange
 from projector.rebuild.builders import Builders
 from projector.rebuild.plan import Plan
 from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
+from projector.rebuild.reading_back import ReadingBack
 from projector.rebuild.run import Built
 from projector.rebuild.site import Site
 from tests.servers import ROOT
@@ -46,29 +48,43 @@ LICENSES_UNDER_LOAD: Final = 50
 FROM_SHARE: Final = 25.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How big a ledger is rebuilt, by how many builders; checks and activations a second."""
+
+    licenses: int = 50_000
+    events: int = 500_000
+    shape: Shape = "mixed"
+    checks: float = 500.0
+    activations: float = 50.0
+    builders: int = os.cpu_count() or 1
+
+
 def main() -> None:
     """Measure, and print it as JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--licenses", type=int, default=50_000)
-    parser.add_argument("--events", type=int, default=500_000)
-    parser.add_argument(
-        "--shape", default="mixed", choices=["mixed", "many-small", "few-huge", "long-histories"]
-    )
-    parser.add_argument("--checks", type=float, default=500.0, help="a second")
-    parser.add_argument("--activations", type=float, default=50.0, help="a second")
-    parser.add_argument("--builders", type=int, default=os.cpu_count() or 1)
-    given = parser.parse_args()
+    parser.add_argument("--licenses", type=int, default=Asked.licenses)
+    parser.add_argument("--events", type=int, default=Asked.events)
+    parser.add_argument("--shape", default=Asked.shape, choices=get_args(Shape))
+    parser.add_argument("--checks", type=float, default=Asked.checks, help="a second")
+    parser.add_argument("--activations", type=float, default=Asked.activations, help="a second")
+    parser.add_argument("--builders", type=int, default=Asked.builders)
+    print(json.dumps(measured(Asked(**vars(parser.parse_args()))), indent=2))
+
+
+def measured(given: Asked) -> dict[str, Any]:
+    """Measure a rebuild of a ledger of this size."""
     with tempfile.TemporaryDirectory(prefix="ledger-rebuild-") as folder:
         system = System(Path(folder), workers=1)
         for replica in system.replicas:
             replica.max_memory_mb = REDIS_MB
         try:
-            print(json.dumps(asyncio.run(_measure(system, given)), indent=2))
+            return asyncio.run(_measure(system, given))
         finally:
             system.stop()
 
 
-async def _measure(system: System, given: argparse.Namespace) -> dict[str, Any]:
+async def _measure(system: System, given: Asked) -> dict[str, Any]:
     for server in (*system.brokers, *system.replicas):
         server.start()
     size = Size(
@@ -92,14 +108,18 @@ async def _measure(system: System, given: argparse.Namespace) -> dict[str, Any]:
     return found | await _under_load(system, history, on, given)
 
 
-async def _alone(system: System, given: argparse.Namespace) -> dict[str, Any]:
+async def _alone(system: System, given: Asked) -> dict[str, Any]:
     """Fill the replicas by builders: one for the first, all for the second; beside a drain."""
     log = KafkaLog(system.settings.kafka)
     ends = await log.ends(Topic.LICENSE_EVENTS)
     await log.close()
     total = sum(ends.values())
-    found: dict[str, Any] = {"events": total, "drain_per_s": round(await drained(system))}
-    for replica, count in ((0, 1), (1, given.builders)):
+    found: dict[str, Any] = {
+        "events": total,
+        "builders": given.builders,
+        "drain_per_s": round(await drained(system)),
+    }
+    for name, replica, count in (("one_builder", 0, 1), ("all_builders", 1, given.builders)):
         builders = Builders(
             {**os.environ, **system.env, "PYTHONPATH": str(ROOT)},
             replica=replica,
@@ -109,9 +129,13 @@ async def _alone(system: System, given: argparse.Namespace) -> dict[str, Any]:
         )
         began = time.monotonic()
         await builders.build("1", sorted(ends.items(), key=lambda each: -each[1]))
-        found[f"builders_{count}_per_s"] = round(total / (time.monotonic() - began))
+        built_s = time.monotonic() - began
+        found[f"{name}_per_s"] = round(total / built_s)
         with Redis.from_url(system.replicas[replica].url) as client:
             client.mset({serving(partition): "1" for partition in ends})
+        if name == "one_builder":
+            read_s = await _read_back(system)
+            found[f"{name}_verified_per_s"] = round(total / (built_s + read_s))
     found["drain_again_per_s"] = round(await drained(system))
     with Redis.from_url(system.replicas[0].url) as client:
         found["filled_mb"] = client.info()["used_memory"] >> 20
@@ -119,8 +143,20 @@ async def _alone(system: System, given: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+async def _read_back(system: System) -> float:
+    """Seconds of reading back what the first replica holds."""
+    site = Site(system.settings, 0)
+    began = time.monotonic()
+    try:
+        found = await ReadingBack(site.store, site.weigher, "1", site.places[:-1]).run()
+    finally:
+        await site.close()
+    assert not any(one.trouble for one in found.values())
+    return time.monotonic() - began
+
+
 async def _under_load(
-    system: System, history: History, on: list[str], given: argparse.Namespace
+    system: System, history: History, on: list[str], given: Asked
 ) -> dict[str, Any]:
     site, moments = Site(system.settings, 0), list[tuple[float, Progress]]()
     load = UnderLoad(
@@ -183,7 +219,7 @@ async def _under_load(
     }
 
 
-async def _ledger(system: System, given: argparse.Namespace, command: str) -> object:
+async def _ledger(system: System, given: Asked, command: str) -> object:
     """Run `ledger rebuild …` as a process of its own; what it prints as JSON."""
     sized = [] if command == "flip" else ["--builders", str(given.builders), "--memory-mb", "4000"]
     process = await asyncio.create_subprocess_exec(
