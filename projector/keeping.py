@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from secrets import token_hex
 from typing import Final
 
 from projector.fold_session import FoldSession, Pick
@@ -19,13 +18,13 @@ from projector.read_model.keys import CATALOG
 from projector.read_model.port import ReadModel, ReadModelError
 from projector.rebuild.exchange import drop
 from projector.rebuild.following import Following
-from projector.rebuild.intent import HOLDER, KEY, Intent, read_intent
+from projector.rebuild.intent import KEY, Intent, read_intent
+from projector.rebuild.lock import held
 from projector.rebuild.site import RebuildRefusedError
 from projector.rebuild.store import Store
 from projector.session import Session
 
 EVERY_S: Final = 0.5
-_HELD_MS: Final = 60_000
 _KEPT: Final = frozenset({"flipping", "undoing", "window"})
 
 _log: Final = logging.getLogger(__name__)
@@ -54,6 +53,7 @@ class Keeper:
         self._follow = follow
         self._kept: Kept | None = None
         self._following: Following | None = None
+        self._refused = ""
 
     async def run(self) -> None:
         """Go on until cancelled, whatever is away."""
@@ -98,9 +98,11 @@ class Keeper:
 
     async def _collect(self, intent: Intent) -> None:
         """Delete what doesn't serve, unless somebody works on it just now."""
-        owner = token_hex(16)
-        if not await self._model.hold(HOLDER, owner, _HELD_MS):
-            return
+        async with held(self._model, wait_s=0) as is_alone:
+            if is_alone:
+                await self._drop(intent)
+
+    async def _drop(self, intent: Intent) -> None:
         store = Store(self._url)
         try:
             if await store.intent() != intent:
@@ -110,8 +112,8 @@ class Keeper:
             gone = await drop(store, intent, places)
             say(_log, logging.INFO, "the generation that doesn't serve is gone", keys=gone)
         except RebuildRefusedError as error:
-            say(_log, logging.WARNING, f"a window can't be closed: {error}")
+            if str(error) != self._refused:
+                say(_log, logging.WARNING, f"a window can't be closed: {error}")
+            self._refused = str(error)
         finally:
             await store.close()
-            with suppress(ReadModelError):
-                await self._model.release(HOLDER, owner)

@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from secrets import token_hex
+from contextlib import asynccontextmanager
 from typing import Final
 
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import LogUnavailable, Topic, Topics
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG, Keys
-from projector.read_model.port import ReadModelUnavailableError
 from projector.read_model.redis import RedisReadModel
 from projector.reading import LogRecord
 from projector.rebuild.following import Following
-from projector.rebuild.intent import HOLDER
+from projector.rebuild.lock import FORGOTTEN_S, held
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
 from projector.views.documents import Head, read_head
 
-HELD_MS: Final = 5_000
 ENDS_S: Final = 15.0
-_RENEW_S: Final = 1.0
 _TRY_S: Final = 0.25
 
 
@@ -73,23 +69,12 @@ class Site:
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
         """Be the only one who works on this replica. Raises `RebuildRefusedError`."""
-        owner = token_hex(16)
-        # One that was killed is forgotten by then.
-        deadline = time.monotonic() + 1.2 * HELD_MS / 1000
-        while not await self.model.hold(HOLDER, owner, HELD_MS):
-            if time.monotonic() > deadline:
+        async with held(self.model, wait_s=FORGOTTEN_S) as is_alone:
+            if not is_alone:
                 raise RebuildRefusedError(
                     "another process works on a rebuild of this replica: `ledger rebuild status`"
                 )
-            await asyncio.sleep(_TRY_S)
-        keeping = asyncio.create_task(self._keep(owner))
-        try:
             yield
-        finally:
-            keeping.cancel()
-            await asyncio.wait([keeping])
-            with suppress(ReadModelUnavailableError):
-                await self.model.release(HOLDER, owner)
 
     async def heads(self, generation: str) -> dict[int, Head]:
         """Heads of a generation by place, empty where there is none."""
@@ -129,9 +114,3 @@ class Site:
             places=self.places,
             begins=True,
         )
-
-    async def _keep(self, owner: str) -> None:
-        while True:
-            await asyncio.sleep(_RENEW_S)
-            with suppress(ReadModelUnavailableError):
-                await self.model.hold(HOLDER, owner, HELD_MS)
