@@ -31,7 +31,7 @@ from projector.views.digests import VIEW
 
 LEVEL_S: Final = 120.0
 """A generation that gets no further for so long isn't folded on."""
-TAKEN_OVER_S: Final = 30.0
+TAKEN_OVER_S: Final = 60.0
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
