@@ -21,13 +21,13 @@ class BrokerAwayError(Exception):
     """Nothing was acknowledged for long; what was acknowledged stays, and a new run goes on."""
 
 
-async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """Call until the broker answers, for `PATIENCE_S`; raises `BrokerAwayError` after that.
+async def patiently(call: Callable[[], Awaitable[T]], *, for_s: float = PATIENCE_S) -> T:
+    """Call until the broker answers, for `for_s` seconds; raises `BrokerAwayError` after that.
 
     What is called again is safe to repeat: a reading, or an append whose double does no harm.
     """
     loop = asyncio.get_running_loop()
-    given_up_at, pause_s = loop.time() + PATIENCE_S, PAUSE_S
+    given_up_at, pause_s = loop.time() + for_s, PAUSE_S
     while True:
         try:
             return await call()
@@ -35,6 +35,6 @@ async def patiently(call: Callable[[], Awaitable[T]]) -> T:
             raise
         except (AppendRefused, AppendUnknown, LogUnavailable) as error:
             if loop.time() > given_up_at:
-                raise BrokerAwayError(f"for {PATIENCE_S:.0f} s: {error}") from None
+                raise BrokerAwayError(f"for {for_s:.0f} s: {error}") from None
         await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
         pause_s = min(pause_s * 2, PAUSE_MAX_S)

@@ -24,7 +24,7 @@ from cli.options import Data, Json
 from cli.patience import patiently
 from cli.running import run
 from cli.tailing.catalog import CatalogTeller
-from cli.tailing.following import ends_of
+from cli.tailing.following import ASKED_S, ends_of
 from cli.tailing.following import follow as follow_log
 from cli.tailing.licenses import Asking, Folding
 from cli.tailing.lines import Lines
@@ -206,12 +206,12 @@ class _Tail:
         if self._wanted.since_ms is not None:
             since_ms = self._wanted.since_ms
             starts, catalog = [
-                await patiently(partial(log.since, topic, since_ms))
+                await patiently(partial(log.since, topic, since_ms), for_s=ASKED_S)
                 for topic in (Topic.LICENSE_EVENTS, Topic.CATALOG_EVENTS)
             ]
             return {**starts, CATALOG: catalog[0]}
         back = max(LOOKED_BACK, self._last or 0)
-        ends = await patiently(partial(ends_of, log, {CATALOG}))
+        ends = await patiently(partial(ends_of, log, {CATALOG}), for_s=ASKED_S)
         return {partition: max(end - back, 0) for partition, end in ends.items()}
 
 

@@ -16,6 +16,8 @@ from ledger.event_log.port import EventLog, LogUnavailable, MissingTopic, Record
 from projector.read_model.keys import CATALOG
 
 BATCH_RECORDS: Final = 200
+ASKED_S: Final = 3.0
+"""A broker that is only busy answers by then, to who looks just once."""
 _LOOK_EVERY_S: Final = 0.25
 _AWAY_S: Final = 1.0
 
@@ -29,13 +31,14 @@ async def follow(
     is the `partition` of its records here, too.
     What stood in the log at a look comes in the order of its timestamps, whatever its partition;
     an empty batch says that a look is at its end. `forever`: look again, and say it when the
-    broker is away and when it is back; nothing is left out or told twice. Raises `LogError`.
+    broker is away and when it is back; nothing is left out or told twice. Raises `LogError`, and
+    `BrokerAwayError` where it looks just once.
     """
     positions, away = dict(starts), False
     while True:
         try:
             look = partial(ends_of, log, starts)
-            ends = await (look() if forever else patiently(look))
+            ends = await (look() if forever else patiently(look, for_s=ASKED_S))
             if away:
                 say("the broker answers again")
             away = False

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cli.patience import patiently
+from cli.patience import BrokerAwayError, patiently
 from cli.tailing.following import BATCH_RECORDS, follow
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.memory import MemoryLog
-from ledger.event_log.port import LogUnavailable, Record, Topic, Topics
+from ledger.event_log.port import Record, Topic, Topics
 from ledger.event_log.topics import create_topics
 from tests.servers import KafkaServer
 
@@ -130,8 +130,11 @@ async def append(log: KafkaLog, partition: int, value: bytes) -> None:
     await patiently(lambda: log.append(Topic.LICENSE_EVENTS, partition, key=b"k", value=value))
 
 
-async def test_without_following_an_absent_broker_is_trouble() -> None:
+async def test_without_following_an_absent_broker_is_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cli.tailing.following.ASKED_S", 0.1)
     log = await filled([])
     log.unreachable = True
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(BrokerAwayError, match="unreachable"):
         await anext(follow(log, {0: 0}, forever=False, say=nobody))
