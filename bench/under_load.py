@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 from typing import Final
 
@@ -64,6 +65,8 @@ class UnderLoad:
         self.judged = Judged()
         self._port = port
         self._history = history
+        # A long history takes long to tell, in the process that asks.
+        self._expected = lru_cache(maxsize=10_000)(history.expected)
         self._on = on
         self._rates = (checks, activations)
         self._connections = connections
@@ -116,7 +119,7 @@ class UnderLoad:
         judged = self.judged
         judged.checks += 1
         judged.check_ms.append((time.perf_counter() - due) * 1000)
-        expected = self._history.expected(index)
+        expected = self._expected(index)
         if not expected.is_certain(before_ms, time.time() * 1000 + 5_000):
             return
         found = _CODE.search(body)

@@ -25,8 +25,10 @@ class Pace(Struct, frozen=True, kw_only=True):
     """What a builder takes: seconds for a record, seconds for a key, bytes for a record.
 
     A record is read and folded. A key is rendered and written (taken for a key read, and some).
+    `events`: how many records that is known of.
     """
 
+    events: int
     event_s: float
     key_s: float
     event_bytes: float
@@ -51,20 +53,24 @@ async def pace_of(
     event_s = await _folding_s(folding, source, partition, min(SAMPLE_EVENTS, end))
     key_s = await _writing_s(Rendering(folding.held, Keys(partition, generation), weigher), store)
     grown = max(0, memory_bytes() - before)
-    return Pace(event_s=event_s, key_s=key_s, event_bytes=grown / max(1, folding.position))
+    return Pace(
+        events=folding.position,
+        event_s=event_s,
+        key_s=key_s,
+        event_bytes=grown / max(1, folding.position),
+    )
 
 
 async def _folding_s(folding: BulkFold, source: RecordSource, partition: int, stop: int) -> float:
     """Seconds for a record; what it takes until the first ones arrive doesn't count."""
-    began, first = 0.0, 0
+    began = 0.0
     async with aclosing(source.messages(partition, stop=stop)) as runs:
         async for records in runs:
+            began = began or time.monotonic()
             folding.take(records)
-            if not began:
-                began, first = time.monotonic(), folding.position
-            elif time.monotonic() - began > SAMPLE_S:
+            if time.monotonic() - began > SAMPLE_S:
                 break
-    return (time.monotonic() - began) / max(1, folding.position - first)
+    return (time.monotonic() - began) / max(1, folding.position)
 
 
 async def _writing_s(rendering: Rendering, store: Store) -> float:

@@ -22,7 +22,7 @@ from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import AGE_MAX_MS
 
 _READ_BACK_S: Final = 2.0
-_ELSE_S: Final = 4.0
+_ELSE_S: Final = 2.5
 """Starting builders, catching up, comparing, flipping, handing over."""
 _BUILDER_BYTES: Final = 90 << 20
 
@@ -87,7 +87,9 @@ async def plan(
     read_s = await reading_back.key_s(_READ_BACK_S)
     info = await site.store.info()
     lag_ms = await _lag_ms(site, previous)
-    event_s, key_s = (fmean(one.event_s for one in paces), fmean(one.key_s for one in paces))
+    seen = [one.events for one in paces]
+    event_s = fmean([one.event_s for one in paces], seen)
+    key_s = fmean([one.key_s for one in paces], seen)
     longest = _longest([end for _, end in partitions], builders) / max(1, events)
     foreseen = Foreseen(
         keys=keys,

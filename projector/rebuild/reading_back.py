@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
@@ -31,6 +31,8 @@ from projector.views.documents import (
     read_machine,
 )
 
+NAMES: Final = 5_000
+"""Names looked at together: a scan brings few at a time of one generation among two."""
 PIECE: Final = 200
 """Licenses read at a time."""
 NAMED_MAX: Final = 20
@@ -111,10 +113,10 @@ class ReadingBack:
     async def run(self) -> dict[int, Found]:
         """Read it all. Raises `ReadModelUnavailableError`."""
         await self._heads()
-        async for names in self._store.scanned(f"{{*}}:{self._generation}:*"):
-            fresh = [name.decode() for name in dict.fromkeys(names)]
-            await self._take(fresh)
-            self._tell(len(fresh))
+        async with aclosing(self._names()) as pieces:
+            async for names in pieces:
+                await self._take(names)
+                self._tell(len(names))
         return self._found
 
     async def key_s(self, for_s: float) -> float:
@@ -123,13 +125,25 @@ class ReadingBack:
         What is found counts for nothing: it may be written meanwhile.
         """
         began, count = time.monotonic(), 0
-        async with aclosing(self._store.scanned(f"{{*}}:{self._generation}:*")) as pieces:
+        async with aclosing(self._names()) as pieces:
             async for names in pieces:
-                await self._take([name.decode() for name in names])
+                await self._take(names)
                 count += len(names)
                 if time.monotonic() - began > for_s:
                     break
         return (time.monotonic() - began) / max(1, count)
+
+    async def _names(self) -> AsyncGenerator[list[str], None]:
+        """All names of the generation, in pieces that are worth a round trip."""
+        held: dict[bytes, None] = {}
+        async with aclosing(self._store.scanned(f"{{*}}:{self._generation}:*")) as pieces:
+            async for names in pieces:
+                held.update(dict.fromkeys(names))
+                if len(held) >= NAMES:
+                    yield [name.decode() for name in held]
+                    held = {}
+        if held:
+            yield [name.decode() for name in held]
 
     async def _heads(self) -> None:
         for place, keys in self._keys.items():
