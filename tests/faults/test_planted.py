@@ -18,7 +18,7 @@ from tests.faults.truth import WRONG, Judged
 from tests.system import Program, System
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-CHECKS = int(5 * RATE)
+CHECKS = int(10 * RATE)
 MOVES = 6
 MOVING = 4 * CHECKS
 FILLED = 300
