@@ -22,12 +22,12 @@ from projector.discards import Discards
 from projector.folding import LostRecordError
 from projector.read_model.keys import Keys
 from projector.read_model.port import ReadModelUnavailableError
+from projector.rebuild.license_events import LicenseEvents
 from projector.rebuild.run import release
 from projector.rebuild.store import Store
 from projector.rehearsal.changes import Rehearsed
 from projector.rehearsal.comparing import Comparing, ReplicaMovedError
 from projector.rehearsal.outcome import KEY, Outcome, outcome_document
-from projector.rehearsal.reading import LicenseEvents
 from projector.rehearsal.run import beside_a_replica, under_rules
 from projector.views.digests import weigher
 from projector.views.documents import read_head

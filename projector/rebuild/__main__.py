@@ -10,7 +10,7 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
@@ -19,14 +19,14 @@ from msgspec import Struct
 
 from ledger.event_log.codec import UnknownRulesError
 from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import LogError, LogUnavailable, Topic, Topics
+from ledger.event_log.port import LogError, LogUnavailable, Topics
 from ledger.settings import Settings, read_settings
 from projector.discards import Discards
 from projector.folding import LostRecordError
 from projector.logs import set_up
 from projector.read_model.port import ReadModelError, ReadModelUnavailableError
-from projector.reading import LogRecord
 from projector.rebuild.building import Builder, Gate, PartitionTooLargeError, Told
+from projector.rebuild.license_events import LicenseEvents
 from projector.rebuild.pace import Pace, pace_of
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
@@ -62,17 +62,6 @@ class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
     failed: str = ""
 
 
-class _Source:
-    """Records of license-events as the client has them."""
-
-    def __init__(self, log: KafkaLog) -> None:
-        self._log = log
-
-    def messages(self, partition: int, *, stop: int) -> AsyncGenerator[Sequence[LogRecord], None]:
-        """Records from the first one to `stop`."""
-        return self._log.messages(Topic.LICENSE_EVENTS, partition, start=0, stop=stop)
-
-
 def main() -> None:
     """Build what is ordered, until stdin ends."""
     set_up()
@@ -86,9 +75,9 @@ def main() -> None:
 async def _serve(settings: Settings) -> None:
     log = KafkaLog(settings.kafka, Topics(prefix=settings.topic_prefix))
     store = Store(settings.replicas[int(os.environ[REPLICA])])
-    gate = Gate()
+    source, gate = LicenseEvents(log), Gate()
     builder = Builder(
-        _Source(log),
+        source,
         store,
         weigher(settings.pepper),
         partitions=settings.partitions,
@@ -97,9 +86,7 @@ async def _serve(settings: Settings) -> None:
         may_go_on=gate.passed,
     )
     orders: asyncio.Queue[Order] = asyncio.Queue()
-    pace = partial(
-        pace_of, _Source(log), store, weigher(settings.pepper), partitions=settings.partitions
-    )
+    pace = partial(pace_of, source, store, weigher(settings.pepper), partitions=settings.partitions)
     building = asyncio.create_task(_build(builder, pace, Discards(log), orders))
     hearing = asyncio.create_task(_hear(gate, orders))
     try:

@@ -11,15 +11,15 @@ import resource
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from itertools import islice
 from typing import Final, Protocol
 
 from msgspec import Struct
 
+from projector.pieces import pieces
 from projector.read_model.keys import Keys
 from projector.reading import TROUBLE, LogRecord
 from projector.rebuild.bulk import BulkFold
-from projector.rebuild.rendering import Rendering
+from projector.rebuild.rendering import UNRENDERABLE, Rendering
 from projector.rebuild.store import Store
 from projector.views.digests import Weigher, digests_document
 from projector.views.documents import head_document
@@ -94,7 +94,7 @@ class Builder:
             await self._write(folding, Keys(partition, generation))
         except (*TROUBLE, ConnectionError):
             raise
-        except (TypeError, ValueError, KeyError, AttributeError):
+        except UNRENDERABLE:
             # A document can't be rendered: its license is frozen where that began.
             folding = await self._folded(partition, end, discarded, careful=True)
             await self._write(folding, Keys(partition, generation))
@@ -130,12 +130,11 @@ class Builder:
             place = keys.partition
             self._tell(Told(partition=place, folded=folding.position, written=written))
 
-        strings, sets = rendering.strings(), rendering.sorted_sets()
-        while piece := list(islice(strings, PIECE_KEYS)):
+        for piece in pieces(rendering.strings(), PIECE_KEYS):
             await self._may_go_on()
             await self._store.write(piece)
             tell(len(piece))
-        while members := list(islice(sets, PIECE_SETS)):
+        for members in pieces(rendering.sorted_sets(), PIECE_SETS):
             await self._may_go_on()
             await self._store.write((), members)
             tell(len(members))

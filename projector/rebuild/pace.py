@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing, suppress
-from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 
+from projector.pieces import pieces
 from projector.read_model.keys import Keys
 from projector.rebuild.building import PIECE_KEYS, PIECE_SETS, RecordSource, memory_bytes
 from projector.rebuild.bulk import BulkFold
-from projector.rebuild.rendering import Rendering
+from projector.rebuild.rendering import UNRENDERABLE, Rendering
 from projector.rebuild.store import Store
 from projector.views.digests import Weigher
 
@@ -79,12 +79,12 @@ async def _writing_s(rendering: Rendering, store: Store) -> float:
     sets = (name for name, _ in rendering.sorted_sets())
     keys, reading_s, began = 0, 0.0, time.monotonic()
     # What can't be rendered is told when it is built.
-    with suppress(TypeError, ValueError, KeyError, AttributeError):
+    with suppress(*UNRENDERABLE):
         for names, size, read in (
             (strings, PIECE_KEYS, store.get),
             (sets, PIECE_SETS, store.lengths),
         ):
-            while piece := list(islice(names, size)):
+            for piece in pieces(names, size):
                 at = time.monotonic()
                 await read(piece)
                 reading_s += time.monotonic() - at

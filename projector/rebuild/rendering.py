@@ -12,6 +12,8 @@ from projector.views.digests import NOTHING, Digests, Weigher, plus
 from projector.views.documents import license_document, machine_document
 from projector.views.set_aside import SetAside, set_aside_member
 
+UNRENDERABLE: Final = (TypeError, ValueError, KeyError, AttributeError)
+"""What rendering raises of a state that has no document: it isn't that of a fold that is right."""
 MEMBERS_MAX: Final = 1_000
 """Members of a sorted set that one piece holds."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -13,8 +13,8 @@ from ledger.event_log.port import LogUnavailable, Topic, Topics
 from ledger.settings import Settings
 from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.redis import RedisReadModel
-from projector.reading import LogRecord
 from projector.rebuild.following import Following
+from projector.rebuild.license_events import LicenseEvents
 from projector.rebuild.lock import FORGOTTEN_S, held
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
@@ -26,17 +26,6 @@ _TRY_S: Final = 0.25
 
 class RebuildRefusedError(Exception):
     """What was asked can't be done as things stand; the text says why, and what can."""
-
-
-class LicenseEvents:
-    """Records of license-events as the client has them."""
-
-    def __init__(self, log: KafkaLog) -> None:
-        self._log = log
-
-    def messages(self, partition: int, *, stop: int) -> AsyncGenerator[Sequence[LogRecord], None]:
-        """Records of a partition from the first one to `stop`."""
-        return self._log.messages(Topic.LICENSE_EVENTS, partition, start=0, stop=stop)
 
 
 class Site:

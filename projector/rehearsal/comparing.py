@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import chain, islice
+from itertools import chain
 from typing import Final
 
+from projector.pieces import pieces
 from projector.read_model.keys import Keys, tag
 from projector.rebuild.bulk import BulkFold, Held
 from projector.rebuild.rendering import Rendering
@@ -149,7 +150,7 @@ class _Side:
             )
 
     async def _compare(self, names: Iterable[str]) -> None:
-        for piece in _pieces(names):
+        for piece in pieces(names, PIECE):
             stored = await self._read(piece)
             for name, document in zip(piece, stored, strict=True):
                 self._compare_one(name, document)
@@ -209,8 +210,8 @@ class _Side:
     async def _scanned(self) -> AsyncGenerator[str, None]:
         """Short names of all documents of the generation."""
         match = f"{tag(self._keys.partition)}:{self._keys.generation}:[LMC]:*"
-        async with aclosing(self._replica.scanned(match)) as pieces:
-            async for names in pieces:
+        async with aclosing(self._replica.scanned(match)) as scanned:
+            async for names in scanned:
                 for name in names:
                     yield self._keys.short(name.decode())
 
@@ -231,9 +232,3 @@ def _expected(held: Held, kind: str, id_: str, command: str = "") -> bytes | Non
         return machine_state(held, id_)
     kept = held.memories.get(id_, {}).get(command)
     return None if kept is None else kept.document
-
-
-def _pieces(names: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(names)
-    while piece := list(islice(rest, PIECE)):
-        yield piece

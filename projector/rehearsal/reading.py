@@ -6,17 +6,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
-from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import LogUnavailable, Topic
+from ledger.event_log.port import LogUnavailable
 from projector.read_model.port import ReadModelUnavailableError
 from projector.reading import TROUBLE, LogRecord
+from projector.rebuild.rendering import UNRENDERABLE
 
 T = TypeVar("T")
 
 TRIES: Final = 4
 """Of a partition, while a broker or a Redis is too busy to answer in time."""
 _AGAIN_S: Final = 1.0
-_UNRENDERABLE: Final = (TypeError, ValueError, KeyError, AttributeError)
 
 
 class History(Protocol):
@@ -41,19 +40,6 @@ class Replica(Protocol):
         ...
 
 
-class LicenseEvents:
-    """The `History` of a ledger in Kafka."""
-
-    def __init__(self, log: KafkaLog) -> None:
-        self._log = log
-
-    def messages(
-        self, partition: int, *, start: int, stop: int
-    ) -> AsyncGenerator[Sequence[LogRecord], None]:
-        """See `History.messages`."""
-        return self._log.messages(Topic.LICENSE_EVENTS, partition, start=start, stop=stop)
-
-
 async def tried(work: Callable[[bool], Awaitable[T]]) -> T:
     """Do the work on a partition; its argument: whether the fold is to be careful.
 
@@ -70,7 +56,7 @@ async def tried(work: Callable[[bool], Awaitable[T]]) -> T:
             await asyncio.sleep(_AGAIN_S)
         except (*TROUBLE, ConnectionError):
             raise
-        except _UNRENDERABLE:
+        except UNRENDERABLE:
             if careful:
                 raise
             careful = True

@@ -22,7 +22,6 @@ what can't be rendered freezes its own license, as in the live fold.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
 
 from ledger.event_log.codec import UnknownRulesError
 from projector.discards import Discards
@@ -30,14 +29,13 @@ from projector.folding import LostRecordError
 from projector.read_model.keys import CATALOG, FIRST_GENERATION, Keys
 from projector.rebuild.bulk import BulkFold
 from projector.rebuild.differences import named
+from projector.rebuild.rendering import UNRENDERABLE
 from projector.verifying import patience
 from projector.verifying.comparison import Beside, Comparison, MovedError, Tell
 from projector.verifying.fresh import Fresh, FreshCatalog, FreshPartition, UnfoldableError
 from projector.verifying.patience import patiently
 from projector.verifying.reading import Replica, Source
 from projector.views.digests import Weigher
-
-_UNRENDERED: Final = (TypeError, ValueError, KeyError, AttributeError)
 
 
 class NotComparedError(Exception):
@@ -69,7 +67,7 @@ class Verifying:
         """
         try:
             found = await self._tried(place, tell, careful=False)
-        except _UNRENDERED:
+        except UNRENDERABLE:
             # A document can't be rendered: its license is frozen where that began.
             found = None
         if found is None or not found.equal:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ledger.event_log.port import LostRecords
+from projector.pieces import pieces
 from projector.read_model.keys import FROZEN, Keys, tag
 from projector.rebuild.differences import (
     DOCUMENTS,
@@ -125,7 +125,7 @@ class Comparison:
         """Look in the replica for all that the fold has."""
         total, done = self._fresh.head.position, 0.0
         share = total / max(1, self._fresh.size)
-        for piece in _pieces(self._fresh.items(), PIECE):
+        for piece in pieces(self._fresh.items(), PIECE):
             await self._compare(piece)
             before = round(done)
             done = min(total, done + share * sum(one.member is None for one in piece))
@@ -156,7 +156,7 @@ class Comparison:
                     lists = [*lists[LISTS:], *await self._pages(lists[:LISTS])]
         while lists:
             lists = [*lists[LISTS:], *await self._pages(lists[:LISTS])]
-        for piece in _pieces(iter(suspects), PIECE):
+        for piece in pieces(suspects, PIECE):
             await self._compare(piece)
 
     async def _digests(self) -> tuple[Digests | None, Digests]:
@@ -314,8 +314,3 @@ def _is_frozen(document: bytes | None) -> bool:
         return document is not None and read_license(document).frozen_at is not None
     except ValueError:
         return False
-
-
-def _pieces(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    while piece := list(islice(items, size)):
-        yield piece
