@@ -21,11 +21,13 @@ class BrokerAwayError(Exception):
     """Nothing was acknowledged for long; what was acknowledged stays, and a new run goes on."""
 
 
-async def patiently(call: Callable[[], Awaitable[T]], *, for_s: float = PATIENCE_S) -> T:
-    """Call until the broker answers, for `for_s` seconds; raises `BrokerAwayError` after that.
+async def patiently(call: Callable[[], Awaitable[T]], *, for_s: float | None = None) -> T:
+    """Call until the broker answers, for `for_s` seconds, or `PATIENCE_S`.
 
-    What is called again is safe to repeat: a reading, or an append whose double does no harm.
+    Raises `BrokerAwayError` after that. What is called again is safe to repeat: a reading, or an
+    append whose double does no harm.
     """
+    for_s = PATIENCE_S if for_s is None else for_s
     loop = asyncio.get_running_loop()
     given_up_at, pause_s = loop.time() + for_s, PAUSE_S
     while True:
