@@ -1,0 +1,1 @@
+"""The fifth of November, again: a naive license service and the ledger under the same faults."""
