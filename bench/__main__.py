@@ -27,11 +27,11 @@ from bench.lists import list_first_100k, list_hundredth_vs_first_100k
 from bench.live_fold import live_fold_vs_drain
 from bench.load import has_wrk
 from bench.memory import memory_vs_json
-from bench.naive.server import Naive, naive
+from bench.naive import Naive, naive
 from bench.rebuild_rows import ROWS, rebuild_rows
 from bench.system import LICENSES, Bench, bench
 from bench.visible import visible_p99_ms
-from tests import postgres
+from cli.drill import postgres
 
 WIDTH = 160
 """Columns where nobody looks at a terminal."""

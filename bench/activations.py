@@ -11,7 +11,7 @@ from orjson import dumps
 
 from bench.figures import Row, compare
 from bench.load import Load, load
-from bench.naive.server import Naive
+from bench.naive import Naive
 from bench.system import Bench, activation_bodies
 from ledger.domain import identifiers
 from ledger.domain.events import ActivationRequested, Event

@@ -6,7 +6,7 @@ from orjson import dumps
 
 from bench.figures import Row, alone, compare
 from bench.load import load
-from bench.naive.server import Naive
+from bench.naive import Naive
 from bench.open_loop import Latencies, open_loop
 from bench.system import Bench
 from tests.system import TOKEN

@@ -6,33 +6,16 @@ Postgres refuses to run as root, so for root it runs as the user that its packag
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+from cli.drill.postgres import INSTALL, as_user, not_root, programs
 from tests.ports import free_ports
 from tests.servers import Server, ServerError
 
-INSTALL = "apt-get install postgresql, or brew install postgresql"
-_NOT_ROOT = ("postgres", "nobody")
-_FOLDERS = ("/usr/lib/postgresql/*/bin", "/opt/homebrew/opt/postgresql*/bin")
 _INITDB_S = 60
-
-
-def programs() -> Path | None:
-    """Folder of Postgres' programs, the newest; None where it isn't installed."""
-    on_path = shutil.which("initdb")
-    if on_path is not None:
-        return Path(on_path).parent
-    found = [
-        folder
-        for pattern in _FOLDERS
-        for folder in Path("/").glob(pattern.removeprefix("/"))
-        if (folder / "initdb").exists()
-    ]
-    return max(found, key=lambda folder: folder.as_posix(), default=None)
 
 
 class PostgresServer(Server):
@@ -43,7 +26,7 @@ class PostgresServer(Server):
         directory = Path(tempfile.mkdtemp(prefix="ledger-postgres-", dir="/tmp"))
         super().__init__(directory, port=free_ports(1)[0])
         if os.geteuid() == 0:
-            user = _user()
+            user = not_root()
             os.chown(directory, user.pw_uid, user.pw_gid)
 
     @property
@@ -75,7 +58,7 @@ class PostgresServer(Server):
             initdb = [str(folder / "initdb"), "-D", str(data), "-U", "bench", "--auth=trust"]
             initdb += ["--encoding=UTF8", "--locale=C"]
             done = subprocess.run(
-                [*_as_user(), *initdb],
+                [*as_user(), *initdb],
                 env=self._environment(),
                 cwd=self.directory,
                 capture_output=True,
@@ -92,24 +75,7 @@ class PostgresServer(Server):
             "fsync": "on",
         }
         given = [f"--{name}={value}" for name, value in options.items()]
-        return [*_as_user(), str(folder / "postgres"), "-D", str(data), *given]
+        return [*as_user(), str(folder / "postgres"), "-D", str(data), *given]
 
     def _environment(self) -> dict[str, str]:
         return {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C"}
-
-
-def _as_user() -> list[str]:
-    """What a command begins with, so that it runs as somebody who isn't root."""
-    if os.geteuid() != 0:
-        return []
-    user = _user()
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-
-
-def _user() -> pwd.struct_passwd:
-    for name in _NOT_ROOT:
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise ServerError("Postgres runs as no root, and there is no user to run it as")

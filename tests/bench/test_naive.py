@@ -10,9 +10,9 @@ import httpx
 import psycopg
 import pytest
 
-from bench.naive.server import Naive, naive
+from bench.naive import Naive, naive
 from bench.open_loop import Latencies, OpenLoopError, open_loop
-from tests.postgres import INSTALL, programs
+from cli.drill.postgres import INSTALL, programs
 from tests.servers import wait_until
 from tests.vendor import machine_body
 

@@ -6,7 +6,7 @@ import os
 
 import uvicorn
 
-from bench.naive.service import app
+from cli.drill.naive.service import app
 
 uvicorn.run(
     app,

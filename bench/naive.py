@@ -15,7 +15,7 @@ from tests.ports import free_ports
 from tests.postgres import PostgresServer
 from tests.system import Program
 
-SCHEMA = files("bench.naive").joinpath("schema.sql")
+SCHEMA = files("cli.drill.naive").joinpath("schema.sql")
 
 
 class Naive(Struct, frozen=True, kw_only=True):
@@ -37,7 +37,7 @@ def naive(directory: Path, licenses: int) -> Iterator[Naive]:
     (port,) = free_ports(1)
     database = PostgresServer()
     env = {"NAIVE_DATABASE_URL": database.url, "NAIVE_PORT": str(port)}
-    service = Program(directory / "naive", "bench.naive", port=port, env=env)
+    service = Program(directory / "naive", "cli.drill.naive", port=port, env=env)
     try:
         database.start()
         issued = _filled(database, licenses)

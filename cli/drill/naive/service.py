@@ -18,7 +18,7 @@ from fastapi.responses import JSONResponse
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
-from bench.naive.bodies import Check, Machine
+from cli.drill.naive.bodies import Check, Machine
 
 CONNECTIONS = 10
 Pool = AsyncConnectionPool[psycopg.AsyncConnection[TupleRow]]
@@ -123,7 +123,7 @@ async def activate(request: Request, body: Machine) -> JSONResponse:
             made = await inserted.fetchone()
     except psycopg.errors.UniqueViolation:
         return _refused(422, "FINGERPRINT_TAKEN")
-    assert made is not None
+    assert made is not None  # noqa: S101 - RETURNING always returns
     id_, created = made
     attributes = {**wanted.model_dump(), "created": created.isoformat()}
     return JSONResponse(
