@@ -185,4 +185,7 @@ async def _run(orders: Orders) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(_run(msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)))
+    # Unbuffered: what comes after the line is for who follows stdin then.
+    with open(0, "rb", buffering=0, closefd=False) as stdin:
+        line = stdin.readline()
+    uvloop.run(_run(msgspec.json.decode(line, type=Orders)))
