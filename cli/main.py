@@ -16,6 +16,7 @@ from cli.commands import (
     check,
     checkpoint,
     doctor,
+    drill,
     entitlement,
     forget,
     init,
@@ -93,6 +94,7 @@ app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.command("verify")(verify.verify)
+app.add_typer(drill.app, name="drill")
 app.command("init")(init.init)
 app.command("backup")(backup.backup)
 app.command("restore")(restore.restore)

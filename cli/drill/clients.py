@@ -38,7 +38,7 @@ class Licensed(Struct, frozen=True, kw_only=True, array_like=True):
 
 
 class Orders(Struct, frozen=True, kw_only=True):
-    """What one side is asked, how often a second. `token`: for activations."""
+    """What one side is asked, how often a second. `token`: for activations; empty: none."""
 
     url: str
     token: str
@@ -128,7 +128,8 @@ class _Clients:
         self._tell(at, license_, ok=ok, started=ok, answer=answer, launch=False)
 
     async def _ask(self, path: str, body: dict[str, Any], expected: int) -> tuple[bool, str]:
-        token = {"Authorization": f"Bearer {self._orders.token}"} if path == MACHINES else {}
+        is_asked_who = path == MACHINES and self._orders.token
+        token = {"Authorization": f"Bearer {self._orders.token}"} if is_asked_who else {}
         try:
             async with asyncio.timeout(self._orders.timeout_s):
                 got = await self._client.post(path, json=body, headers=token)

@@ -6,8 +6,10 @@ Whatever ends it, what it started is ended and what it made is removed.
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -85,13 +87,13 @@ class _Drill:
         ids = await asyncio.to_thread(self._database.fill_in, sides.keys())
         url = await sides.start_naive(self._here, self._database, port, prefix)
         self._screen.line("the naive service and its Postgres: ready")
-        return Crowd(self._here, SideName.NAIVE, url, ids, "")
+        return Crowd(self._here, SideName.NAIVE, url, ids)
 
     async def _make_ledger(self) -> Crowd:
         url, token = await sides.start_ledger(self._here)
         ids = await sides.issue(url, token)
         self._screen.line("the ledger: ready")
-        return Crowd(self._here, SideName.LEDGER, url, ids, token)
+        return Crowd(self._here, SideName.LEDGER, url, ids, token=token)
 
     async def _warm_up(self) -> None:
         """Wait until both sides have answered everything for a while."""
@@ -111,12 +113,15 @@ class _Drill:
         """Go through all phases, and let the clients come to their end."""
         self._play.began = time.monotonic()
         self._play.since = 0.0
-        showing = asyncio.create_task(self._show())
+        titles: dict[int, str] = {}
+        showing = asyncio.create_task(self._show(titles))
         try:
             await self._perform()
             self._play.enter(None)
+            length_s = self._play.at_s
             for crowd in self._crowds.values():
                 await crowd.end()
+            self._show_until(length_s, titles, settled=math.ceil(length_s))
         finally:
             showing.cancel()
             self._screen.settle()
@@ -218,19 +223,18 @@ class _Drill:
             versions=parts,
         )
 
-    async def _show(self) -> None:
-        titles: dict[int, str] = {}
+    async def _show(self, titles: dict[int, str]) -> None:
         while True:
             now = self._play.at_s
-            scene = script.SCENES[self._play.now]
-            titles.setdefault(int(now), scene.title)
-            naive, ledger = (
-                seconds(self._asked(side), now) for side in (SideName.NAIVE, SideName.LEDGER)
-            )
-            rows = [
-                (at, titles.get(at, ""), one, other)
-                for at, (one, other) in enumerate(zip(naive, ledger, strict=True))
-            ]
-            settled = int(now - script.TIMEOUT_S)
-            self._screen.seconds(rows, f"{scene.title}: {scene.about}", settled=settled)
+            titles.setdefault(int(now), script.SCENES[self._play.now].title)
+            self._show_until(now, titles, settled=int(now - script.TIMEOUT_S))
             await asyncio.sleep(_LOOK_S)
+
+    def _show_until(self, now: float, titles: Mapping[int, str], *, settled: int) -> None:
+        naive, ledger = (seconds(self._asked(side), now) for side in SideName)
+        rows = [
+            (at, titles.get(at, ""), one, other)
+            for at, (one, other) in enumerate(zip(naive, ledger, strict=True))
+        ]
+        scene = script.SCENES[self._play.now]
+        self._screen.seconds(rows, f"{scene.title}: {scene.about}", settled=settled)

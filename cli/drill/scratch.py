@@ -152,9 +152,8 @@ def _close(pipe: IO[bytes] | None) -> None:
 @contextmanager
 def scratch(say: Callable[[str], None]) -> Iterator[Scratch]:
     """The drill's folder, empty, for one drill at a time. Raises `Failed`, `Missing`."""
-    # Not below the caller's folder, nor a temporary one of the caller's: Postgres may be another's.
-    shared = Path("/tmp") if os.geteuid() == 0 else Path(tempfile.gettempdir())  # noqa: S108 - see below
-    root = shared / f"ledger-drill-{os.geteuid()}"
+    # Not below the caller's own folders: as root's, Postgres couldn't get there.
+    root = Path(tempfile.gettempdir()) / f"ledger-drill-{os.geteuid()}"
     root.mkdir(mode=_THROUGH, exist_ok=True)
     status = root.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:

@@ -36,7 +36,8 @@ class Screen:
         """Write a line as it is."""
         with suppress(OSError, ValueError):
             since = f"{time.monotonic() - self._started:5.1f} s  "
-            self._console.print(Text(since, style="dim").append(Text(text, style=style)))
+            told = Text(since, style="dim").append(Text(text, style=style))
+            self._console.print(told, soft_wrap=True)
 
     def seconds(self, rows: Sequence[Row], about: str, *, settled: int) -> None:
         """Show the latest seconds; before `settled` nothing changes any more."""
@@ -52,7 +53,8 @@ class Screen:
                 self._next = at + 1
                 with suppress(OSError, ValueError):
                     told = f"naive {_told(naive)}; ledger {_told(ledger)}"
-                    self._console.print(Text(f"{at:4} s  {phase:<10}  {told}"))
+                    line = Text(f"{at:4} s  {phase:<10}  {told}")
+                    self._console.print(line, soft_wrap=True)
 
     def settle(self) -> None:
         """Take the live table away."""

@@ -14,7 +14,7 @@ LAUNCHES_PER_S: Final = 60.0
 ACTIVATIONS_PER_S: Final = 8.0
 TIMEOUT_S: Final = 2.0
 """How long a product waits for an answer."""
-EVERYBODY: Final = 5.0
+EVERYBODY: Final = 3.0
 """How many times the usual rate comes when all is back, ..."""
 AT_ONCE_S: Final = 3.0
 """... and for how long."""
@@ -95,9 +95,11 @@ NOT_REPRODUCED: Final = [
         "redo of a small log takes less than a second; the vendor's took three hours, and its "
         "promised end moved three times."
     ),
-    ("The size. The vendor's index needed more than 140 GB; here the table has some hundred "
-    "thousand rows, so it is locked for some seconds before its rebuild begins, and other faults "
-    "last seconds instead of an hour."),
+    (
+        "The size. The vendor's index needed more than 140 GB; here the table has some hundred "
+        "thousand rows, so it is locked for some seconds before its rebuild begins, and other "
+        "faults last seconds instead of an hour."
+    ),
     "The management console and the support site, which were down as well.",
     "Several machines: both sides and their clients share this one.",
 ]

@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,13 +23,18 @@ from cli.drill.clients import Asked, Change, Licensed, Orders
 from cli.drill.database import Database
 from cli.drill.outcome import SideName
 from cli.drill.scratch import LEDGER, Scratch
+from cli.local import plan
 from cli.local.folder import read_environment, read_token
+from cli.local.ports import free_ports, is_taken
 from cli.trouble import Failed
 from cli.web import answers_ok
 
 START_S: Final = 120.0
 _LOOK_S: Final = 0.2
 _AT_ONCE: Final = 8
+_TRIES: Final = 20
+_LOWER: Final = {SideName.NAIVE: ["nice", "-n", "5"], SideName.LEDGER: []}
+"""Those who wait in vain take nothing from those who don't."""
 _ENDED_S: Final = 10.0
 _FOLDER: Final = Path(__file__).resolve().parents[2]
 _SETTINGS: Final = "LEDGER_"
@@ -69,7 +75,7 @@ async def start_naive(scratch: Scratch, database: Database, port: int, prefix: l
 async def start_ledger(scratch: Scratch) -> tuple[str, str]:
     """Start a ledger of its own, empty; its address and its token. Raises `Failed`."""
     command = [sys.executable, "-c", "from cli.start import main; main()", "up", "--no-sample"]
-    command += ["--ports", "auto", "--data", str(scratch.ledger.root)]
+    command += ["--ports", _ports(), "--data", str(scratch.ledger.root)]
     process = scratch.start(LEDGER, command, env=environment())
 
     def ready() -> str | None:
@@ -82,20 +88,28 @@ async def start_ledger(scratch: Scratch) -> tuple[str, str]:
     return url, read_token(scratch.ledger)
 
 
+def _ports() -> str:
+    """Free ports, not the usual ones: those are for the ledger that people start themselves."""
+    names = [name for name in plan.defaults(1) if name != "workers"]
+    found = free_ports(len(names) + _TRIES)
+    given = dict(zip(names, found, strict=False))
+    in_a_row = (port for port in found[len(names) :] if not is_taken(port + 1))
+    given["workers"] = next(in_a_row, plan.DEFAULTS["workers"])
+    return ",".join(f"{name}={port}" for name, port in given.items())
+
+
 async def _ready(
     scratch: Scratch,
     name: str,
     process: subprocess.Popen[bytes],
-    where: Any,  # noqa: ANN401
+    where: Callable[[], str | None],
 ) -> None:
-    async with asyncio.timeout(START_S):
-        while True:
-            url = where()
-            if url is not None and await asyncio.to_thread(answers_ok, url):
-                return
-            if process.poll() is not None:
-                raise Failed(f"the {name} doesn't start:\n{scratch.last_words(name)}")
-            await asyncio.sleep(_LOOK_S)
+    """Wait until a part answers where it says. Raises `Failed`."""
+    deadline = time.monotonic() + START_S
+    while (url := where()) is None or not await asyncio.to_thread(answers_ok, url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise Failed(f"the {name} doesn't start:\n{scratch.last_words(name)}")
+        await asyncio.sleep(_LOOK_S)
 
 
 async def issue(url: str, token: str) -> list[str]:
@@ -132,12 +146,12 @@ class Crowd:
     """The clients of one side, in their own process; `asked` grows as they tell of requests."""
 
     def __init__(
-        self, scratch: Scratch, side: SideName, url: str, ids: list[str], token: str
+        self, scratch: Scratch, side: SideName, url: str, ids: list[str], *, token: str = ""
     ) -> None:
         self.asked: list[Asked] = []
         self._process = scratch.start(
             f"clients-of-{side}",
-            [sys.executable, "-m", "cli.drill.clients"],
+            [*_LOWER[side], sys.executable, "-m", "cli.drill.clients"],
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -7,7 +7,6 @@ import platform
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from cli.drill import script
@@ -18,6 +17,7 @@ from cli.drill.outcome import FORMAT, Machine, Outcome, Side, SideName
 from cli.drill.play import Play
 from cli.drill.tally import figures, seconds
 from cli.local.kafka import find_jars
+from cli.local.programs import CACHE
 
 _GB: Final = 1 << 30
 _ASK_S: Final = 5.0
@@ -34,7 +34,7 @@ def outcome(
     versions: dict[str, str],
 ) -> Outcome:
     """The outcome of a drill whose phases have ended."""
-    made = [_side(name, asked[name], play) for name in SideName]
+    naive, ledger = (_side(name, asked[name], play) for name in SideName)
     return Outcome(
         format=FORMAT,
         began=began,
@@ -48,8 +48,8 @@ def outcome(
         neutralized=play.neutralized,
         phases=play.phases,
         moments=play.moments,
-        sides=made,
-        verdict=judge(play.phases, made),
+        sides=[naive, ledger],
+        verdict=judge(play.phases, naive=naive.phases, ledger=ledger.phases),
         not_reproduced=script.NOT_REPRODUCED,
     )
 
@@ -89,7 +89,7 @@ def versions(postgres: str) -> dict[str, str]:
         "license-ledger": version("license-ledger"),
         "Python": platform.python_version(),
         "Postgres": postgres,
-        "Kafka": find_jars(Path(__file__).resolve().parents[2] / ".cache").name.partition("-")[2],
+        "Kafka": find_jars(CACHE).name.partition("-")[2],
         "Redis": next((word[2:] for word in redis.split() if word.startswith("v=")), ""),
         "FastAPI, psycopg": f"{version('fastapi')}, {version('psycopg')}",
     }

@@ -20,7 +20,10 @@ from cli.drill.scratch import Scratch
 
 SIZE_MB: Final = 400
 _BLOCK: Final = 4096
+_TRIES: Final = 20
 _PATIENCE_S: Final = 10.0
+_ROOT: Final = ["--mount", "--propagation", "private"]
+_NO_ROOT: Final = ["--user", "--mount", "--map-current-user", "--keep-caps"]
 _MOUNT: Final = 'mount -t tmpfs -o "size=$1m,mode=0777" tmpfs "$2" && echo mounted && exec cat'
 """It holds the namespace until its stdin is closed: when the drill ends, however it ends."""
 
@@ -45,18 +48,25 @@ class Volume:
         status = os.statvfs(self.seen)
         return status.f_bavail * status.f_frsize
 
-    def fill(self, name: str, *, leave: int) -> int:
-        """Let a file take all but `leave` bytes; returns how many it took."""
+    def fill(self, name: str, *, leave: int) -> None:
+        """Let a file take all but `leave` bytes, as its user: nobody else may write here."""
         taken = 0
-        with (self.seen / name).open("ab") as file:
-            while (more := (self.free_bytes() - leave) // _BLOCK * _BLOCK) > 0:
-                os.posix_fallocate(file.fileno(), taken, more)
-                taken += more
-        return taken
+        for _ in range(_TRIES):
+            more = (self.free_bytes() - leave) // _BLOCK * _BLOCK
+            if more <= 0:
+                return
+            self._run("fallocate", "-o", str(taken), "-l", str(more), str(self.path / name))
+            taken += more
 
     def make_room(self, name: str) -> None:
         """Remove such a file."""
-        (self.seen / name).unlink(missing_ok=True)
+        self._run("rm", "-f", str(self.path / name))
+
+    def _run(self, *command: str) -> None:
+        # What doesn't fit any more isn't taken: others write here as well.
+        subprocess.run(
+            [*self.enter, *command], cwd="/", capture_output=True, timeout=_PATIENCE_S, check=False
+        )
 
 
 def volume(scratch: Scratch) -> Volume:
@@ -65,13 +75,12 @@ def volume(scratch: Scratch) -> Volume:
     path.mkdir()
     troubles: list[str] = []
     if os.geteuid() == 0:
-        made = _mounted(scratch, path, [], ["--mount", "--propagation", "private"], troubles)
+        made = _mounted(scratch, path, [], _ROOT, troubles)
         if made is not None:
             enter = ["nsenter", "--mount", f"--target={made}", *as_user()]
             words = f"root: a tmpfs of {SIZE_MB} MB in a mount namespace of its own"
             return _volume(path, made, enter, words)
-    flags = ["--user", "--mount", "--map-current-user", "--keep-caps"]
-    made = _mounted(scratch, path, as_user(), flags, troubles)
+    made = _mounted(scratch, path, as_user(), _NO_ROOT, troubles)
     if made is not None:
         enter = [*as_user(), "nsenter", "--user", "--preserve-credentials", "--mount"]
         words = f"no root: a tmpfs of {SIZE_MB} MB in a user and mount namespace of its own"
@@ -106,7 +115,7 @@ def _mounted(
     assert holder.stdout is not None  # noqa: S101 - a pipe was asked for
     ready, _, _ = select.select([holder.stdout], [], [], _PATIENCE_S)
     said = holder.stdout.readline() if ready else b""
-    if said.strip() == b"mounted" and os.access(f"/proc/{holder.pid}/root{path}", os.W_OK):
+    if said.strip() == b"mounted" and os.access(f"/proc/{holder.pid}/root{path}", os.R_OK):
         return holder.pid
     holder.kill()
     holder.wait()
