@@ -1,7 +1,8 @@
 """Where everything of the chart stands: both sides one above the other, on one axis of time; pure.
 
-Lengths are in the units of the drawing. A second is a column as high as what was tried in it: below
-what started, above it what failed. Both sides and both kinds have the same scale of their own.
+Lengths are in the units of the drawing. A second in which anything was tried is a column of full
+height: below the share that started or succeeded, above it the share that failed. So a rush of
+many a second hides nothing of what was before it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ class Panel:
     caption_y: float
     top: float
     base: float
-    most: str
     good: str
     bad: str
 
@@ -86,7 +86,7 @@ def chart(contents: Contents, size: Size) -> Chart:
     header = 4 + line * max([len(band.lines) for band in bands], default=0)
     markers = cluster([moment.at_s for moment in contents.in_order], scale)
     markers_y = header + 4
-    y = markers_y + (line + 4 if markers else 0)
+    y: float = markers_y + (line + 4 if markers else 0)
     sides = []
     for side in contents.sides:
         drawn = _side(side, outcome, scale, y)
@@ -149,13 +149,12 @@ def _side(side: Side, outcome: Outcome, scale: Scale, y: float) -> SideDrawing:
     if side.name is SideName.NAIVE and outcome.neutralized is not None:
         neutralized = _span(outcome.neutralized, scale, y + 3)
         y += line
-    launches = _panel(outcome, side, scale, y, ("launches a second", size.launches, *_LAUNCHES))
+    launches = _panel(side, scale, y, ("launches", size.launches, *_LAUNCHES))
     activations = _panel(
-        outcome,
         side,
         scale,
-        launches.base + 4,
-        ("activations a second", size.activations, *_ACTIVATIONS),
+        launches.base + 3,
+        ("activations", size.activations, *_ACTIVATIONS),
     )
     return SideDrawing(
         title=title,
@@ -190,26 +189,31 @@ _LAUNCHES: Final[tuple[_Count, _Count]] = (_launches, _started)
 _ACTIVATIONS: Final[tuple[_Count, _Count]] = (_activations, _activated)
 
 
-def _panel(
-    outcome: Outcome, side: Side, scale: Scale, y: float, kind: tuple[str, int, _Count, _Count]
-) -> Panel:
+def _panel(side: Side, scale: Scale, y: float, kind: tuple[str, int, _Count, _Count]) -> Panel:
     caption, height, tried, good = kind
-    most = max([tried(second) for one in outcome.sides for second in one.seconds], default=0)
-    top = y + scale.size.font + 5
+    counts = [tried(second) for second in side.seconds if tried(second)]
+    top = y + scale.size.font + 7
     base = top + height
 
-    def at(value: int) -> float:
-        return base - height * value / max(most, 1)
+    def share(second: Second) -> float:
+        return base - height * good(second) / tried(second) if tried(second) else base
+
+    def whole(second: Second) -> float:
+        return top if tried(second) else base
 
     return Panel(
-        caption=caption,
-        caption_y=top - 4,
+        caption=f"{caption}: {_from_to(counts)} a second",
+        caption_y=top - 5,
         top=top,
         base=base,
-        most=count(most),
-        good=area(side.seconds, lambda _: base, lambda one: at(good(one)), scale),
-        bad=area(side.seconds, lambda one: at(good(one)), lambda one: at(tried(one)), scale),
+        good=area(side.seconds, lambda _: base, share, scale),
+        bad=area(side.seconds, share, whole, scale),
     )
+
+
+def _from_to(counts: list[int]) -> str:
+    least, most = min(counts, default=0), max(counts, default=0)
+    return count(most) if least == most else f"{count(least)} to {count(most)}"
 
 
 def _span(within: tuple[float, float], scale: Scale, y: float) -> Span:

@@ -6,15 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from cli.drill.judging import UNREADABLE, UNWRITABLE
+from cli.drill.judging import PROVES_NOTHING, UNREADABLE, UNWRITABLE
 from cli.drill.outcome import Figures, Outcome, PhaseName, Side, SideName
 from cli.drill.wording import (
-    NOTHING,
     WHILE,
-    count,
     day,
     duration,
-    milliseconds,
     minutes,
     number,
     of,
@@ -34,59 +31,6 @@ class PhaseEntry:
     about: str
     span: str
     skipped: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failed:
-    """How much failed: `31 of 120`, `26 %`, and whether any did."""
-
-    text: str
-    share: str
-    any: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedRow:
-    """What failed on both sides in one phase; without a phase: in all of them."""
-
-    phase: PhaseEntry | None
-    naive: Failed
-    ledger: Failed
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedTable:
-    """What failed of one kind of request, phase by phase."""
-
-    title: str
-    about: str
-    rows: list[FailedRow]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyRow:
-    """p50 and p99 of both sides, in ms."""
-
-    phase: PhaseEntry
-    naive: tuple[str, str]
-    ledger: tuple[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyTable:
-    """How long one kind of request took, phase by phase; the first row is before any fault."""
-
-    title: str
-    rows: list[LatencyRow]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswersRow:
-    """How often each side answered what in one phase, the most frequent first."""
-
-    phase: PhaseEntry
-    naive: list[tuple[str, str]]
-    ledger: list[tuple[str, str]]
 
 
 Counted = Callable[[Figures], tuple[int, int]]
@@ -160,7 +104,7 @@ class Contents:
     def proof(self) -> str:
         """Whether the drill proves anything, and why."""
         if not self.outcome.verdict.proves:
-            return "It proves nothing: the naive service did not fail as the vendor's did."
+            return self._unproved()
         skipped = {phase.name for phase in self.phases if phase.skipped is not None}
         unwritable = [name for name in UNWRITABLE if name not in skipped]
         told = [
@@ -188,45 +132,6 @@ class Contents:
     def reasons(self) -> list[str]:
         """What is missing, each as a sentence."""
         return [_sentence(printable(reason)) for reason in self.outcome.verdict.reasons]
-
-    def failed_tables(self) -> list[FailedTable]:
-        """Checks, activations and launches that failed."""
-        return [
-            self._failed_table(
-                "Checks that failed", "Anything but an answer in time to what was asked.", checks
-            ),
-            self._failed_table(
-                "Activations that failed", "A new machine that could not be added.", activations
-            ),
-            self._failed_table(
-                "Launches that failed",
-                "A launch starts after a valid check; neutralized, paid ones start without.",
-                launches,
-            ),
-        ]
-
-    def latency_tables(self) -> list[LatencyTable]:
-        """How long checks and activations took, in ms."""
-        return [
-            self._latency_table(
-                "How long a check took, ms", lambda one: (one.check_p50_ms, one.check_p99_ms)
-            ),
-            self._latency_table(
-                "How long an activation took, ms",
-                lambda one: (one.activation_p50_ms, one.activation_p99_ms),
-            ),
-        ]
-
-    def answers(self) -> list[AnswersRow]:
-        """Answers by kind, phase by phase."""
-        return [
-            AnswersRow(
-                phase=phase,
-                naive=self._answers(self.naive, phase.name),
-                ledger=self._answers(self.ledger, phase.name),
-            )
-            for phase in self.phases
-        ]
 
     def moments(self) -> list[tuple[int, str, str]]:
         """What happened when: number, second, text."""
@@ -264,43 +169,14 @@ class Contents:
         both = [counted(figures) for figures in side.phases if not names or figures.phase in names]
         return sum(failed for failed, _ in both), sum(sent for _, sent in both)
 
-    def _failed_table(self, title: str, about: str, counted: Counted) -> FailedTable:
-        def row(phase: PhaseEntry | None) -> FailedRow:
-            names = () if phase is None else (phase.name,)
-            naive, ledger = (_failed(*self.counted(side, counted, *names)) for side in self.sides)
-            return FailedRow(phase=phase, naive=naive, ledger=ledger)
-
-        return FailedTable(title=title, about=about, rows=[*map(row, self.phases), row(None)])
-
-    def _latency_table(
-        self, title: str, taken: Callable[[Figures], tuple[float | None, float | None]]
-    ) -> LatencyTable:
-        def both(side: Side, name: PhaseName) -> tuple[str, str]:
-            figures = self.figures(side, name)
-            if figures is None:
-                return NOTHING, NOTHING
-            p50, p99 = taken(figures)
-            return milliseconds(p50), milliseconds(p99)
-
-        rows = [
-            LatencyRow(
-                phase=phase,
-                naive=both(self.naive, phase.name),
-                ledger=both(self.ledger, phase.name),
-            )
-            for phase in self.phases
+    def _unproved(self) -> str:
+        missing = [
+            printable(reason.removesuffix(PROVES_NOTHING))
+            for reason in self.outcome.verdict.reasons
+            if reason.endswith(PROVES_NOTHING)
         ]
-        return LatencyTable(title=title, rows=rows)
-
-    def _answers(self, side: Side, name: PhaseName) -> list[tuple[str, str]]:
-        figures = self.figures(side, name)
-        answers = {} if figures is None else figures.answers
-        ordered = sorted(answers.items(), key=lambda answer: (-answer[1], answer[0]))
-        return [(printable(kind), count(times)) for kind, times in ordered if times]
-
-
-def _failed(failed: int, sent: int) -> Failed:
-    return Failed(text=of(failed, sent), share=share(failed, sent), any=failed > 0)
+        more = f", and {len(missing) - 1} more of that kind" if missing[1:] else ""
+        return f"It proves nothing: {''.join(missing[:1])}{more}."
 
 
 def _listed(parts: list[str]) -> str:

@@ -10,8 +10,9 @@ from typing import Final
 from cli.drill.losses import DEFINITION
 from cli.drill.outcome import Second
 from cli.drill.report.chart import end_of
-from cli.drill.report.contents import Contents, Failed, PhaseEntry
+from cli.drill.report.contents import Contents, PhaseEntry
 from cli.drill.report.real_day import beside
+from cli.drill.report.tables import Failed, answers, failed_tables, latency_tables
 from cli.drill.wording import NOTHING
 
 _SPECIAL: Final = re.compile(r"([\\`*_\[\]<>|#~&])")
@@ -105,7 +106,7 @@ def _phases(contents: Contents) -> list[str]:
         [
             _named(phase),
             "skipped" if phase.skipped is not None else phase.span,
-            escaped(phase.about if phase.skipped is None else phase.skipped),
+            escaped(phase.about),
         ]
         for phase in contents.phases
     ]
@@ -119,17 +120,19 @@ def _real_day(contents: Contents) -> list[str]:
     for row in beside(contents):
         here = [escaped(row.here)] if row.here else []
         for one in row.measured:
-            if one.phase.skipped is not None:
-                here.append(f"{_named(one.phase)}: skipped")
+            both = f"naive {one.naive}; ledger {one.ledger}"
+            if one.phase is None:
+                here.append(both)
             else:
-                here.append(f"{_named(one.phase)}: naive {one.naive}; ledger {one.ledger}")
+                skipped = one.phase.skipped is not None
+                here.append(f"{_named(one.phase)}: {'skipped' if skipped else both}")
         rows.append([row.at, row.text, "<br>".join(here)])
     return ["## The real day, and here", _table(["5 November 2019", "the real day", "here"], rows)]
 
 
 def _measured(contents: Contents) -> list[str]:
     parts = ["## What was measured"]
-    for table in contents.failed_tables():
+    for table in failed_tables(contents):
         failed = [
             [
                 "**all**" if row.phase is None else _named(row.phase),
@@ -143,14 +146,14 @@ def _measured(contents: Contents) -> list[str]:
             table.about,
             _table(["phase", "naive", "ledger"], failed),
         ]
-    for latencies in contents.latency_tables():
+    for latencies in latency_tables(contents):
         taken = [[_named(row.phase), *row.naive, *row.ledger] for row in latencies.rows]
         heads = ["phase", "naive p50", "naive p99", "ledger p50", "ledger p99"]
         parts += [f"### {latencies.title}", _table(heads, taken)]
-    answers = [
-        [_named(row.phase), _answers(row.naive), _answers(row.ledger)] for row in contents.answers()
+    answered = [
+        [_named(row.phase), _answers(row.naive), _answers(row.ledger)] for row in answers(contents)
     ]
-    return [*parts, "### Answers by kind", _table(["phase", "naive", "ledger"], answers)]
+    return [*parts, "### Answers by kind", _table(["phase", "naive", "ledger"], answered)]
 
 
 def _where(contents: Contents) -> list[str]:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from cli.drill.losses import DEFINITION
 from cli.drill.report.chart import chart
 from cli.drill.report.contents import Contents
 from cli.drill.report.real_day import beside
 from cli.drill.report.scale import NARROW, WIDE
+from cli.drill.report.tables import answers, failed_tables, latency_tables
 
 _TEMPLATE: Final = "page.html.j2"
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|s|ms|min|GB)(?!\w))")
+"""The space between a number and its unit."""
 
 
 def page(contents: Contents) -> str:
@@ -20,6 +25,7 @@ def page(contents: Contents) -> str:
     environment = Environment(
         loader=PackageLoader("cli.drill.report", "templates"),
         autoescape=True,
+        finalize=_together,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -29,5 +35,15 @@ def page(contents: Contents) -> str:
         contents=contents,
         charts=[chart(contents, size) for size in (WIDE, NARROW)],
         real_day=beside(contents),
+        failed_tables=failed_tables(contents),
+        latency_tables=latency_tables(contents),
+        answers=answers(contents),
         definition=DEFINITION,
     )
+
+
+def _together(value: object) -> object:
+    """A value as it is printed: no line breaks between a number and its unit."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _UNIT.sub("\u00a0", value)
+    return value

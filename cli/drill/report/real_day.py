@@ -5,11 +5,10 @@ The times are UTC, and the facts are what the vendor and its customers said of t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from cli.drill.outcome import Outcome, PhaseName, Side
+from cli.drill.outcome import PhaseName, Side
 from cli.drill.report.contents import Contents, PhaseEntry, activations, checks
 from cli.drill.wording import NOTHING, of, share, span
 
@@ -26,9 +25,9 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What both sides failed in one phase."""
+    """What became of both sides, in one phase or in what `here` names."""
 
-    phase: PhaseEntry
+    phase: PhaseEntry | None
     naive: str
     ledger: str
 
@@ -82,7 +81,7 @@ REAL_DAY: Final = (
     ),
     Fact(
         at="11:00",
-        text="The database is back, and everybody comes back at once.",
+        text="The database is back, and everybody comes back at once; free products start again.",
         phases=(PhaseName.RETURN, PhaseName.AFTERWARDS),
     ),
 )
@@ -101,7 +100,7 @@ _DOWN: Final = (
 def beside(contents: Contents) -> list[Beside]:
     """The real day row by row, with what was measured here."""
     rows = [_beside(fact, contents) for fact in REAL_DAY]
-    own = [_neutralized(contents.outcome), _never_activated(contents)]
+    own = [_neutralized(contents), _never_activated(contents)]
     return [*rows[:_BEFORE_NEUTRALIZED], *own, *rows[_BEFORE_NEUTRALIZED:]]
 
 
@@ -125,46 +124,47 @@ def _failed(contents: Contents, side: Side, name: PhaseName) -> str:
     return f"failed {of(*failed[0])} checks, {of(*failed[1])} activations"
 
 
-def _neutralized(outcome: Outcome) -> Beside:
-    here = "Nobody neutralized anything in this drill."
-    if outcome.neutralized is not None:
-        told = "; ".join(
-            f"{side.name} {_started(side, outcome.neutralized)}" for side in outcome.sides
-        )
+def _neutralized(contents: Contents) -> Beside:
+    within = contents.outcome.neutralized
+    here, measured = "Nobody neutralized anything in this drill.", []
+    if within is not None:
         here = (
-            f"Neutralized by hand at {span(*outcome.neutralized)}, on the naive side only. "
-            f"Launches meanwhile: {told}."
+            f"Neutralized by hand at {span(*within)}, on the naive side only. Launches meanwhile:"
         )
+        naive, ledger = (_started(side, within) for side in contents.sides)
+        measured = [Measured(phase=None, naive=naive, ledger=ledger)]
     return Beside(
         at="08:50",
         text="Checks are neutralized by hand: paid products start again. Free ones need a check "
         "that succeeds, and stay dead until 11:00.",
         here=here,
-        measured=[],
+        measured=measured,
     )
 
 
 def _started(side: Side, within: tuple[float, float]) -> str:
-    seconds = [one for one in side.seconds if within[0] <= one.at_s < within[1]]
-    started, sent = sum(one.started for one in seconds), sum(one.launches for one in seconds)
-    return f"{of(started, sent)} started ({share(started, sent)})"
+    """Launches in whole seconds of a span."""
+    seconds = [one for one in side.seconds if within[0] <= one.at_s and one.at_s + 1 <= within[1]]
+    return _good(
+        sum(one.started for one in seconds), sum(one.launches for one in seconds), "started"
+    )
 
 
 def _never_activated(contents: Contents) -> Beside:
     down = [phase for phase in contents.phases if phase.name in _DOWN and phase.skipped is None]
-    told = "; ".join(
-        f"{side.name} {of(sent - failed, sent)} succeeded ({share(sent - failed, sent)})"
+    names = [phase.name for phase in down]
+    told = [
+        _good(sent - failed, sent, "succeeded")
         for side in contents.sides
-        for failed, sent in [contents.counted(side, activations, *_names(down))]
-    )
-    letters = ", ".join(phase.letter for phase in down)
+        for failed, sent in [contents.counted(side, activations, *names) if names else (0, 0)]
+    ]
     return Beside(
         at="08:00 to 11:00",
         text="No license can be activated, of whatever kind.",
-        here=f"Activations in the phases {letters}: {told}.",
-        measured=[],
+        here=f"Activations in the phases {', '.join(phase.letter for phase in down)}:",
+        measured=[Measured(phase=None, naive=told[0], ledger=told[1])],
     )
 
 
-def _names(phases: Sequence[PhaseEntry]) -> list[PhaseName]:
-    return [phase.name for phase in phases]
+def _good(good: int, tried: int, what: str) -> str:
+    return f"{of(good, tried)} {what} ({share(good, tried)})" if tried else NOTHING

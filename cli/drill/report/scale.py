@@ -30,10 +30,10 @@ class Size:
 
 
 WIDE: Final = Size(
-    name="wide", width=960, left=42, font=14, launches=112, activations=48, tick=64, titles=True
+    name="wide", width=960, left=52, font=14, launches=112, activations=48, tick=64, titles=True
 )
 NARROW: Final = Size(
-    name="narrow", width=340, left=30, font=12, launches=84, activations=36, tick=44, titles=False
+    name="narrow", width=340, left=40, font=12, launches=84, activations=36, tick=44, titles=False
 )
 
 
