@@ -13,7 +13,16 @@ from typing import Final
 
 from cli.drill.outcome import Outcome, Second, Side, SideName
 from cli.drill.report.contents import Contents
-from cli.drill.report.scale import Marker, Scale, Size, area, cluster, text_width, ticks_of
+from cli.drill.report.scale import (
+    Marker,
+    Scale,
+    Size,
+    area,
+    cluster,
+    shortened,
+    text_width,
+    ticks_of,
+)
 from cli.drill.wording import count, minutes, printable
 
 
@@ -140,9 +149,9 @@ def _lines(letter: str, title: str, width: float, size: Size) -> list[str]:
 
 def _side(side: Side, outcome: Outcome, scale: Scale, y: float) -> SideDrawing:
     size, line = scale.size, scale.size.font + 5
-    title, lost = printable(side.title), f"{minutes(side.lost_minutes)} launch-minutes lost"
-    if text_width(title, size.font + 1) + text_width(lost, size.font) > size.width - size.left:
-        lost = ""
+    lost = f"{minutes(side.lost_minutes)} launch-minutes lost"
+    room = size.width - size.left - size.right - text_width(lost, size.font) - size.font
+    title = shortened(printable(side.title), room, size.font + 1)
     title_y = y + line - 4
     y += line
     neutralized = None

@@ -16,8 +16,8 @@ from cli.drill.report.scale import NARROW, WIDE
 from cli.drill.report.tables import answers, failed_tables, latency_tables
 
 _TEMPLATE: Final = "page.html.j2"
-_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|s|ms|min|GB)(?!\w))")
-"""The space between a number and its unit."""
+_UNIT: Final = re.compile(r"(?<=\d) (?=(?:%|s|ms|min|GB)(?!\w))|(?<=[<>]) (?=\d)")
+"""The space between a number and its unit, or between it and what compares it."""
 
 
 def page(contents: Contents) -> str:

@@ -117,6 +117,13 @@ def text_width(text: str, font: int) -> float:
     return len(text) * font * _LETTER_WIDTH
 
 
+def shortened(text: str, room: float, font: int) -> str:
+    """As much of a text as there is room for."""
+    if text_width(text, font) <= room:
+        return text
+    return text[: max(0, int(room / (font * _LETTER_WIDTH)) - 1)].rstrip() + "\u2026"
+
+
 def ticks_of(scale: Scale) -> list[tuple[float, str]]:
     """Places of round seconds, far enough apart."""
     fitting = [step for step in _STEPS_S if scale.x(step) - scale.x(0) >= scale.size.tick]

@@ -9,7 +9,17 @@ from msgspec.structs import replace
 from cli.drill.outcome import Moment, Outcome, PhaseName, Second
 from cli.drill.report.chart import Chart, chart
 from cli.drill.report.contents import Contents
-from cli.drill.report.scale import NARROW, WIDE, Scale, Size, area, cluster, ticks_of
+from cli.drill.report.scale import (
+    NARROW,
+    WIDE,
+    Scale,
+    Size,
+    area,
+    cluster,
+    shortened,
+    text_width,
+    ticks_of,
+)
 from tests.cli.drill.outcomes import PHASE_S, outcome_of
 
 SIZES = pytest.mark.parametrize("size", [WIDE, NARROW], ids=lambda size: size.name)
@@ -101,6 +111,18 @@ def test_a_drill_in_which_nothing_was_sent_can_be_drawn() -> None:
     empty = drawn(replace(outcome, phases=[], moments=[], neutralized=None, sides=sides))
     assert empty.bands == []
     assert all(panel.good == panel.bad == "" for side in empty.sides for panel in side.panels)
+
+
+def test_a_long_title_leaves_room_for_the_minutes_lost() -> None:
+    assert shortened("Naive service", 200, 10) == "Naive service"
+    assert shortened("Naive service", 50, 10) == "Naive s\u2026"
+    outcome = outcome_of()
+    sides = [replace(side, title=side.title * 9) for side in outcome.sides]
+    naive, _ = drawn(replace(outcome, sides=sides), NARROW).sides
+    assert naive.lost == "1,234 launch-minutes lost"
+    assert naive.title.endswith("\u2026")
+    letters = text_width(naive.title, NARROW.font + 1) + text_width(naive.lost, NARROW.font)
+    assert letters < NARROW.width - NARROW.left - NARROW.right
 
 
 def test_moments_far_apart_have_a_marker_each_and_near_ones_share_it() -> None:

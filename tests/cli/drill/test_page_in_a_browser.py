@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from cli.drill.outcome import Outcome, PhaseName
+from cli.drill.outcome import Moment, Outcome, PhaseName
 from cli.drill.report import write
 from tests.cli.drill.outcomes import FAILING, outcome_of
 
@@ -57,9 +58,17 @@ def laid_out(outcome: Outcome, width: int, folder: Path) -> dict[str, Any]:
 def test_nothing_runs_out_of_the_page_and_the_chart_is_legible(
     width: int, chart: str, tmp_path: Path
 ) -> None:
-    failing = {**FAILING, PhaseName.HANG: (0.25, 1.0)}
-    ledger_failing = {PhaseName.DEATH: (0.05, 0.25)}
-    outcome = outcome_of(failing=failing, ledger_failing=ledger_failing, naive_minutes=123456.0)
+    outcome = outcome_of(failing={**FAILING, PhaseName.HANG: (0.25, 1.0)}, naive_minutes=123456.0)
+    naive, ledger = outcome.sides
+    many = [
+        replace(one, checks=one.checks * 99, checks_failed=one.checks_failed * 99)
+        for one in naive.phases
+    ]
+    outcome = replace(
+        outcome,
+        moments=[*outcome.moments, Moment(at_s=90.0, text="unbroken" * 40)],
+        sides=[replace(naive, phases=many, title="A naive service on Postgres 15"), ledger],
+    )
     seen = laid_out(outcome, width, tmp_path)
     assert seen["room"] in range(width - 20, width + 1)
     assert seen["wide"] <= seen["room"]
