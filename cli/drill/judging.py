@@ -20,7 +20,8 @@ UNREADABLE: Final = (PhaseName.LOCK, PhaseName.HANG, PhaseName.DEATH)
 UNWRITABLE: Final = (PhaseName.DISK_FULL,)
 """Phases that may be skipped."""
 
-_NOTHING: Final = "this drill proves nothing"
+PROVES_NOTHING: Final = ": this drill proves nothing"
+"""How a reason ends that takes the proof away."""
 
 
 def judge(
@@ -47,17 +48,17 @@ def _unproved(
     """What a phase lacks for a proof."""
     kind = "activations" if name in UNWRITABLE else "checks"
     if not _sent(ledger.get(name), kind):
-        yield f"no {kind} were sent to the ledger {WHILE[name]}: {_NOTHING}"
+        yield f"no {kind} were sent to the ledger {WHILE[name]}{PROVES_NOTHING}"
     figures = naive.get(name)
     sent = _sent(figures, kind)
     if figures is None or not sent:
-        yield f"no {kind} were sent to the naive service {WHILE[name]}: {_NOTHING}"
+        yield f"no {kind} were sent to the naive service {WHILE[name]}{PROVES_NOTHING}"
         return
     failed = figures.activations_failed if name in UNWRITABLE else figures.checks_failed
     if 100 * failed <= NEEDED_PERCENT * sent:
         yield (
             f"the naive service failed {count(failed)} of {count(sent)} {kind} {WHILE[name]} "
-            f"({share(failed, sent)}, more than {NEEDED_PERCENT} % is needed): {_NOTHING}"
+            f"({share(failed, sent)}, more than {NEEDED_PERCENT} % is needed){PROVES_NOTHING}"
         )
 
 

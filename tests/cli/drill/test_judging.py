@@ -89,7 +89,7 @@ def test_phases_that_nobody_measured_prove_nothing() -> None:
 @pytest.mark.parametrize("name", list(PhaseName))
 @pytest.mark.parametrize("kind", ["checks", "activations"])
 def test_one_failure_in_any_phase_is_too_much_for_the_ledger(name: PhaseName, kind: str) -> None:
-    one = figures(name, **{kind: 1204, f"{kind}_failed": 1})  # type: ignore[arg-type]
+    one = figures(name, **{kind: 1204, f"{kind}_failed": 1})
     verdict = judged(failed(), [usual if usual.phase is not name else one for usual in HELD])
     assert verdict.proves
     assert not verdict.held
