@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -48,14 +49,32 @@ def fifth_of_november(
     from cli.drill.run import drill as run
     from cli.drill.screen import Screen
 
+    _writable(report)
     outcome = run(Screen())
-    paths = write(outcome, report)
+    written = write(outcome, report)
     if as_json:
         output.print_json(msgspec.to_builtins(outcome))
     else:
         for line in summary_lines(outcome):
             print(line)
-        print()
-        for path in paths:
-            print(path)
+        output.print_facts(
+            {
+                "report": str(written.html),
+                "for a ticket": str(written.markdown),
+                "for a program": str(written.json),
+            }
+        )
     raise typer.Exit(trouble.OK if outcome.verdict.passed else trouble.FAILED)
+
+
+def _writable(folder: Path) -> None:
+    """See, before it takes two minutes, that a report can be written there. Raises `Missing`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise trouble.Missing(
+            f"the report can't be written into {folder}: {error.strerror}; name another folder "
+            "(--report)"
+        ) from None

@@ -10,8 +10,8 @@ from cli.drill.outcome import PhaseName, SideName
 
 LICENSES: Final = 300
 """Asked on both sides; every second one is of a free product."""
-LAUNCHES_PER_S: Final = 60.0
-ACTIVATIONS_PER_S: Final = 8.0
+LAUNCHES_PER_S: Final = 40.0
+ACTIVATIONS_PER_S: Final = 6.0
 TIMEOUT_S: Final = 2.0
 """How long a product waits for an answer."""
 EVERYBODY: Final = 3.0

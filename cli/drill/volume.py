@@ -118,6 +118,6 @@ def _mounted(
     if said.strip() == b"mounted" and os.access(f"/proc/{holder.pid}/root{path}", os.R_OK):
         return holder.pid
     holder.kill()
-    holder.wait()
+    holder.communicate()
     troubles.append(scratch.last_words("volume").strip() or "the volume can't be reached")
     return None
