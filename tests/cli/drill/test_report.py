@@ -9,6 +9,8 @@ import pytest
 from cli.drill.losses import DEFINITION
 from cli.drill.outcome import Moment, Outcome, PhaseName
 from cli.drill.report import read, summary_lines, write
+from cli.drill.report.contents import Contents
+from cli.drill.report.real_day import beside
 from tests.cli.drill.outcomes import FAILING, NO_VOLUME, outcome_of
 
 TOO_LITTLE = {**FAILING, PhaseName.LOCK: (0.25, 1.0)}
@@ -182,6 +184,15 @@ def test_the_real_day_stands_beside_what_was_measured(tmp_path: Path) -> None:
     assert "naive 60 of 120 started (50 %) ledger 120 of 120 started (100 %)" in page
     assert "naive 48 of 240 succeeded (20 %) ledger 240 of 240 succeeded (100 %)" in page
     assert "E Locked: naive failed 240 of 240 checks, 48 of 48 activations; ledger failed" in ticket
+
+
+def test_every_phase_that_breaks_something_stands_beside_the_real_day_once() -> None:
+    rows = beside(Contents(outcome_of()))
+    told = [one.phase.name for row in rows for one in row.measured if one.phase is not None]
+    assert told == [name for name in PhaseName if name is not PhaseName.HEALTHY]
+    rush = next(row for row in rows if row.at == "11:00").measured[0]
+    assert rush.naive == "failed 108 of 360 checks, 24 of 48 activations"
+    assert rush.ledger == "failed 0 of 360 checks, 0 of 48 activations"
 
 
 def test_text_of_others_does_nothing_but_be_read(tmp_path: Path) -> None:
