@@ -5,13 +5,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cli.drill.losses import DEFINITION
 from cli.drill.outcome import Moment, Outcome, PhaseName
 from cli.drill.report import read, summary_lines, write
 from cli.drill.report.contents import Contents
 from cli.drill.report.real_day import beside
-from tests.cli.drill.outcomes import FAILING, NO_VOLUME, outcome_of
+from tests.cli.drill.outcomes import FAILING, NO_VOLUME, figures, outcome_of
 
 TOO_LITTLE = {**FAILING, PhaseName.LOCK: (0.25, 1.0)}
 BROKEN = {PhaseName.DEATH: (0.05, 0.25)}
@@ -108,6 +109,23 @@ def test_page_and_markdown_say_every_figure(outcome: Outcome, tmp_path: Path) ->
     for version in ("Postgres 15.18", "Python 3.11.2", "Kafka 4.3.1", "ledger 0.1.0"):
         assert version in page
         assert version in ticket
+
+
+def test_a_phase_in_which_nothing_was_sent_has_dashes(tmp_path: Path) -> None:
+    outcome = outcome_of()
+    naive, ledger = outcome.sides
+    idle = [
+        figures(one.phase, checks=0, activations=0) if one.phase is PhaseName.LOCK else one
+        for one in naive.phases
+    ]
+    without = [one for one in ledger.phases if one.phase is not PhaseName.LOCK]
+    outcome = replace(outcome, sides=[replace(naive, phases=idle), replace(ledger, phases=without)])
+    page, ticket = words(page_of(outcome, tmp_path)), markdown_of(outcome, tmp_path)
+    assert page.count("E Locked \u2013 \u2013 F Hung") == 4
+    assert page.count("E Locked \u2013 \u2013 \u2013 \u2013 F Hung") == 2
+    assert "| E Locked | \u2013 | \u2013 |" in ticket
+    lock = next(line for line in summary_lines(outcome) if line.startswith("lock"))
+    assert lock.split() == ["lock", *["\u2013"] * 6]
 
 
 def test_latencies_before_and_during_stand_in_one_table(tmp_path: Path) -> None:
