@@ -2,7 +2,8 @@
 
 Lengths are in the units of the drawing. A second in which anything was tried is a column of full
 height: below the share that started or succeeded, above it the share that failed. So a rush of
-many a second hides nothing of what was before it.
+many a second hides nothing of what was before it; and one failure among thousands is drawn high
+enough to be seen.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from cli.drill.report.scale import (
     ticks_of,
 )
 from cli.drill.wording import count, minutes, printable
+
+_LEAST_FAILED: Final = 3.0
+"""How high a failure is drawn at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,7 +209,10 @@ def _panel(side: Side, scale: Scale, y: float, kind: tuple[str, int, _Count, _Co
     base = top + height
 
     def share(second: Second) -> float:
-        return base - height * good(second) / tried(second) if tried(second) else base
+        if not tried(second):
+            return base
+        level = base - height * good(second) / tried(second)
+        return level if good(second) == tried(second) else max(level, top + _LEAST_FAILED)
 
     def whole(second: Second) -> float:
         return top if tried(second) else base

@@ -10,11 +10,11 @@ from cli.drill.judging import PROVES_NOTHING, UNREADABLE, UNWRITABLE
 from cli.drill.outcome import Figures, Outcome, PhaseName, Side, SideName
 from cli.drill.wording import (
     WHILE,
+    count,
     day,
     duration,
     minutes,
     number,
-    of,
     printable,
     share,
     span,
@@ -121,9 +121,12 @@ class Contents:
     @property
     def holding(self) -> str:
         """Whether the ledger held, with its numbers."""
-        failed = [of(*self.counted(self.ledger, counted)) for counted in (checks, activations)]
+        told = []
+        for kind, counted in (("checks", checks), ("activations", activations)):
+            failed, sent = self.counted(self.ledger, counted)
+            told.append(f"{count(failed)} of {count(sent)} {kind}")
         held = "held" if self.outcome.verdict.held else "did not hold"
-        text = f"The ledger {held}: it failed {failed[0]} checks and {failed[1]} activations."
+        text = f"The ledger {held}: it failed {_listed(told)}."
         if self.outcome.verdict.held and not self.outcome.verdict.proves:
             text += " While the other side proves nothing, that proves nothing either."
         return text

@@ -48,7 +48,7 @@ REAL_DAY: Final = (
         text="The second of the two largest tables is reindexed. The new index takes more than "
         "140 GB.",
         phases=(PhaseName.REINDEX,),
-        here="A table is reindexed, on a volume that is too small for it.",
+        here="A table is reindexed, a far smaller one.",
     ),
     Fact(
         at="about 08:00",

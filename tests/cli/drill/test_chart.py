@@ -91,6 +91,16 @@ def test_what_failed_is_drawn_where_it_failed_and_nowhere_else() -> None:
     assert naive.panels[1].bad
 
 
+def test_one_failure_of_many_can_be_seen() -> None:
+    outcome = outcome_of()
+    naive, ledger = outcome.sides
+    many = [replace(second, launches=9999, started=9999) for second in ledger.seconds]
+    many[5] = replace(many[5], started=9998)
+    panel = drawn(replace(outcome, sides=[naive, replace(ledger, seconds=many)])).sides[1].panels[0]
+    heights = [float(y) for y in re.findall(r"V([\d.]+)", panel.bad)]
+    assert max(heights) - min(heights) >= 2
+
+
 def test_both_sides_share_the_axis_and_stand_one_above_the_other() -> None:
     naive, ledger = drawn(outcome_of()).sides
     assert naive.bottom < ledger.panels[0].top

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from cli.drill.losses import DEFINITION
 from cli.drill.outcome import Moment, Outcome, PhaseName
 from cli.drill.report import read, summary_lines, write
-from tests.cli.drill.outcomes import FAILING, NO_VOLUME, outcome_of
+from cli.drill.report.contents import Contents
+from cli.drill.report.real_day import beside
+from tests.cli.drill.outcomes import FAILING, NO_VOLUME, figures, outcome_of
 
 TOO_LITTLE = {**FAILING, PhaseName.LOCK: (0.25, 1.0)}
 BROKEN = {PhaseName.DEATH: (0.05, 0.25)}
@@ -108,6 +111,23 @@ def test_page_and_markdown_say_every_figure(outcome: Outcome, tmp_path: Path) ->
         assert version in ticket
 
 
+def test_a_phase_in_which_nothing_was_sent_has_dashes(tmp_path: Path) -> None:
+    outcome = outcome_of()
+    naive, ledger = outcome.sides
+    idle = [
+        figures(one.phase, checks=0, activations=0) if one.phase is PhaseName.LOCK else one
+        for one in naive.phases
+    ]
+    without = [one for one in ledger.phases if one.phase is not PhaseName.LOCK]
+    outcome = replace(outcome, sides=[replace(naive, phases=idle), replace(ledger, phases=without)])
+    page, ticket = words(page_of(outcome, tmp_path)), markdown_of(outcome, tmp_path)
+    assert page.count("E Locked \u2013 \u2013 F Hung") == 4
+    assert page.count("E Locked \u2013 \u2013 \u2013 \u2013 F Hung") == 2
+    assert "| E Locked | \u2013 | \u2013 |" in ticket
+    lock = next(line for line in summary_lines(outcome) if line.startswith("lock"))
+    assert lock.split() == ["lock", *["\u2013"] * 6]
+
+
 def test_latencies_before_and_during_stand_in_one_table(tmp_path: Path) -> None:
     page, ticket = words(page_of(outcome_of(), tmp_path)), markdown_of(outcome_of(), tmp_path)
     assert "A All is well 2.3 8.8 2.3 8.8 B Reindex 1,234 2,000 2.3 8.8" in page
@@ -182,6 +202,15 @@ def test_the_real_day_stands_beside_what_was_measured(tmp_path: Path) -> None:
     assert "naive 60 of 120 started (50 %) ledger 120 of 120 started (100 %)" in page
     assert "naive 48 of 240 succeeded (20 %) ledger 240 of 240 succeeded (100 %)" in page
     assert "E Locked: naive failed 240 of 240 checks, 48 of 48 activations; ledger failed" in ticket
+
+
+def test_every_phase_that_breaks_something_stands_beside_the_real_day_once() -> None:
+    rows = beside(Contents(outcome_of()))
+    told = [one.phase.name for row in rows for one in row.measured if one.phase is not None]
+    assert told == [name for name in PhaseName if name is not PhaseName.HEALTHY]
+    rush = next(row for row in rows if row.at == "11:00").measured[0]
+    assert rush.naive == "failed 108 of 360 checks, 24 of 48 activations"
+    assert rush.ledger == "failed 0 of 360 checks, 0 of 48 activations"
 
 
 def test_text_of_others_does_nothing_but_be_read(tmp_path: Path) -> None:
