@@ -17,7 +17,7 @@ endif
 $(STAMP): pyproject.toml requirements.lock requirements-java.lock infra/kafka/pom.xml infra/set-up
 	@infra/set-up
 
-.PHONY: help run test coverage test-slow faults check bench lock clean
+.PHONY: help run test coverage test-slow faults drill check bench lock clean
 
 help: ## these lines
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1	\2/p' Makefile
@@ -38,6 +38,9 @@ test-slow: $(STAMP) ## the slow tests
 faults: $(STAMP) ## breaks everything for real and writes docs/faults.md (FAULTS_RATE=n: checks a second)
 	@rm -rf build/faults
 	@FAULTS_TABLE=docs/faults.md FAULTS_CHECKS=$${FAULTS_CHECKS:-30000} $(PYTEST) tests/faults $(ARGS)
+
+drill: $(STAMP) ## the outage of 5 November 2019 again, a naive service beside the ledger (2 minutes)
+	@$(BIN)/ledger drill fifth-of-november $(ARGS)
 
 check: $(STAMP) ## style, types, import contracts, and the house
 	@$(BIN)/ruff check

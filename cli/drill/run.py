@@ -189,19 +189,22 @@ class _Drill:
 
     async def _return(self) -> None:
         self._play.enter(PhaseName.RETURN)
-        for crowd in self._crowds.values():
-            crowd.change(times=script.EVERYBODY)
-        if self._play.neutralized_at is not None:
-            self._play.neutralized = (self._play.neutralized_at, self._play.at_s)
+        naive, ledger = (self._crowds[side] for side in SideName)
+        naive.change(times=script.EVERYBODY, neutralized=True)
+        ledger.change(times=script.EVERYBODY)
         self._play.happened("Postgres is started; everybody comes back at once")
         begun = self._play.at_s
         starting = asyncio.create_task(asyncio.to_thread(self._database.start))
         await asyncio.sleep(script.AT_ONCE_S)
-        for crowd in self._crowds.values():
-            crowd.change()
+        naive.change(neutralized=True)
+        ledger.change()
         await starting
         left = script.SCENES[PhaseName.RETURN].lasts_s - (self._play.at_s - begun)
         await asyncio.sleep(max(left, 0))
+        naive.change()
+        if self._play.neutralized_at is not None:
+            self._play.neutralized = (self._play.neutralized_at, self._play.at_s)
+        self._play.happened("the naive service's checks count again")
 
     def _asked(self, side: SideName) -> list[Asked]:
         """What was asked since the drill began, by its clock."""

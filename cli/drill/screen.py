@@ -91,7 +91,9 @@ def _table(rows: Sequence[Row]) -> Table:
 
 
 def _bar(done: int, of: int, width: int) -> Text:
-    full = round(width * done / of) if of else 0
+    if not of:
+        return Text("…", style="dim")
+    full = round(width * done / of)
     style = "green" if done == of else "red" if done < of / 2 else "yellow"
     bar = _FULL * full + _EMPTY * (width - full)
     return Text(f"{bar} {done:>3}/{of}".strip(), style=style)

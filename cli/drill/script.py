@@ -86,7 +86,7 @@ SCENES: Final[dict[PhaseName, Scene]] = {
 
 TITLES: Final = {
     SideName.NAIVE: ("naive service", "FastAPI and one Postgres, asked and changed in one table"),
-    SideName.LEDGER: ("license ledger", "this ledger, as `ledger up` runs it on one machine"),
+    SideName.LEDGER: ("license ledger", "this ledger, as its local run has it on one machine"),
 }
 
 NOT_REPRODUCED: Final = [
