@@ -22,6 +22,8 @@ from msgspec import Struct
 
 CHECKS: Final = "/v1/licenses/actions/validate-key"
 MACHINES: Final = "/v1/machines"
+FREE: Final = "free"
+PAID: Final = "paid"
 TIMEOUT: Final = "timeout"
 NO_CONNECTION: Final = "no connection"
 _OK: Final = 200
@@ -147,7 +149,7 @@ class _Clients:
         asked = Asked(
             at_s=at,
             launch=launch,
-            client="free" if of.free else "paid",
+            client=FREE if of.free else PAID,
             ok=ok,
             started=started,
             answer=answer,

@@ -59,11 +59,14 @@ class Second(Struct, frozen=True, kw_only=True):
     """What was sent to a side in one second, and what became of it, whenever that was known.
 
     `started`: launches that started, those without a valid check included (neutralized).
+    `free`, `free_started`: those of them by free products, which nobody neutralizes.
     """
 
     at_s: int
     launches: int = 0
     started: int = 0
+    free: int = 0
+    free_started: int = 0
     checks_failed: int = 0
     activations: int = 0
     activated: int = 0

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from cli.drill.clients import Asked
+from cli.drill.clients import FREE, Asked
 from cli.drill.outcome import Figures, Phase, Second
 
 
@@ -23,7 +23,14 @@ def seconds(asked: Iterable[Asked], length_s: float) -> list[Second]:
 def _counted(one: Asked) -> dict[str, int]:
     if not one.launch:
         return {"activations": 1, "activated": int(one.ok)}
-    return {"launches": 1, "started": int(one.started), "checks_failed": int(not one.ok)}
+    free = one.client == FREE
+    return {
+        "launches": 1,
+        "started": int(one.started),
+        "free": int(free),
+        "free_started": int(free and one.started),
+        "checks_failed": int(not one.ok),
+    }
 
 
 def figures(asked: Sequence[Asked], phase: Phase) -> Figures:

@@ -145,9 +145,13 @@ def _neutralized(contents: Contents) -> Beside:
 def _started(side: Side, within: tuple[float, float]) -> str:
     """Launches in whole seconds of a span."""
     seconds = [one for one in side.seconds if within[0] <= one.at_s and one.at_s + 1 <= within[1]]
-    return _good(
-        sum(one.started for one in seconds), sum(one.launches for one in seconds), "started"
+    launches, started = (
+        sum(one.launches for one in seconds),
+        sum(one.started for one in seconds),
     )
+    free, free_started = sum(one.free for one in seconds), sum(one.free_started for one in seconds)
+    paid = _good(started - free_started, launches - free, "paid ones started")
+    return f"{paid}, {_good(free_started, free, 'free ones')}"
 
 
 def _never_activated(contents: Contents) -> Beside:

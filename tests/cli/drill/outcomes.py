@@ -114,6 +114,8 @@ def side_of(name: SideName, phases: list[Phase], failing: Shares, lost_minutes: 
                     at_s=at,
                     launches=sent,
                     started=sent - (failed // 2 if by_hand else failed),
+                    free=sent // 2,
+                    free_started=(sent - failed) // 2,
                     checks_failed=failed,
                     activations=ACTIVATIONS,
                     activated=ACTIVATIONS - round(ACTIVATIONS * activations_share),

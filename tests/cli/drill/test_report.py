@@ -199,7 +199,7 @@ def test_the_real_day_stands_beside_what_was_measured(tmp_path: Path) -> None:
     for text in (page, ticket):
         for fact in ("08:00", "08:20", "08:50", "09:38, 10:20, 11:00", "140 GB"):
             assert fact in text
-    assert "naive 60 of 120 started (50 %) ledger 120 of 120 started (100 %)" in page
+    assert "naive 60 of 60 paid ones started (100 %), 0 of 60 free ones (0 %)" in page
     assert "naive 48 of 240 succeeded (20 %) ledger 240 of 240 succeeded (100 %)" in page
     assert "E Locked: naive failed 240 of 240 checks, 48 of 48 activations; ledger failed" in ticket
 

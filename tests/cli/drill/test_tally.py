@@ -7,11 +7,18 @@ from cli.drill.outcome import Phase, PhaseName, Second
 from cli.drill.tally import figures, seconds
 
 
-def launch(at_s: float, *, ok: bool = True, started: bool | None = None, ms: float = 1) -> Asked:
+def launch(
+    at_s: float,
+    *,
+    ok: bool = True,
+    started: bool | None = None,
+    client: str = "free",
+    ms: float = 1,
+) -> Asked:
     return Asked(
         at_s=at_s,
         launch=True,
-        client="free",
+        client=client,
         ok=ok,
         started=ok if started is None else started,
         answer="200 VALID" if ok else "timeout",
@@ -34,7 +41,7 @@ def activation(at_s: float, *, ok: bool = True) -> Asked:
 ASKED = [
     launch(0.1, ms=4),
     launch(0.9, ok=False, ms=2000),
-    launch(2.0, ok=False, started=True, ms=2000),
+    launch(2.0, ok=False, started=True, client="paid", ms=2000),
     activation(2.5),
     activation(2.99, ok=False),
     launch(3.2),
@@ -43,10 +50,10 @@ ASKED = [
 
 def test_each_second_has_what_was_sent_in_it() -> None:
     assert seconds(ASKED, 3.1) == [
-        Second(at_s=0, launches=2, started=1, checks_failed=1),
+        Second(at_s=0, launches=2, started=1, free=2, free_started=1, checks_failed=1),
         Second(at_s=1),
         Second(at_s=2, launches=1, started=1, checks_failed=1, activations=2, activated=1),
-        Second(at_s=3, launches=1, started=1),
+        Second(at_s=3, launches=1, started=1, free=1, free_started=1),
     ]
     assert len(seconds(ASKED, 3.0)) == 3, "what was sent after the end doesn't count"
 
