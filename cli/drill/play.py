@@ -30,7 +30,7 @@ class Play:
         """End the phase, and begin another one."""
         at = self.at_s
         if at > self.since:
-            self.phases.append(_phase(self.now, self.since, at))
+            self._add(_phase(self.now, self.since, at))
         if name is not None:
             self.now, self.since = name, at
 
@@ -40,7 +40,12 @@ class Play:
 
     def skip(self, name: PhaseName, why: str) -> None:
         """Say that a phase can't be made here."""
-        self.phases.append(_phase(name, self.at_s, self.at_s, why))
+        self._add(_phase(name, self.at_s, self.at_s, why))
+
+    def _add(self, phase: Phase) -> None:
+        """Keep them by their begin: what is skipped lies within what goes on."""
+        self.phases.append(phase)
+        self.phases.sort(key=lambda one: one.from_s)
 
 
 def _phase(name: PhaseName, from_s: float, to_s: float, skipped: str | None = None) -> Phase:
