@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from cli.drill import play
 from cli.drill.outcome import PhaseName
 from cli.drill.play import Play
 
@@ -13,7 +12,7 @@ def test_phases_follow_each_other_and_a_skipped_one_has_no_length(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(play.time, "monotonic", lambda: now)
+    monkeypatch.setattr("cli.drill.play.time.monotonic", lambda: now)
     here = Play(began=100.0)
     now = 108.0
     here.enter(PhaseName.REINDEX)
