@@ -48,6 +48,7 @@ class Told(Struct, frozen=True, kw_only=True, rename={"state": "statename"}):
     """A process as supervisor tells of it; `pid` 0 where none runs. `start` is Unix seconds."""
 
     name: str
+    group: str
     state: State
     pid: int
     start: int
@@ -89,9 +90,13 @@ class Supervisor:
         """Have everything stopped in order, and supervisor at last; doesn't wait for it."""
         self._call("supervisor.shutdown")
 
-    def _call(self, method: str) -> object:
+    def start_again(self, told: Told) -> None:
+        """Start a process that it has given up; doesn't wait for it."""
+        self._call("supervisor.startProcess", f"{told.group}:{told.name}", False)  # noqa: FBT003
+
+    def _call(self, method: str, *arguments: str | bool) -> object:
         transport = _UnixTransport(self._path, self._timeout_s)
-        body = xmlrpc.client.dumps((), method)
+        body = xmlrpc.client.dumps(arguments, method)
         try:
             answer = transport.request("localhost", "/RPC2", body.encode())
         except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
