@@ -19,7 +19,7 @@ NAME: Final = "ledger-ballast"
 LOCAL_BYTES_MAX: Final = 128 << 20
 LOCAL_BYTES_MIN: Final = 16 << 20
 LOCAL_PART: Final = 8
-"""`ledger up` takes an eighth of what is free at most, and only where more than an eighth is free."""
+"""`ledger up` takes an eighth of what is free at most, and only where an eighth is free."""
 _PIECE_BYTES: Final = 1 << 20
 _BLOCK_BYTES: Final = 512
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}

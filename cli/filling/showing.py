@@ -25,7 +25,7 @@ RUNBOOK: Final = "docs/operations/capacity.md"
 
 def print_capacity(found: Capacity, warn_days: float) -> None:
     """Print the topics, what they and all else are stored in, and what is full first."""
-    spans = [came for came in found.past.came if came.span_s >= SPAN_MIN_S]
+    spans = _spans(found)
     output.print_table(
         ("topic", "records", "bytes", *(f"a day, over {_span(came)}" for came in spans)),
         [_topic_row(found, topic, spans) for topic in found.past.ends],
@@ -40,11 +40,7 @@ def print_capacity(found: Capacity, warn_days: float) -> None:
         styles=["bold red" if is_alarming(each, warn_days) else "" for each in found.stores],
     )
     print()
-    first = first_to_fill(found.stores)
-    if first is None:
-        print("Nothing is in sight of being full.")
-    else:
-        print(f"First: {first.name}, {when(outlook(first))}.")
+    print(_first(found.stores))
     alarming = [store.name for store in found.stores if is_alarming(store, warn_days)]
     if alarming:
         output.remark(f"{', '.join(alarming)}: {RUNBOOK} says what to do.")
@@ -73,7 +69,7 @@ def _topic_row(found: Capacity, topic: Topic, spans: Sequence[Came]) -> list[str
 def _topic(found: Capacity, topic: Topic) -> dict[str, Any]:
     records, stored = sum(found.past.ends[topic].values()), found.sizes.get(topic, 0)
     growth = []
-    for came in found.past.came:
+    for came in _spans(found):
         each = sum(came.records[topic].values()) * DAY_S / came.span_s
         bytes_a_day = stored * each / records if records else 0.0
         growth.append({"spanS": came.span_s, "recordsADay": each, "bytesADay": bytes_a_day})
@@ -87,7 +83,7 @@ def _store_row(store: Store) -> list[str]:
     return [
         store.name,
         "?" if store.used is None else size(store.used),
-        _growth([pace for pace in store.paces if pace.span_s >= SPAN_MIN_S]),
+        _growth(_paces(store)),
         room,
         when(outlook(store)),
     ]
@@ -107,13 +103,32 @@ def _store(store: Store, warn_days: float) -> dict[str, Any]:
         "used": store.used,
         "size": store.size,
         "room": store.room,
-        "growth": [{"spanS": each.span_s, "bytesADay": each.bytes_a_day} for each in store.paces],
+        "growth": [{"spanS": each.span_s, "bytesADay": each.bytes_a_day} for each in _paces(store)],
         "earliestDays": found.earliest,
         "latestDays": found.latest,
         "notWithinDays": found.not_within,
         "unknown": found.unknown or None,
         "alarming": is_alarming(store, warn_days),
     }
+
+
+def _first(stores: Sequence[Store]) -> str:
+    first = first_to_fill(stores)
+    if first is not None:
+        return f"First: {first.name}, {when(outlook(first))}."
+    unknown = [store.name for store in stores if outlook(store).unknown]
+    if not unknown:
+        return "Nothing is in sight of being full."
+    return f"When it is full isn't known of {', '.join(unknown)}; nothing else is in sight."
+
+
+def _spans(found: Capacity) -> list[Came]:
+    """Those that are long enough to say something."""
+    return [came for came in found.past.came if came.span_s >= SPAN_MIN_S]
+
+
+def _paces(store: Store) -> list[Pace]:
+    return [pace for pace in store.paces if pace.span_s >= SPAN_MIN_S]
 
 
 def _span(came: Came) -> str:

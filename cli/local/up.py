@@ -269,7 +269,8 @@ class _Run:
             words = await asyncio.to_thread(look, shown, told)
             for part in shown:
                 word = words[part.name]
-                if word != before[part.name] and told:
+                given_up = part.name in self._given_up and word != READY
+                if word != before[part.name] and told and not given_up:
                     self._screen.line(f"{part.title}: {word}")
                     before[part.name] = word
                 one = told.get(part.name)
