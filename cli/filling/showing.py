@@ -40,7 +40,7 @@ def print_capacity(found: Capacity, warn_days: float) -> None:
         styles=["bold red" if is_alarming(each, warn_days) else "" for each in found.stores],
     )
     print()
-    print(_first(found.stores))
+    print(first(found.stores))
     alarming = [store.name for store in found.stores if is_alarming(store, warn_days)]
     if alarming:
         output.remark(f"{', '.join(alarming)}: {RUNBOOK} says what to do.")
@@ -48,12 +48,12 @@ def print_capacity(found: Capacity, warn_days: float) -> None:
 
 def document(found: Capacity, warn_days: float) -> dict[str, Any]:
     """Return the same for programs; bytes, days and seconds, not rounded."""
-    first = first_to_fill(found.stores)
+    full = first_to_fill(found.stores)
     return {
         "warnDays": warn_days,
         "topics": [_topic(found, topic) for topic in found.past.ends],
         "stores": [_store(store, warn_days) for store in found.stores],
-        "first": None if first is None else first.name,
+        "first": None if full is None else full.name,
     }
 
 
@@ -112,10 +112,11 @@ def _store(store: Store, warn_days: float) -> dict[str, Any]:
     }
 
 
-def _first(stores: Sequence[Store]) -> str:
-    first = first_to_fill(stores)
-    if first is not None:
-        return f"First: {first.name}, {when(outlook(first))}."
+def first(stores: Sequence[Store]) -> str:
+    """Say in a sentence which is full first."""
+    found = first_to_fill(stores)
+    if found is not None:
+        return f"First: {found.name}, {when(outlook(found))}."
     unknown = [store.name for store in stores if outlook(store).unknown]
     if not unknown:
         return "Nothing is in sight of being full."

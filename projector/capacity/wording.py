@@ -28,7 +28,8 @@ def when(found: Outlook) -> str:
     latest = days(found.latest)
     if earliest == latest:
         return f"in about {earliest}"
-    return f"in {earliest} to {latest}"
+    number, _, unit = earliest.partition(" ")
+    return f"in {number if latest.endswith(unit) else earliest} to {latest}"
 
 
 def days(count: float) -> str:
@@ -50,4 +51,4 @@ def size(count: float) -> str:
 
 
 def _rounded(value: float) -> int:
-    return round(float(f"{value:.1e}"))
+    return int(round(value, min(0, 2 - len(str(int(value))))))
