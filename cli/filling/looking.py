@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from redis.exceptions import NoPermissionError, RedisError
@@ -24,7 +24,7 @@ DISK: Final = "disk"
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
-    """What was seen. `sizes`: bytes of each topic, all copies. `away`: what doesn't answer."""
+    """What was seen. `sizes`: bytes of each topic, all copies. `away`: what doesn't tell."""
 
     past: History
     sizes: Mapping[Topic, int]
@@ -51,19 +51,20 @@ async def look(settings: Settings, data: Path | None) -> Capacity:
     )
     brokers = looking.brokers(found, topics, past)
     copy = [] if not settings.local_copy else [_local_copy(settings, past)]
-    stores = [*brokers, *(store for store, _ in told), *copy]
+    replicas = [store for store, _ in told]
+    stores = [*brokers, *replicas, *copy]
     if data is not None:
-        stores.append(disk(data, [*brokers, *copy], [file for _, file in told], past))
+        stores.append(disk(data, [*brokers, *copy], sum(file for _, file in told), past))
     return Capacity(
         past=past,
         sizes=_sizes(found, topics),
         stores=stores,
-        away=[store.name for store, file in told if file is None],
+        away=[store.name for store in (*brokers, *replicas) if store.room is None],
     )
 
 
-async def _redis(number: int, url: str, past: History) -> tuple[Store, int | None]:
-    """A replica, and the bytes of its append-only file; None where it doesn't answer."""
+async def _redis(number: int, url: str, past: History) -> tuple[Store, int]:
+    """A replica, and the bytes of its append-only file."""
     letter = chr(ord("A") + number)
     try:
         info = await looking.redis_info(url)
@@ -71,12 +72,8 @@ async def _redis(number: int, url: str, past: History) -> tuple[Store, int | Non
         return Store(name=f"redis-{letter}", unknown="this user may not call INFO"), 0
     except (RedisError, OSError, TimeoutError) as error:
         why = f"it doesn't answer ({type(error).__name__})"
-        return Store(name=f"redis-{letter}", unknown=why), None
-    return looking.redis(letter, info, past), _file_bytes(info)
-
-
-def _file_bytes(info: Mapping[str, Any]) -> int:
-    return int(info.get("aof_current_size", 0))
+        return Store(name=f"redis-{letter}", unknown=why), 0
+    return looking.redis(letter, info, past), int(info.get("aof_current_size", 0))
 
 
 def _local_copy(settings: Settings, past: History) -> Store:
@@ -86,16 +83,15 @@ def _local_copy(settings: Settings, past: History) -> Store:
         return Store(name="local-copy", unknown=f"none in {settings.local_copy} on this host")
 
 
-def disk(data: Path, stores: Sequence[Store], files: Sequence[int | None], past: History) -> Store:
+def disk(data: Path, stores: Sequence[Store], files: int, past: History) -> Store:
     """The local run's disk, with all that grows on it. `files`: bytes of append-only files."""
-    counted = sum(size or 0 for size in files)
     every = [store.paces for store in stores if store.paces]
     if past.licenses >= looking.LICENSES_MIN:
-        every.append(past.paces_by_license(counted))
+        every.append(past.paces_by_license(files))
     usage = shutil.disk_usage(data)
     return Store(
         name=DISK,
-        used=counted + sum(store.used or 0 for store in stores),
+        used=files + sum(store.used or 0 for store in stores),
         size=usage.total,
         room=usage.free,
         paces=[

@@ -29,6 +29,7 @@ def print_capacity(found: Capacity, warn_days: float) -> None:
     output.print_table(
         ("topic", "records", "bytes", *(f"a day, over {_span(came)}" for came in spans)),
         [_topic_row(found, topic, spans) for topic in found.past.ends],
+        whole=("topic",),
     )
     if not spans:
         output.remark("The log is younger than an hour: how fast it grows can't be told yet.")
@@ -120,6 +121,8 @@ def first(stores: Sequence[Store]) -> str:
     unknown = [store.name for store in stores if outlook(store).unknown]
     if not unknown:
         return "Nothing is in sight of being full."
+    if len(unknown) == len(stores):
+        return "When anything is full can't be told yet."
     return f"When it is full isn't known of {', '.join(unknown)}; nothing else is in sight."
 
 

@@ -7,7 +7,7 @@ are those of the log's segments; indexes and the brokers' own metadata are not i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -40,7 +40,7 @@ class Volume(Struct, frozen=True, kw_only=True):
     """A log folder of a broker (its number), and the disk that it is on.
 
     `total`, `usable`: bytes of the disk, None where the broker doesn't tell. `sizes`: bytes of each
-    partition, by the topic's name and its number. `trouble`: Kafka's error code, 0: there is none.
+    partition, by the topic's name and its number. `trouble`: why nothing of it is known, or empty.
     """
 
     broker: int
@@ -48,14 +48,14 @@ class Volume(Struct, frozen=True, kw_only=True):
     total: int | None
     usable: int | None
     sizes: Mapping[tuple[str, int], int]
-    trouble: int = 0
+    trouble: str = ""
 
 
 async def volumes(kafka: KafkaBrokers) -> list[Volume]:
-    """Ask each broker that the cluster has now.
+    """Ask each broker that the cluster has now; one that doesn't answer is told with its trouble.
 
-    Raises `LogUnavailable` where one doesn't answer within `VOLUMES_TIMEOUT_S`, is too old, or
-    doesn't let this user ask.
+    Raises `LogUnavailable` where none answers within `VOLUMES_TIMEOUT_S`, they are too old, or
+    don't let this user ask.
     """
     admin = AIOKafkaAdminClient(**kafka.arguments(), request_timeout_ms=_REQUEST_MS)
     client = admin._client  # noqa: SLF001 - it has no such request of its own
@@ -63,7 +63,9 @@ async def volumes(kafka: KafkaBrokers) -> list[Volume]:
         async with asyncio.timeout(VOLUMES_TIMEOUT_S):
             await admin.start()
             nodes = sorted(broker.nodeId for broker in client.cluster.brokers())
-            answers = [await client.send(node, _DescribeLogDirsRequest()) for node in nodes]
+            asked = (client.send(node, _DescribeLogDirsRequest()) for node in nodes)
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            _raise_if_all_failed(answers)
     except (IncompatibleBrokerVersion, NotImplementedError):
         raise LogUnavailable(_TOO_OLD) from None
     except (KafkaError, OSError, TimeoutError):
@@ -78,7 +80,16 @@ async def volumes(kafka: KafkaBrokers) -> list[Volume]:
     ]
 
 
+def _raise_if_all_failed(answers: Sequence[object]) -> None:
+    failed = [one for one in answers if isinstance(one, BaseException)]
+    if len(failed) == len(answers):
+        raise failed[0] if failed else TimeoutError
+
+
 def _volumes_of(node: int, answer: Any) -> list[Volume]:  # noqa: ANN401 - it comes without types
+    if isinstance(answer, BaseException):
+        why = f"it doesn't answer ({type(answer).__name__})"
+        return [Volume(broker=node, folder="", total=None, usable=None, sizes={}, trouble=why)]
     if answer.error_code == _NOT_ALLOWED:
         raise LogUnavailable(
             "this user may not ask the brokers for their disks: allow it DESCRIBE on the cluster"
@@ -97,7 +108,7 @@ def _volumes_of(node: int, answer: Any) -> list[Volume]:  # noqa: ANN401 - it co
                 for partition, size, _, is_future, _ in partitions
                 if not is_future
             },
-            trouble=code,
+            trouble=f"{folder} failed: Kafka's error {code}" if code else "",
         )
         for code, folder, topics, total, usable, _ in answer.results
     ]

@@ -73,7 +73,7 @@ def outlook(store: Store) -> Outlook:
     seen = [pace for pace in store.paces if pace.span_s >= SPAN_MIN_S]
     if not seen:
         longest = max((pace.span_s for pace in store.paces), default=0.0)
-        return Outlook(unknown=f"its growth was seen for {longest / 60:.0f} min only")
+        return Outlook(unknown=f"seen for {longest / 60:.0f} min only")
     days = [(_days(store.room, pace), HORIZON * pace.span_s / DAY_S) for pace in seen]
     believed = [left for left, horizon in days if left <= min(horizon, _DAYS_MAX)]
     if not believed:

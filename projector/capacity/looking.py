@@ -25,7 +25,7 @@ from projector.capacity.forecast import DAY_S, Pace, Store, grown
 SPANS_DAYS: Final = (1, 7, 30)
 LICENSES_MIN: Final = 1_000
 """Below, what a license takes can't be told from what there is anyway."""
-_FEW: Final = f"fewer than {LICENSES_MIN:,} licenses: what each takes can't be told yet"
+_FEW: Final = f"fewer than {LICENSES_MIN:,} licenses yet"
 _ASK_S: Final = 2.0
 _COPY: Final = "data.mdb"
 
@@ -130,7 +130,7 @@ def brokers(found: Sequence[Volume], topics: Topics, past: History) -> list[Stor
 def _broker(volume: Volume, names: Mapping[str, Topic], past: History, *, several: bool) -> Store:
     name = f"kafka-{volume.broker}" + (f":{volume.folder}" if several else "")
     if volume.trouble:
-        return Store(name=name, unknown=f"{volume.folder} failed: Kafka's error {volume.trouble}")
+        return Store(name=name, unknown=volume.trouble)
     sizes = {
         (names[topic], at): size for (topic, at), size in volume.sizes.items() if topic in names
     }

@@ -48,7 +48,7 @@ def store(room: float, *paces: tuple[float, float], size: float = 100, unknown: 
         (store(60, (60, 1 / 24)), "in about 24 hours"),
         (store(60, (0, 1), (-5, 7)), "not in sight (not within 700 days)"),
         (store(0, (6, 1)), "now"),
-        (store(60, (60, 1 / 48)), "unknown: its growth was seen for 30 min only"),
+        (store(60, (60, 1 / 48)), "unknown: seen for 30 min only"),
         (store(60, unknown="fewer than 1,000 licenses"), "unknown: fewer than 1,000 licenses"),
         (Store(name="kafka-1"), "unknown: what is left isn't told"),
     ],

@@ -66,10 +66,11 @@ async def test_an_empty_log_has_no_pace() -> None:
     assert all(pace.bytes_a_day == 0 for pace in past.paces({(Topic.LICENSE_EVENTS, 0): 5}))
 
 
-def volume(broker: int = 1, folder: str = "/k", **changed: int) -> Volume:
+def volume(folder: str = "/k", trouble: str = "") -> Volume:
     sizes = {("x-license-events", 0): 10_000, ("x-license-events", 1): 9_000, ("other", 0): 500}
-    told = {"total": 1_000_000, "usable": 99_500, "trouble": 0} | changed
-    return Volume(broker=broker, folder=folder, sizes=sizes, **told)
+    return Volume(
+        broker=1, folder=folder, total=1_000_000, usable=99_500, sizes=sizes, trouble=trouble
+    )
 
 
 def test_a_broker_grows_by_its_own_partitions() -> None:
@@ -86,7 +87,7 @@ def test_a_broker_grows_by_its_own_partitions() -> None:
 
 
 def test_a_folder_that_failed_and_several_of_one_broker_are_named() -> None:
-    good, bad = looking.brokers([volume(), volume(folder="/l", trouble=56)], TOPICS, PAST)
+    good, bad = looking.brokers([volume(), volume("/l", "Kafka's error 56")], TOPICS, PAST)
     assert (good.name, bad.name) == ("kafka-1:/k", "kafka-1:/l")
     assert "error 56" in bad.unknown
 
