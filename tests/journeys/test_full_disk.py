@@ -41,6 +41,11 @@ def local(disk: SmallDisk, tmp_path: Path) -> Iterator[Local]:
         started.end()
 
 
+def release(local: Local) -> None:
+    done = local.run("ballast", "release", str(local.folder.kafka(1)[0]))
+    assert done.returncode == 0, done.stderr
+
+
 class Load:
     """Checks and activations of one license, until told to stop.
 
@@ -121,11 +126,8 @@ async def test_checks_go_on_and_activations_are_back_by_themselves(
         late = [at for at in load.granted.values() if at > at_the_end - FULL_S / 2]
         assert not late, "the disk was not full"
 
-        released = await asyncio.to_thread(
-            local.run, "ballast", "release", str(local.folder.kafka(1)[0])
-        )
+        await asyncio.to_thread(release, local)
         freed = time.monotonic()
-        assert released.returncode == 0, released.stderr
         granted_s = level_s = 0.0
         while not granted_s or not level_s:
             assert time.monotonic() - freed < BACK_S, (local.text, granted_s, level_s)
@@ -150,3 +152,23 @@ async def test_checks_go_on_and_activations_are_back_by_themselves(
             f"activations were back in {granted_s:.1f} s, all was level in {level_s:.1f} s; "
             f"{len(load.granted)} activations acknowledged, none lost\n"
         )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_start_on_a_full_disk_is_told_in_a_line_and_goes_after_the_release(
+    disk: SmallDisk, local: Local
+) -> None:
+    assert local.run("stop").returncode == 0
+    assert local.wait() == 0
+    disk.fill()
+    local.start("--no-sample")
+    assert local.wait() == 1
+    [line] = [line for line in local.output if line.startswith("ledger: ")]
+    assert "is full" in line
+    assert f"ledger ballast release {local.folder.root}/kafka" in line
+    release(local)
+    local.start("--no-sample")
+    local.ready()
+    # What is left isn't plenty: no ballast is made of it.
+    assert local.run("ballast", "status", f"{local.folder.root}/kafka").returncode == 1
