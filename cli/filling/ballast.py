@@ -19,7 +19,8 @@ NAME: Final = "ledger-ballast"
 LOCAL_BYTES_MAX: Final = 128 << 20
 LOCAL_BYTES_MIN: Final = 16 << 20
 LOCAL_PART: Final = 8
-"""`ledger up` takes an eighth of what is free at most, and only where an eighth is free."""
+"""`ledger up` takes an eighth of what is free at most, and only where more than an eighth is free.
+So what was released on a full disk is not taken again."""
 _PIECE_BYTES: Final = 1 << 20
 _BLOCK_BYTES: Final = 512
 _UNITS: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -71,10 +72,10 @@ def make(folder: Path, size: int) -> None:
 
 def keep(folder: Path) -> None:
     """Make one of a local run's size where room is plenty and there is none; else do nothing."""
-    usage = shutil.disk_usage(folder)
-    size = min(LOCAL_BYTES_MAX, usage.free // LOCAL_PART)
-    if size >= LOCAL_BYTES_MIN and usage.free > usage.total // LOCAL_PART:
-        with suppress(Failed):
+    with suppress(Failed, Missing, OSError):
+        usage = shutil.disk_usage(folder)
+        size = min(LOCAL_BYTES_MAX, usage.free // LOCAL_PART)
+        if size >= LOCAL_BYTES_MIN and usage.free > usage.total // LOCAL_PART:
             make(folder, size)
 
 

@@ -36,6 +36,7 @@ START_LIMIT_S: Final = {1: 90.0, 3: 180.0}
 _LOOK_EVERY_S: Final = 0.2
 _FOLLOW_EVERY_S: Final = 1.0
 _AGAIN_S: Final = 5.0
+_BALLAST_EVERY_S: Final = 60.0
 _LOG_LINES: Final = 12
 _LOG_TAIL_BYTES: Final = 8_192
 
@@ -157,11 +158,10 @@ class _Run:
             secure=order.secure,
         )
         programs.prepare(these)
-        for broker in these.brokers:
-            ballast.keep(broker.directory)
         ledger = programs.ledger_environment(these, order.environ)
         token = folders.read_token(order.folder)
         self._programs = these
+        self._keep_ballast()
         self._kept = supervision.start(
             order.folder, programs.process_environment(ledger, token, order.environ)
         )
@@ -169,6 +169,12 @@ class _Run:
         self._note({})
         folders.write_environment(order.folder, ledger)
         return these, ledger
+
+    def _keep_ballast(self) -> None:
+        """See that there is some on the brokers' disks, where room is plenty."""
+        assert self._programs is not None  # noqa: S101 - set before
+        for broker in self._programs.brokers:
+            ballast.keep(broker.directory)
 
     def _note(self, ids: dict[str, int]) -> None:
         if self._self is not None and self._programs is not None:
@@ -263,8 +269,12 @@ class _Run:
     async def _follow(self, shown: list[Part]) -> None:
         """Say it when a process ends, comes back, or is given up."""
         before = {part.name: READY for part in shown}
+        ballast_at = time.monotonic() + _BALLAST_EVERY_S
         while True:
             await asyncio.sleep(_FOLLOW_EVERY_S)
+            if time.monotonic() >= ballast_at:
+                await asyncio.to_thread(self._keep_ballast)
+                ballast_at = time.monotonic() + _BALLAST_EVERY_S
             told = await asyncio.to_thread(self._told)
             words = await asyncio.to_thread(look, shown, told)
             for part in shown:

@@ -26,6 +26,8 @@ from projector.logs import alarm, say
 from projector.settings import LOCAL, ProjectorSettings
 
 EVERY_S: Final = 60.0
+HISTORY_EVERY_S: Final = 600.0
+"""The log is asked by the connection that tells whether all is level: no more often than needed."""
 ALARM_EVERY_S: Final = 6 * 3600.0
 ALARMS: Final = {"kafka": "kafka-filling", "redis": "redis-filling", "local": "local-copy-filling"}
 """By what a store's name begins with."""
@@ -43,6 +45,7 @@ class CapacityWatch:
         self._events_log = log
         self._began: int | None = None
         self._past = looking.NOTHING
+        self._past_until = 0.0
         self._told = Told(registry)
         self._said: dict[str, str] = {}
 
@@ -54,7 +57,10 @@ class CapacityWatch:
 
     async def look(self) -> list[Store]:
         """Look once, at whatever can be seen."""
-        self._past = await self._part("the log's growth", self._history) or self._past
+        if time.monotonic() >= self._past_until:
+            past = await self._part("the log's growth", self._history)
+            if past is not None:
+                self._past, self._past_until = past, time.monotonic() + HISTORY_EVERY_S
         return [
             *(await self._part("the brokers' disks", self._brokers) or ()),
             *(await self._part("the replica", self._replica) or ()),

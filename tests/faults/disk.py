@@ -54,6 +54,10 @@ class SmallDisk:
         argv = ["umount", "--lazy", str(self._folder)]
         subprocess.run(argv, timeout=10, check=True)
 
+    def empty(self) -> None:
+        """Take away what has filled it."""
+        (self._folder / "what-ate-it").unlink()
+
     def fill(self) -> None:
         """Leave not a byte of room."""
         with (self._folder / "what-ate-it").open("ab", buffering=0) as file:

@@ -13,6 +13,7 @@ from typing import Final
 import httpx
 import pytest
 
+from cli.filling import ballast
 from cli.local import folder as folders
 from tests.faults.disk import SmallDisk
 from tests.local import Local
@@ -144,6 +145,11 @@ async def test_checks_go_on_and_activations_are_back_by_themselves(
         assert load.checks > 1_000
         assert load.failed == []
         assert load.refused == []
+        assert not ballast.file_in(local.folder.kafka(1)[0]).exists()
+        disk.empty()
+        async with asyncio.timeout(90):
+            while not ballast.file_in(local.folder.kafka(1)[0]).exists():
+                await asyncio.sleep(0.2)
         codes = {one: await load.check(fingerprint=one) for one in load.granted}
         assert {one: code for one, code in codes.items() if code != "VALID"} == {}
     with capsys.disabled():

@@ -119,3 +119,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         done = runner.invoke(app, ["ballast", *arguments, str(tmp_path / "none")])
         assert done.exit_code == 2
         assert "none is no folder" in done.stderr
+
+
+def test_what_cannot_be_kept_stops_no_start(tmp_path: Path) -> None:
+    ballast.keep(tmp_path / "none")
