@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.trouble import Failed, Missing
+from projector.capacity.wording import size as shown
 
 NAME: Final = "ledger-ballast"
 LOCAL_BYTES_MAX: Final = 128 << 20
@@ -57,8 +58,8 @@ def make(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < 2 * size:
         raise Failed(
-            f"{folder} has {free:,} bytes free, and a ballast of {size:,} would leave less than "
-            "its own size: make a smaller one (--size), or make room"
+            f"{folder} has {shown(free)} free, and a ballast of {shown(size)} would leave less "
+            "than its own size: make a smaller one (--size), or make room"
         )
     try:
         _fill(file, size)
