@@ -13,6 +13,8 @@ from cli import trouble
 from cli.commands import (
     account,
     backup,
+    ballast,
+    capacity,
     check,
     checkpoint,
     doctor,
@@ -65,8 +67,8 @@ app = typer.Typer(
     help="""A ledger of license events in Kafka, and license checks that never wait for a database.
 
     Start with `ledger up`. Exit codes: 0 done and the answer is yes, 1 failed or the answer is no,
-    2 wrong usage or something is missing, 3 the API can't be reached or can't answer now,
-    130 interrupted.
+    2 wrong usage or something is missing, 3 what is asked (the API, Kafka) can't be reached or
+    can't answer now, 130 interrupted.
     """,
 )
 
@@ -74,6 +76,8 @@ app.command("up")(up.up)
 app.command("status")(state.status)
 app.command("stop")(state.stop)
 app.command("doctor")(doctor.doctor)
+app.command("capacity")(capacity.capacity)
+app.add_typer(ballast.app, name="ballast")
 app.command("check")(check.check)
 app.command("show")(show.show)
 app.command("tail")(tail.tail)

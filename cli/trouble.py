@@ -1,8 +1,8 @@
 """Trouble that a person can do something about: one line, and the exit code.
 
 0 done, and the answer is yes; 1 it failed, or the answer is no; 2 wrong usage, or something that
-must be there isn't; 3 the API can't be reached or can't answer now, of the commands that ask it for
-more than a check; 130 interrupted.
+must be there isn't; 3 what has to be asked can't be reached or can't answer now: the API, of the
+commands that ask it for more than a check; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ class Missing(Exception):
 
 class Failed(Exception):
     """The command could not do what was asked; the message says why, and what to do."""
+
+
+class Away(Exception):
+    """What the command has to ask can't be reached now; the message says what, and why."""
 
 
 def sure(what: str, *, yes: bool) -> None:
@@ -81,7 +85,7 @@ def _usage() -> tuple[type[Exception], ...]:
 def _unavailable() -> tuple[type[Exception], ...]:
     from cli.api import ApiAway
 
-    return (ApiAway,)
+    return (Away, ApiAway)
 
 
 def _failures() -> tuple[type[Exception], ...]:

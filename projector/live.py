@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-from ledger.event_log.port import FOLDED, EventLog, ForeignLog, LogError, Topic, Topics
+from ledger.event_log.port import FOLDED, ForeignLog, LogError, TimedLog, Topic, Topics
+from projector.capacity.watch import CapacityWatch
 from projector.catalog_projection import CatalogProjection
 from projector.data_keys import DataKeyCopy
 from projector.discards import Discards
@@ -49,7 +50,7 @@ class Projector:
     """All parts of one projector process."""
 
     def __init__(
-        self, settings: ProjectorSettings, model: ReadModel, log: EventLog, metrics: Metrics
+        self, settings: ProjectorSettings, model: ReadModel, log: TimedLog, metrics: Metrics
     ) -> None:
         shared = settings.shared
         topics = Topics(prefix=shared.topic_prefix)
@@ -76,6 +77,7 @@ class Projector:
         self._level = LevelWatch(model, log, lambda: self._membership.sessions, metrics)
         self._discards = Discards(log)
         self._quarantine = QuarantineWatch(model, self._discards, lambda: self._membership.sessions)
+        self._capacity = CapacityWatch(settings, log, metrics.registry)
         self._stage = "starting"
 
     def missing(self) -> str | None:
@@ -117,6 +119,7 @@ class Projector:
                 self._membership.commit_now_and_then(),
                 self._level.run(),
                 self._quarantine.run(),
+                self._capacity.run(),
                 *(() if self._is_copy else (self._keeper.run(),)),
             )
         finally:

@@ -14,6 +14,7 @@ import msgspec
 from ledger.domain.clocks import rfc3339
 
 RUNBOOK: Final = "docs/operations/projector.md"
+FILLING_RUNBOOK: Final = "docs/operations/capacity.md"
 _REPEAT_S: Final = 10.0
 _KNOWN_MAX: Final = 200
 
@@ -27,7 +28,8 @@ def say(logger: logging.Logger, level: int, text: str, **fields: object) -> None
 
 def alarm(logger: logging.Logger, name: str, text: str, **fields: object) -> None:
     """Log what a person has to look at; `name` is its heading in the runbook."""
-    say(logger, logging.ERROR, text, alarm=name, runbook=f"{RUNBOOK}#{name}", **fields)
+    runbook = FILLING_RUNBOOK if name.endswith("-filling") else RUNBOOK
+    say(logger, logging.ERROR, text, alarm=name, runbook=f"{runbook}#{name}", **fields)
 
 
 def set_up() -> None:

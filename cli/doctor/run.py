@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from cli import connection
+from cli.doctor import capacity, machine, processes, replicas
 from cli.doctor import log as log_part
-from cli.doctor import machine, processes, replicas
 from cli.doctor.finding import Finding, fail, ok
 from cli.doctor.log import Log
 from cli.local.folder import DataFolder, data_folder, read_environment
@@ -67,10 +67,12 @@ async def _ledger(data: Path) -> tuple[list[Finding], Log]:
         return [fail("settings", "no ledger runs here, and none is named", step)], nothing
     except SettingsError as error:
         return [fail("settings", str(error), "correct it, and run this again")], nothing
-    log, looked = await asyncio.gather(log_part.look(settings), replicas.look(settings))
+    log, looked, room = await asyncio.gather(
+        log_part.look(settings), replicas.look(settings), capacity.look(settings)
+    )
     source = "the environment" if os.environ.get("LEDGER_KAFKA") else "the data folder"
     complete = ok("settings", f"complete, of {source}")
-    return [complete, *log.findings, *replicas.judge(looked, log.ends)], log
+    return [complete, *log.findings, *replicas.judge(looked, log.ends), *room], log
 
 
 def _bytes_a_day(folder: DataFolder, log: Log) -> float | None:

@@ -37,7 +37,7 @@ ITERATIONS: Final = 4096
 _SALT_BYTES: Final = 16
 _TIMEOUT_S: Final = 5.0
 _SCRAM_SHA_512: Final = 2
-_TOPIC, _GROUP = 2, 3
+_TOPIC, _GROUP, _CLUSTER = 2, 3, 4
 _LITERAL, _PREFIXED = 3, 4
 _READ, _WRITE, _DESCRIBE = 3, 4, 8
 _ALLOW: Final = 3
@@ -46,6 +46,8 @@ _RIGHTS: Final = (
     *(("api", _TOPIC, "*", _LITERAL, operation) for operation in (_READ, _WRITE, _DESCRIBE)),
     *(("projector", _TOPIC, "*", _LITERAL, operation) for operation in (_READ, _DESCRIBE)),
     ("projector", _GROUP, "projector-", _PREFIXED, _READ),
+    # It asks the brokers how full their disks are.
+    ("projector", _CLUSTER, "kafka-cluster", _LITERAL, _DESCRIBE),
 )
 
 

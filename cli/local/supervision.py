@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
+from xml.parsers.expat import ExpatError
 
 from msgspec import Struct, ValidationError, convert
 
@@ -23,7 +24,7 @@ CALL_TIMEOUT_S: Final = 2.0
 
 
 class SupervisorUnavailable(Exception):
-    """Supervisor doesn't answer, or not in time."""
+    """Supervisor doesn't answer, not in time, or not to the end."""
 
 
 class State(StrEnum):
@@ -48,6 +49,7 @@ class Told(Struct, frozen=True, kw_only=True, rename={"state": "statename"}):
     """A process as supervisor tells of it; `pid` 0 where none runs. `start` is Unix seconds."""
 
     name: str
+    group: str
     state: State
     pid: int
     start: int
@@ -56,7 +58,7 @@ class Told(Struct, frozen=True, kw_only=True, rename={"state": "statename"}):
 
 def start(folder: DataFolder, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start supervisor, and so everything. It lives on when this process dies."""
-    argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder.supervisor_config)]
+    argv = [sys.executable, "-m", "cli.local.supervisord", "-c", str(folder.supervisor_config)]
     with folder.log("supervisord-start").open("wb") as output:
         return subprocess.Popen(
             argv,
@@ -89,12 +91,16 @@ class Supervisor:
         """Have everything stopped in order, and supervisor at last; doesn't wait for it."""
         self._call("supervisor.shutdown")
 
-    def _call(self, method: str) -> object:
+    def start_again(self, told: Told) -> None:
+        """Start a process that it has given up; doesn't wait for it."""
+        self._call("supervisor.startProcess", f"{told.group}:{told.name}", False)  # noqa: FBT003
+
+    def _call(self, method: str, *arguments: str | bool) -> object:
         transport = _UnixTransport(self._path, self._timeout_s)
-        body = xmlrpc.client.dumps((), method)
+        body = xmlrpc.client.dumps(arguments, method)
         try:
             answer = transport.request("localhost", "/RPC2", body.encode())
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error) as error:
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error, ExpatError) as error:
             raise SupervisorUnavailable(f"supervisor doesn't answer: {error}") from None
         finally:
             transport.close()

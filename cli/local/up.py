@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import ssl
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from cli.filling import ballast
 from cli.local import folder as folders
 from cli.local import kafka, kafka_users, processes, programs, supervision
 from cli.local.folder import DataFolder
@@ -32,6 +35,8 @@ START_LIMIT_S: Final = {1: 90.0, 3: 180.0}
 """By the number of brokers: three on a small machine start at each other's expense."""
 _LOOK_EVERY_S: Final = 0.2
 _FOLLOW_EVERY_S: Final = 1.0
+_AGAIN_S: Final = 5.0
+_BALLAST_EVERY_S: Final = 60.0
 _LOG_LINES: Final = 12
 _LOG_TAIL_BYTES: Final = 8_192
 
@@ -83,7 +88,7 @@ class _Run:
         self._kept: subprocess.Popen[bytes] | None = None
         self._self: Process | None = None
         self._ids: dict[str, int] = {}
-        self._given_up: set[str] = set()
+        self._given_up: dict[str, float] = {}
         self._trouble = "the broker does not answer"
         self._start_limit_s = START_LIMIT_S[1]
 
@@ -126,6 +131,18 @@ class _Run:
             follow.cancel()
 
     def _start(self) -> tuple[Programs, dict[str, str]]:
+        try:
+            return self._started()
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            root = self._order.folder.root
+            raise UpError(
+                f"the disk under {root} is full: make room there, at once with `ledger ballast "
+                f"release {root}/kafka` where there is one (docs/operations/capacity.md)"
+            ) from None
+
+    def _started(self) -> tuple[Programs, dict[str, str]]:
         order = self._order
         brokers = folders.choose_brokers(order.folder, order.brokers)
         self._start_limit_s = START_LIMIT_S[brokers]
@@ -144,6 +161,7 @@ class _Run:
         ledger = programs.ledger_environment(these, order.environ)
         token = folders.read_token(order.folder)
         self._programs = these
+        self._keep_ballast()
         self._kept = supervision.start(
             order.folder, programs.process_environment(ledger, token, order.environ)
         )
@@ -152,10 +170,16 @@ class _Run:
         folders.write_environment(order.folder, ledger)
         return these, ledger
 
+    def _keep_ballast(self) -> None:
+        """See that there is some on the brokers' disks, where room is plenty."""
+        assert self._programs is not None  # noqa: S101 - set before
+        for broker in self._programs.brokers:
+            ballast.keep(broker.directory)
+
     def _note(self, ids: dict[str, int]) -> None:
         if self._self is not None and self._programs is not None:
-            self._ids = ids
             processes.note(self._order.folder, self._self, ids, self._programs.socket)
+            self._ids = ids
 
     async def _get_ready(self, shown: list[Part], ledger: Mapping[str, str]) -> None:
         deadline = time.monotonic() + self._start_limit_s
@@ -213,7 +237,9 @@ class _Run:
             return {}
         ids = {name: one.pid for name, one in told.items() if one.pid}
         if ids != self._ids:
-            self._note(ids)
+            # On a full disk they are noted later: everything goes on meanwhile.
+            with suppress(OSError):
+                self._note(ids)
         return told
 
     def _too_late(self, shown: list[Part], words: Mapping[str, str]) -> str:
@@ -243,16 +269,34 @@ class _Run:
     async def _follow(self, shown: list[Part]) -> None:
         """Say it when a process ends, comes back, or is given up."""
         before = {part.name: READY for part in shown}
+        ballast_at = time.monotonic() + _BALLAST_EVERY_S
         while True:
             await asyncio.sleep(_FOLLOW_EVERY_S)
+            if time.monotonic() >= ballast_at:
+                await asyncio.to_thread(self._keep_ballast)
+                ballast_at = time.monotonic() + _BALLAST_EVERY_S
             told = await asyncio.to_thread(self._told)
             words = await asyncio.to_thread(look, shown, told)
             for part in shown:
                 word = words[part.name]
-                if word != before[part.name] and told:
+                given_up = part.name in self._given_up and word != READY
+                if word != before[part.name] and told and not given_up:
                     self._screen.line(f"{part.title}: {word}")
                     before[part.name] = word
                 one = told.get(part.name)
-                if one and one.state is State.FATAL and part.name not in self._given_up:
-                    self._given_up.add(part.name)
-                    self._screen.line(self._gave_up(part.name, one))
+                if one and one.state is State.FATAL:
+                    await asyncio.to_thread(self._start_again, one)
+                elif word == READY:
+                    self._given_up.pop(part.name, None)
+
+    def _start_again(self, told: Told) -> None:
+        """Start what supervisor has given up, now and then: a full disk may have room by now."""
+        assert self._programs is not None  # noqa: S101 - set before anybody looks
+        now, before = time.monotonic(), self._given_up.get(told.name)
+        if before is None:
+            self._screen.line(self._gave_up(told.name, told))
+            self._screen.line(f"It is started again every {_AGAIN_S:.0f} s from now on.")
+        if before is None or now - before >= _AGAIN_S:
+            self._given_up[told.name] = now
+            with suppress(SupervisorUnavailable):
+                Supervisor(self._programs.socket).start_again(told)

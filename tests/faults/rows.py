@@ -55,7 +55,7 @@ ROWS: Final = (
     Row(
         id="kafka-full",
         fault="Kafka's disk is full",
-        how="a tmpfs of 256 MB, filled to the last byte",
+        how="a tmpfs of 256 MB, filled to the last byte; its ballast released",
     ),
     Row(
         id="sync-slow",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from projector.logs import RUNBOOK
+from projector.capacity.watch import ALARMS
+from projector.logs import FILLING_RUNBOOK, RUNBOOK
 from tests.servers import ROOT
 
 _RAISED = re.compile(r'(?:alarm\(\s*_log,|Stopped\(|\bstop\()\s*"([a-z-]+)"')
@@ -28,3 +29,12 @@ def test_every_metric_is_explained() -> None:
     missing = [f"{name}_total" for name in counters if f"`{name}_total`" not in text]
     missing += [name for name in gauges if f"`{name}{{partition}}`" not in text]
     assert not missing
+
+
+def test_alarms_and_metrics_of_room_have_their_own_page() -> None:
+    text = (ROOT / FILLING_RUNBOOK).read_text(encoding="utf-8")
+    assert re.findall(r"^## ([a-z-]+-filling)$", text, re.MULTILINE) == [*ALARMS.values()]
+    source = (ROOT / "projector/capacity/watch.py").read_text(encoding="utf-8")
+    gauges = re.findall(r'_gauge\(\s*registry, "([a-z_]+)"', source)
+    assert len(gauges) == 3
+    assert not [name for name in gauges if f"`ledger_capacity_{name}{{store}}`" not in text]

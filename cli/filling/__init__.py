@@ -1,0 +1,1 @@
+"""What fills up, and the ballast that makes room again."""
