@@ -36,9 +36,18 @@ _AUDIT: Final = """
     CREATE TABLE audit (at timestamptz NOT NULL DEFAULT now(), license_id uuid, what text NOT NULL);
     CREATE INDEX ON audit (at);
 """
-_FILLER: Final = (
-    "INSERT INTO machines (license_id, fingerprint) SELECT id, %s FROM licenses LIMIT 20"
-)
+_FACTS: Final = """
+    ALTER TABLE machines ADD COLUMN facts text NOT NULL DEFAULT '';
+    ALTER TABLE machines ALTER COLUMN facts SET STORAGE PLAIN;
+"""
+"""Rows of any size fill the pages that the table has left, which may be many."""
+_FILLER: Final = """
+    INSERT INTO machines (license_id, fingerprint, facts)
+    SELECT id, %s, repeat('x', %s) FROM licenses LIMIT 1
+"""
+_FILLER_SIZES: Final = (7_900, 2_000, 500, 0)
+_IN_VAIN: Final = 10
+"""So many in a row that don't fit: an index may lack a page where the table has one."""
 
 
 class Database:
@@ -93,6 +102,7 @@ class Database:
         with self.connection() as connection:
             connection.execute(schema)
             connection.execute(_AUDIT)
+            connection.execute(_FACTS)
             connection.execute(
                 "INSERT INTO licenses (key, name) SELECT 'OTHER-' || n, 'drill' "
                 "FROM generate_series(1, %s) n",
@@ -142,19 +152,24 @@ class Database:
         return None
 
     def press(self, limit_s: float) -> str | None:
-        """Insert until nothing fits any more, on a full volume; what Postgres said then."""
+        """Insert until nothing fits any more, on a full volume; what Postgres said at last."""
         deadline = time.monotonic() + limit_s
-        number = 0
-        while time.monotonic() < deadline:
-            number += 1
-            try:
-                with self.connection() as connection:
-                    connection.execute(_FILLER, (f"filler {number}",))
-            except psycopg.errors.DiskFull as error:
-                return str(error).strip().splitlines()[0]
-            except psycopg.Error:
-                time.sleep(0.1)
-        return None
+        said: str | None = None
+        for size in _FILLER_SIZES:
+            in_vain = 0
+            while in_vain < _IN_VAIN and time.monotonic() < deadline:
+                try:
+                    with self.connection() as connection:
+                        while time.monotonic() < deadline:
+                            connection.execute(_FILLER, (f"{time.monotonic_ns()}", size))
+                            in_vain = 0
+                except psycopg.errors.DiskFull as error:
+                    in_vain += 1
+                    said = str(error).strip().splitlines()[0]
+                except psycopg.Error:
+                    # A panic: it answers again once it has recovered.
+                    time.sleep(0.1)
+        return said
 
     def lock(self) -> None:
         """Lock the licenses, until it hangs or dies."""

@@ -157,7 +157,7 @@ class _Drill:
         self._play.enter(PhaseName.DISK_FULL)
         small.fill(_REST, leave=0)
         said = await asyncio.to_thread(database.press, script.PRESS_S)
-        self._play.happened(f"Postgres: {said}")
+        self._play.happened("it took all that was written" if said is None else f"Postgres: {said}")
         await asyncio.sleep(script.SCENES[PhaseName.DISK_FULL].lasts_s)
         self._play.enter(PhaseName.CLEANUP)
         for name in (_REINDEX_ROOM, _REST):
