@@ -2,7 +2,7 @@
 
 0 done, and the answer is yes; 1 it failed, or the answer is no; 2 wrong usage, or something that
 must be there isn't; 3 the API can't be reached or can't answer now, of the commands that ask it for
-more than a check; 130 interrupted.
+more than a check, or the Postgres of `ledger maintenance` can't; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def _usage() -> tuple[type[Exception], ...]:
 
 def _unavailable() -> tuple[type[Exception], ...]:
     from cli.api import ApiAway
+    from cli.maintenance.connecting import DatabaseAway
 
-    return (ApiAway,)
+    return (ApiAway, DatabaseAway)
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -1,0 +1,294 @@
+"""The facts of a table, asked of its server with read access alone.
+
+Each look is short and waits for no lock longer than half a second, so that nobody waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from msgspec.structs import replace
+from psycopg import sql
+
+from cli.maintenance import connecting, figures, holders, places, wal
+from cli.maintenance.connecting import Connection
+from cli.maintenance.facts import Facts, IndexFacts, Place
+from cli.maintenance.sampling import (
+    Wanted,
+    columns,
+    distinct_keys,
+    entry_expression,
+    sample,
+)
+from cli.trouble import Failed, Missing
+
+STATEMENT_MS: Final = 30_000
+LOCK_MS: Final = 500
+LEAVES_READ_MAX: Final = 1 << 30
+"""Indexes up to this size are read whole by pgstatindex, where that is installed."""
+SAMPLED_MIN: Final = 100
+"""Of a partial index; with fewer of its rows in a sample Postgres' own count is asked, too."""
+_BTREE: Final = "btree"
+_PARTITIONED: Final = "p"
+_FIT: Final = ("r", "m", "t")
+
+INDEXES: Final = """
+    SELECT i.indexrelid, n.nspname, c.relname, am.amname, i.indisunique, i.indisvalid,
+           coalesce(nullif(c.reltablespace, 0),
+                    (SELECT dattablespace FROM pg_database WHERE datname = current_database())),
+           c.reltuples::float8,
+           (SELECT option_value::int FROM pg_options_to_table(c.reloptions)
+             WHERE option_name = 'fillfactor'),
+           pg_get_expr(i.indpred, i.indrelid),
+           EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+                      AND d.objid = i.indexrelid
+                      AND d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)),
+           i.indrelid, pg_relation_size(i.indexrelid)
+      FROM pg_index i
+      JOIN pg_class c ON c.oid = i.indexrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_am am ON am.oid = c.relam
+     WHERE i.indrelid IN (%(table)s, %(toast)s)
+     ORDER BY i.indrelid = %(toast)s, i.indexrelid
+"""
+_TABLE: Final = """
+    SELECT c.oid, c.reltoastrelid, n.nspname, c.relname, c.relkind::text, c.reltuples::float8,
+           pg_relation_size(c.oid),
+           (SELECT option_value::int FROM pg_options_to_table(c.reloptions)
+             WHERE option_name = 'parallel_workers')
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.oid = %s
+"""
+
+
+class Table:
+    """A table that is there, by its name and number."""
+
+    def __init__(self, row: Sequence[Any]) -> None:
+        self.oid, self.toast, self.schema, self.name, kind, rows, self.bytes, workers = row
+        self.kind: str = kind
+        self.rows = max(0.0, float(rows))
+        self.workers: int | None = workers
+
+    @property
+    def shown(self) -> str:
+        """Its name for people."""
+        return f"{self.schema}.{self.name}"
+
+    def quoted(self, connection: Connection) -> str:
+        """Its name for SQL, without what inherits from it."""
+        return "ONLY " + sql.Identifier(self.schema, self.name).as_string(connection)
+
+
+def ask(
+    connection: Connection,
+    name: str,
+    *,
+    concurrently: bool,
+    data_directory: Path | None,
+    free_bytes: int | None,
+) -> Facts:
+    """Ask for all that a plan rests on. Raises `Missing` and `Failed`, naming what is wrong."""
+    table = find(connection, name)
+    block = int(setting(connection, "block_size"))
+    unknown: list[str] = []
+    memory = int(setting(connection, "maintenance_work_mem")) << 10
+    try:
+        rows, indexes = ask_indexes(connection, table, unknown)
+    except psycopg.errors.LockNotAvailable:
+        waiting = holders.find(connection, table.oid, concurrently=concurrently)
+        who = "; ".join(holders.said(one) for one in waiting) or "somebody"
+        raise Failed(f"{table.shown} is locked now, so nothing can be read of it: {who}") from None
+    found, why = _places(connection, indexes, data_directory, free_bytes)
+    return Facts(
+        table=table.shown,
+        server=connecting.where(connection),
+        version=connecting.version(connection),
+        page_bytes=block,
+        table_bytes=table.bytes,
+        rows=rows,
+        memory_bytes=memory,
+        workers=figures.build_workers(
+            table.bytes // block,
+            at_least=1
+            if table.workers
+            else int(setting(connection, "min_parallel_table_scan_size")),
+            most=_most_workers(connection, table),
+            memory=memory,
+        ),
+        indexes=indexes,
+        wal=wal.ask(connection, data_directory),
+        holders=holders.find(connection, table.oid, concurrently=concurrently),
+        places=found,
+        no_places=why,
+        unknown=unknown,
+    )
+
+
+def find(connection: Connection, name: str) -> Table:
+    """The table of a name, which may have its schema. Raises `Missing`, with near names."""
+    if _one(connection, "SELECT pg_is_in_recovery()")[0]:
+        raise Missing("this server is a standby, where nothing can be reindexed: ask the primary")
+    try:
+        [oid] = _one(connection, "SELECT to_regclass(%s)::oid", name)
+    except psycopg.Error:
+        oid = None
+    row = None if oid is None else connection.execute(_TABLE, (oid,)).fetchone()
+    if row is None:
+        raise Missing(
+            f"there is no table {name!r} in {connecting.where(connection)}{_near(connection, name)}"
+        )
+    table = Table(row)
+    if table.kind == _PARTITIONED:
+        raise Missing(
+            f"{table.shown} is partitioned: plan each of its partitions{_parts(connection, table)}"
+        )
+    if table.kind not in _FIT:
+        raise Missing(f"{table.shown} is no table")
+    return table
+
+
+def ask_indexes(
+    connection: Connection, table: Table, unknown: list[str]
+) -> tuple[float, list[IndexFacts]]:
+    """Rows of a table, and its indexes in the order in which REINDEX TABLE builds them."""
+    listed = connection.execute(INDEXES, {"table": table.oid, "toast": table.toast}).fetchall()
+    own, wanted = [columns(connection, row[0]) for row in listed], []
+    for row, each in zip(listed, own, strict=True):
+        predicate, foreign, of_toast = row[9], row[10], row[11] != table.oid
+        if row[3] != _BTREE or of_toast:
+            wanted.append(Wanted(entry=None, predicate=None, keys=None))
+            continue
+        keys = ", ".join(f"({one.text})" for one in each if one.key)
+        runs = any(one.expression for one in each) or predicate is not None
+        wanted.append(
+            Wanted(
+                entry=entry_expression(each, foreign=foreign),
+                predicate=None if foreign else predicate,
+                keys=None if foreign and runs else keys,
+            )
+        )
+    pages = table.bytes // int(setting(connection, "block_size"))
+    rows, sampled = sample(connection, table.quoted(connection), pages, wanted)
+    leaves = _Leaves(connection)
+    found = []
+    for row, each, got in zip(listed, own, sampled, strict=True):
+        index = IndexFacts(
+            oid=row[0],
+            name=f"{row[1]}.{row[2]}",
+            method=row[3],
+            unique=row[4],
+            valid=row[5],
+            tablespace=row[6],
+            fillfactor=row[8] or 90,
+            bytes=row[12],
+            rows=got.rows,
+            entry_bytes=got.entry_bytes,
+            sample_s=got.sample_s,
+            sampled=got.sampled,
+            keys=distinct_keys(each, got.rows),
+        )
+        if row[11] != table.oid:
+            # Nobody but a superuser may read there; its two keys have a fixed size.
+            index = replace(index, rows=max(0.0, row[7]), entry_bytes=16.0, sample_s=None)
+        elif row[9] is not None and (row[10] or got.sampled < SAMPLED_MIN):
+            # A part of the table that a sample has seen little of, or may not tell.
+            index = replace(index, rows=max(row[7], 0.0 if row[10] else got.rows))
+        found.append(leaves.of(index))
+    if leaves.unknown:
+        unknown.append(leaves.unknown)
+    return rows, found
+
+
+class _Leaves:
+    """How full leaves are, by pgstatindex, where that is installed and may be called."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.unknown = ""
+        row = connection.execute(
+            "SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace "
+            "WHERE e.extname = 'pgstattuple'"
+        ).fetchone()
+        self._schema: str | None = None if row is None else row[0]
+
+    def of(self, index: IndexFacts) -> IndexFacts:
+        """Add it to what is known of an index."""
+        if self._schema is None or index.method != _BTREE or index.bytes > LEAVES_READ_MAX:
+            return index
+        call = sql.SQL("SELECT leaf_pages, avg_leaf_density FROM {}(%s::oid::regclass)").format(
+            sql.Identifier(self._schema, "pgstatindex")
+        )
+        try:
+            row = self._connection.execute(call, (index.oid,)).fetchone()
+        except psycopg.Error as error:
+            self.unknown = f"pgstatindex could not be asked: {error.diag.message_primary}"
+            return index
+        if row is None or row[1] != row[1]:  # NaN: of an empty index
+            return index
+        return replace(index, leaf_pages=int(row[0]), leaf_density=float(row[1]))
+
+
+def _places(
+    connection: Connection,
+    indexes: Sequence[IndexFacts],
+    data_directory: Path | None,
+    free_bytes: int | None,
+) -> tuple[Sequence[Place], str]:
+    tablespaces = sorted({one.tablespace for one in indexes})
+    if free_bytes is not None:
+        return places.told(free_bytes, tablespaces), ""
+    # Sorts go to the first of the session's tablespaces for them, else to the database's own.
+    [sorts_in] = _one(
+        connection,
+        "SELECT coalesce((SELECT oid FROM pg_tablespace WHERE spcname = "
+        "btrim(split_part(current_setting('temp_tablespaces'), ',', 1), ' \"')), dattablespace) "
+        "FROM pg_database WHERE datname = current_database()",
+    )
+    try:
+        directory = places.DataDirectory(connection, data_directory)
+        return places.find(connection, directory, tablespaces, sorts_in), ""
+    except places.Unseen as error:
+        return (), str(error)
+    except OSError as error:
+        return (), f"{error.filename} can't be looked at: {error.strerror}"
+
+
+def _most_workers(connection: Connection, table: Table) -> int:
+    most = int(setting(connection, "max_parallel_maintenance_workers"))
+    return most if table.workers is None else min(most, table.workers)
+
+
+def setting(connection: Connection, name: str) -> str:
+    """A setting of the server's, in its base unit."""
+    return str(_one(connection, "SELECT setting FROM pg_settings WHERE name = %s", name)[0])
+
+
+def _near(connection: Connection, name: str) -> str:
+    rows = connection.execute(
+        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' "
+        "AND n.nspname <> 'information_schema'"
+    ).fetchall()
+    last = name.rpartition(".")[2].strip('"').lower()
+    near = get_close_matches(last, {row[1] for row in rows}, n=3)
+    shown = [f"{schema}.{table}" for schema, table in rows if table in near]
+    return f"; near: {', '.join(sorted(shown)[:5])}" if shown else ""
+
+
+def _parts(connection: Connection, table: Table) -> str:
+    rows = connection.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s ORDER BY 1 LIMIT 4",
+        (table.oid,),
+    ).fetchall()
+    return f" ({', '.join(row[0] for row in rows)} …)" if rows else ""
+
+
+def _one(connection: Connection, statement: Any, *values: object) -> Any:  # noqa: ANN401 - a row
+    row = connection.execute(statement, values or None).fetchone()
+    assert row is not None  # noqa: S101 - each of these has one
+    return row
