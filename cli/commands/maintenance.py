@@ -177,3 +177,23 @@ def _watched(looking: Watch, found: Target) -> Outcome:
     except KeyboardInterrupt:
         output.remark(f"pid {found.pid} goes on; nobody watches the disk for it now")
         raise
+
+
+@app.command()
+def health(
+    *, database: _Database = None, data_directory: _DataDirectory = None, as_json: Json = False
+) -> None:
+    """Say what is due in a database: wrong order, invalid indexes, wasted room; reads only.
+
+    Exit code 0 where nothing is due, 1 where something is: each with its statements.
+    Example: `ledger maintenance health --json`.
+    """
+    from cli.maintenance import showing_health
+    from cli.maintenance.health import examine
+
+    found = examine(database, data_directory=data_directory)
+    if as_json:
+        output.print_json(showing_health.health_document(found))
+    else:
+        showing_health.print_health(found)
+    raise typer.Exit(trouble.FAILED if found.due else trouble.OK)

@@ -37,7 +37,8 @@ _PARTITIONED: Final = "p"
 _FIT: Final = ("r", "m", "t")
 
 INDEXES: Final = """
-    SELECT i.indexrelid, n.nspname, c.relname, am.amname, i.indisunique, i.indisvalid,
+    SELECT i.indexrelid, quote_ident(n.nspname), quote_ident(c.relname), am.amname,
+           i.indisunique, i.indisvalid,
            coalesce(nullif(c.reltablespace, 0),
                     (SELECT dattablespace FROM pg_database WHERE datname = current_database())),
            c.reltuples::float8,
@@ -55,9 +56,9 @@ INDEXES: Final = """
      WHERE i.indrelid IN (%(table)s, %(toast)s)
      ORDER BY i.indrelid = %(toast)s, i.indexrelid
 """
-_TABLE: Final = """
-    SELECT c.oid, c.reltoastrelid, n.nspname, c.relname, c.relkind::text, c.reltuples::float8,
-           pg_relation_size(c.oid),
+TABLE: Final = """
+    SELECT c.oid, c.reltoastrelid, c.relkind::text,
+           pg_relation_size(c.oid), quote_ident(n.nspname) || '.' || quote_ident(c.relname),
            (SELECT option_value::int FROM pg_options_to_table(c.reloptions)
              WHERE option_name = 'parallel_workers')
       FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -69,19 +70,13 @@ class Table:
     """A table that is there, by its name and number."""
 
     def __init__(self, row: Sequence[Any]) -> None:
-        self.oid, self.toast, self.schema, self.name, kind, rows, self.bytes, workers = row
-        self.kind: str = kind
-        self.rows = max(0.0, float(rows))
-        self.workers: int | None = workers
-
-    @property
-    def shown(self) -> str:
-        """Its name for people."""
-        return f"{self.schema}.{self.name}"
-
-    def quoted(self, connection: Connection) -> str:
-        """Its name for SQL, without what inherits from it."""
-        return "ONLY " + sql.Identifier(self.schema, self.name).as_string(connection)
+        self.oid: int = row[0]
+        self.toast: int = row[1]
+        self.kind: str = row[2]
+        self.bytes: int = row[3]
+        self.name: str = row[4]
+        """With its schema, in quotes where SQL wants them."""
+        self.workers: int | None = row[5]
 
 
 def ask(
@@ -100,12 +95,13 @@ def ask(
     try:
         rows, indexes = ask_indexes(connection, table, unknown)
     except psycopg.errors.LockNotAvailable:
-        waiting = holders.find(connection, table.oid, concurrently=concurrently)
-        who = "; ".join(holders.said(one) for one in waiting) or "somebody"
-        raise Failed(f"{table.shown} is locked now, so nothing can be read of it: {who}") from None
+        raise _locked(connection, table.oid, table.name) from None
+    if concurrently:
+        # It passes over those that are invalid.
+        indexes = [one for one in indexes if one.valid]
     found, why = _places(connection, indexes, data_directory, free_bytes)
     return Facts(
-        table=table.shown,
+        table=table.name,
         server=connecting.where(connection),
         version=connecting.version(connection),
         page_bytes=block,
@@ -137,7 +133,10 @@ def find(connection: Connection, name: str) -> Table:
         [oid] = _one(connection, "SELECT to_regclass(%s)::oid", name)
     except psycopg.Error:
         oid = None
-    row = None if oid is None else connection.execute(_TABLE, (oid,)).fetchone()
+    try:
+        row = None if oid is None else connection.execute(TABLE, (oid,)).fetchone()
+    except psycopg.errors.LockNotAvailable:
+        raise _locked(connection, oid, name) from None
     if row is None:
         raise Missing(
             f"there is no table {name!r} in {connecting.where(connection)}{_near(connection, name)}"
@@ -145,11 +144,17 @@ def find(connection: Connection, name: str) -> Table:
     table = Table(row)
     if table.kind == _PARTITIONED:
         raise Missing(
-            f"{table.shown} is partitioned: plan each of its partitions{_parts(connection, table)}"
+            f"{table.name} is partitioned: plan each of its partitions{_parts(connection, table)}"
         )
     if table.kind not in _FIT:
-        raise Missing(f"{table.shown} is no table")
+        raise Missing(f"{table.name} is no table")
     return table
+
+
+def _locked(connection: Connection, oid: int, name: str) -> Failed:
+    found = holders.find(connection, oid, concurrently=False)
+    who = "; ".join(holders.said(one) for one in found) or "somebody"
+    return Failed(f"{name} is locked now, so nothing can be read of it: {who}")
 
 
 def ask_indexes(
@@ -173,7 +178,7 @@ def ask_indexes(
             )
         )
     pages = table.bytes // int(setting(connection, "block_size"))
-    rows, sampled = sample(connection, table.quoted(connection), pages, wanted)
+    rows, sampled = sample(connection, f"ONLY {table.name}", pages, wanted)
     leaves = _Leaves(connection)
     found = []
     for row, each, got in zip(listed, own, sampled, strict=True):
@@ -194,7 +199,9 @@ def ask_indexes(
         )
         if row[11] != table.oid:
             # Nobody but a superuser may read there; its two keys have a fixed size.
-            index = replace(index, rows=max(0.0, row[7]), entry_bytes=16.0, sample_s=None)
+            index = replace(
+                index, rows=max(0.0, row[7]), entry_bytes=16.0, sample_s=None, sampled=0
+            )
         elif row[9] is not None and (row[10] or got.sampled < SAMPLED_MIN):
             # A part of the table that a sample has seen little of, or may not tell.
             index = replace(index, rows=max(row[7], 0.0 if row[10] else got.rows))
@@ -218,7 +225,9 @@ class _Leaves:
 
     def of(self, index: IndexFacts) -> IndexFacts:
         """Add it to what is known of an index."""
-        if self._schema is None or index.method != _BTREE or index.bytes > LEAVES_READ_MAX:
+        if index.bytes > LEAVES_READ_MAX or self._schema is None:
+            return index
+        if not index.valid or index.method != _BTREE:
             return index
         call = sql.SQL("SELECT leaf_pages, avg_leaf_density FROM {}(%s::oid::regclass)").format(
             sql.Identifier(self._schema, "pgstatindex")
@@ -270,13 +279,15 @@ def setting(connection: Connection, name: str) -> str:
 
 def _near(connection: Connection, name: str) -> str:
     rows = connection.execute(
-        "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "SELECT quote_ident(n.nspname), c.relname, quote_ident(c.relname) "
+        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' "
         "AND n.nspname <> 'information_schema'"
     ).fetchall()
+    names = {row[1] for row in rows}
     last = name.rpartition(".")[2].strip('"').lower()
-    near = get_close_matches(last, {row[1] for row in rows}, n=3)
-    shown = [f"{schema}.{table}" for schema, table in rows if table in near]
+    near = {*get_close_matches(last, names, n=3)} | {one for one in names if one.lower() == last}
+    shown = [f"{schema}.{quoted}" for schema, table, quoted in rows if table in near]
     return f"; near: {', '.join(sorted(shown)[:5])}" if shown else ""
 
 

@@ -87,7 +87,7 @@ def find(
     connection: Connection, directory: DataDirectory, tablespaces: list[int], sorts_in: int
 ) -> list[Place]:
     """File systems of the tablespaces, of sorts and of the WAL, each once."""
-    paths = {oid: directory.tablespace(connection, oid) for oid in {*tablespaces, sorts_in}}
+    paths = {oid: directory.tablespace(connection, oid) for oid in sorted({*tablespaces, sorts_in})}
     found: dict[int, Place] = {}
     for path in [*paths.values(), directory.wal]:
         device = path.stat().st_dev

@@ -29,6 +29,7 @@ def plan_reindex(
     connection = connecting.connect(
         database, timeout_ms=asking.STATEMENT_MS, lock_timeout_ms=asking.LOCK_MS
     )
+    where = connecting.where(connection)
     try:
         with connection:
             facts = asking.ask(
@@ -40,7 +41,7 @@ def plan_reindex(
             )
     except psycopg.errors.InsufficientPrivilege as error:
         raise Failed(
-            f"{connecting.where(connection)} may not read it: {error.diag.message_primary}; "
+            f"{where} may not read it: {error.diag.message_primary}; "
             "grant it SELECT on the table, and pg_monitor"
         ) from None
     except psycopg.errors.QueryCanceled:

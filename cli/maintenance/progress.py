@@ -19,6 +19,7 @@ QUICK_S: Final = 0.2
 ENDING_S: Final = 0.5
 """Within that a cancelled build was seen to stop writing, with as much again to spare."""
 
+_BEFORE: Final = frozenset({"", "initializing", "waiting for writers before build"})
 _WORDS: Final = {
     "": "begins, or ends",
     "initializing": "begins",
@@ -54,6 +55,11 @@ class Build(Struct, frozen=True, kw_only=True):
         return self.phase.startswith("building index")
 
     @property
+    def built(self) -> bool:
+        """Whether all indexes of a CONCURRENTLY are built, and compared or waited for."""
+        return not self.building and self.phase not in _BEFORE
+
+    @property
     def words(self) -> str:
         """The phase, for people."""
         return _WORDS.get(self.phase, self.phase)
@@ -67,7 +73,8 @@ class Build(Struct, frozen=True, kw_only=True):
             return 0.5 + 0.5 * written
         if "sorting" in self.phase:
             return 0.5
-        return 0.5 * read if "scanning" in self.phase else 0.0
+        # Before its first page is read Postgres says of a scan that all of them are.
+        return 0.5 * read if "scanning" in self.phase and read < 1 else 0.0
 
 
 def _part(done: int, total: int) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -153,7 +154,7 @@ def _other(plan: Plan) -> Iterator[str]:
         "CONCURRENTLY takes as much room, and blocks neither reads nor writes. Its price: the "
         "table is read twice, it waits for open transactions, its failure leaves invalid indexes"
     )
-    yield f"  ledger maintenance plan reindex {plan.table} --concurrently"
+    yield f"  ledger maintenance plan reindex {quote(plan.table)} --concurrently"
 
 
 def _word(to: Console, plan: Plan) -> None:

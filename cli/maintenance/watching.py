@@ -204,7 +204,7 @@ class Watch:
         if seen.table and (seen.build.building or self._share is None):
             weights, at = self._weights(found, seen)
             self._share = max(self._share or 0.0, progress.share(weights, at, seen.build.share))
-        elif seen.table and self._concurrently and seen.build.phase.startswith("index validation"):
+        elif self._concurrently and seen.build.built:
             self._share = 1.0
         left = None
         if self._share is not None and self._built_from is not None:
@@ -294,9 +294,14 @@ class Watch:
         if not self._table:
             return None, []
         now = {one.oid: one for one in target.indexes(self._connection, self._table)}
-        files = {one.oid: one.file for one in self._indexes}
-        was_invalid = {one.oid for one in self._indexes if not one.valid}
-        ids = [self._last_index] if self._last_index else [oid for oid in now if oid not in files]
-        done = any(oid in now and now[oid].valid and files.get(oid) != now[oid].file for oid in ids)
-        left = [one.name for oid, one in now.items() if not one.valid and oid not in was_invalid]
+        before = {one.oid: one for one in self._indexes}
+        ids = [self._last_index] if self._last_index else [oid for oid in now if oid not in before]
+        done = any(
+            oid in now
+            and now[oid].valid
+            and (oid not in before or not before[oid].valid or before[oid].file != now[oid].file)
+            for oid in ids
+        )
+        built = {self._last_index, *now.keys() - before.keys()}
+        left = [one.name for oid, one in now.items() if not one.valid and oid in built]
         return done, left
