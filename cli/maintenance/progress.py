@@ -10,10 +10,11 @@ from msgspec import Struct
 
 TOLD_FROM: Final = 0.1
 """Before that share of the work nobody can say how long the rest takes."""
-_EARLY: Final = (1.1, 2.0)
-_HALF: Final = (0.95, 1.55)
-_LATE: Final = (0.9, 1.2)
-_CONCURRENTLY: Final = (1.5, 5.0)
+_BEGUN: Final = (0.6, 2.2)
+_EARLY: Final = (0.85, 2.0)
+_HALF: Final = (0.85, 1.55)
+_LATE: Final = (0.85, 1.4)
+_CONCURRENTLY: Final = (1.0, 5.0)
 TREND_S: Final = 1.0
 QUICK_S: Final = 0.2
 ENDING_S: Final = 0.5
@@ -100,7 +101,7 @@ def left_s(done: float, elapsed_s: float, *, concurrently: bool) -> tuple[float,
     if concurrently:
         least, most = _CONCURRENTLY
     elif done < 0.5:  # noqa: PLR2004 - half way
-        least, most = _EARLY
+        least, most = _BEGUN if done < 0.25 else _EARLY  # noqa: PLR2004 - a quarter
     else:
         least, most = _HALF if done < 0.75 else _LATE  # noqa: PLR2004 - three quarters
     return max(0.0, least * whole - elapsed_s), max(0.0, most * whole - elapsed_s)

@@ -102,7 +102,13 @@ class Watch:
         self._second.close()
 
     def find(self, pid: int | None, wait_s: float) -> Target:
-        """The operation that runs, or begins within `wait_s`. Raises `Missing`."""
+        """The operation that runs, or begins within `wait_s`. Raises `Missing`, `DatabaseAway`."""
+        try:
+            return self._find(pid, wait_s)
+        except psycopg.OperationalError as error:
+            raise connecting.away(error) from None
+
+    def _find(self, pid: int | None, wait_s: float) -> Target:
         until = time.monotonic() + wait_s
         while (found := target.find(self._connection, pid)) is None:
             if time.monotonic() >= until:
@@ -191,8 +197,8 @@ class Watch:
         """Keep what a look has shown: which table and index, how much is built, since when."""
         self._concurrently = self._concurrently or seen.command.endswith("CONCURRENTLY")
         if seen.table and seen.table != self._table:
-            self._table, self._share, self._built_from = seen.table, None, None
             self._indexes = target.indexes(self._connection, seen.table)
+            self._table, self._share, self._built_from = seen.table, None, None
         if not seen.table:
             return
         self._last_index = seen.index

@@ -16,8 +16,10 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from cli.maintenance.plan import LONG_S, Plan
 from cli.maintenance.planning import plan_reindex
-from tests.cli.maintenance.volume import connect
+from tests.cli.maintenance.shapes import fill
+from tests.cli.maintenance.volume import connect, started
 from tests.postgres import INSTALL, PostgresServer, programs
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.skipif(programs() is None, reason=f"Postgres isn't installed: {INSTALL}")
 
@@ -180,7 +182,7 @@ def test_a_long_transaction_forbids_it(
         young = planned(server)
         assert young.go
         assert [one.pid for one in young.holders] == [one.pid for one in plan.holders]
-    assert planned(server).holders == () or planned(server).holders == []
+    assert not planned(server).holders
 
 
 def test_a_prepared_transaction_forbids_it(
@@ -210,6 +212,23 @@ def test_a_stuck_slot_forbids_it(server: PostgresServer) -> None:
     assert "nobody reads from replication slot standby_2" in reason
     assert done.exit_code == 1
     assert "standby_2: nobody reads from it, retains" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [("false", "the archiver fails since "), ("", "nothing is told to archive")],
+)
+def test_an_archiver_that_does_not_archive_forbids_it(command: str, said: str) -> None:
+    settings = {"archive_mode": "on", "archive_command": command, "fsync": "off"}
+    with started(PostgresServer(settings)) as server, connect(server) as connection:
+        fill(connection, "machines", 1_000)
+        connection.execute("SELECT pg_switch_wal()")
+        failed = "SELECT failed_count FROM pg_stat_archiver"
+        if command:
+            wait_until(lambda: connection.execute(failed).fetchone() != (0,), what="a failure")
+        [reason] = planned(server).reasons
+    assert said in reason
+    assert "until it archives again, all WAL stays" in reason
 
 
 def test_its_data_directory_is_known_by_its_server(server: PostgresServer, tmp_path: Path) -> None:

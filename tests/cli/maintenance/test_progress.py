@@ -31,10 +31,11 @@ def test_time_left_is_a_range_or_unknown_and_never_a_point(
 
 
 def test_the_range_is_as_wide_as_was_measured() -> None:
-    # At a quarter: from 1.1 to 2 times what the share alone says, concurrently 1.5 to 5 times.
-    assert left_s(0.25, 10.0, concurrently=False) == pytest.approx((34.0, 70.0))
-    assert left_s(0.25, 10.0, concurrently=True) == pytest.approx((50.0, 190.0))
-    assert left_s(0.8, 10.0, concurrently=False) == pytest.approx((1.25, 5.0))
+    # Of what the share alone says of the whole.
+    assert left_s(0.20, 10.0, concurrently=False) == pytest.approx((20.0, 100.0))
+    assert left_s(0.25, 10.0, concurrently=False) == pytest.approx((24.0, 70.0))
+    assert left_s(0.25, 10.0, concurrently=True) == pytest.approx((30.0, 190.0))
+    assert left_s(0.8, 10.0, concurrently=False) == pytest.approx((0.625, 7.5))
     assert left_s(0.09, 10.0, concurrently=False) is None
 
 
