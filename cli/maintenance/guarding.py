@@ -45,6 +45,7 @@ class Guard:
         self._abort = abort
         self._trends = {path: Trend() for path in floors}
         self._free = dict.fromkeys(floors, 0)
+        self._at_first: dict[str, int] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.least_bytes: int | None = None
@@ -93,9 +94,11 @@ class Guard:
             free, _ = places.free(path)
             self._free[path] = free
             self.least_bytes = free if self.least_bytes is None else min(self.least_bytes, free)
+            # One that is as full as ever is none that this fills.
+            filled = free < self._at_first.setdefault(path, free)
             trend = self._trends[path]
             trend.add(time.monotonic(), free)
-            if not self.why and progress.must_end(free, floor, trend.falling_fast):
+            if not self.why and filled and progress.must_end(free, floor, trend.falling_fast):
                 self.why = (
                     f"{path} has {size(free)} free, which falls by {size(trend.falling_fast)}/s, "
                     f"and {size(floor)} must stay"

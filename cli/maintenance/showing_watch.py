@@ -111,7 +111,7 @@ def _disk(one: Disk) -> str:
         said += f", falling {size(one.falling)}/s"
     elif one.falling < -_STILL:
         said += f", rising {size(-one.falling)}/s"
-    return f"{said}, ends at {size(one.floor_bytes)}"
+    return f"{said}, floor {size(one.floor_bytes)}"
 
 
 def _waiting(moment: Moment) -> str:

@@ -162,17 +162,15 @@ class Watch:
         return 0.0 if row is None else max(0.0, float(row[0]))
 
     def _find_disks(self, data_directory: Path | None) -> dict[str, int]:
-        """File systems that the server writes to, and the floor of each."""
+        """File systems that the server may write to, and the floor of each."""
         connection, limits = self._connection, self._limits
         try:
             directory = places.DataDirectory(connection, data_directory)
             rows = connection.execute(
-                "SELECT DISTINCT coalesce(nullif(reltablespace, 0), (SELECT dattablespace "
-                "FROM pg_database WHERE datname = current_database())) FROM pg_class "
-                "WHERE relkind IN ('r', 'm', 'i', 't') AND NOT relisshared"
+                "SELECT oid FROM pg_tablespace WHERE spcname <> 'pg_global' ORDER BY oid"
             ).fetchall()
-            used = [row[0] for row in rows]
-            found = places.find(connection, directory, used, used[0])
+            all_of_them = [row[0] for row in rows]
+            found = places.find(connection, directory, all_of_them, all_of_them[0])
         except (places.Unseen, OSError) as error:
             if limits.abort and limits.blocked_s is None:
                 raise Missing(
@@ -189,7 +187,7 @@ class Watch:
 
     def _too_long(self) -> str:
         most, longest = self._limits.blocked_s, self._waiting.longest_s
-        if most is None or longest < most:
+        if most is None or not self._waiting.sessions or longest < most:
             return ""
         return f"{self._waiting.sessions} sessions wait behind it, one for {span(longest)}"
 

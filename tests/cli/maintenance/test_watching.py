@@ -25,6 +25,7 @@ pytestmark = pytest.mark.skipif(programs() is None, reason=f"Postgres isn't inst
 
 ROWS = 2_000
 NO_FLOOR = Limits(floor_bytes=0)
+WRITE = "INSERT INTO slow VALUES (0, '')"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -185,8 +186,8 @@ def test_what_does_not_go_when_cancelled_is_terminated(server: PostgresServer) -
         "DO $$ BEGIN LOOP BEGIN CREATE INDEX by_p ON slow (slowly(n)); "
         "EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$"
     )
-    with session(server, stubborn) as build:
-        outcome, _ = watched(server, Limits(floor_bytes=1 << 60), pid=build.pid)
+    with session(server, stubborn) as build, session(server, "SELECT pg_sleep(0.2)", WRITE):
+        outcome, _ = watched(server, Limits(floor_bytes=0, blocked_s=0.2), pid=build.pid)
         build.thread.join(5)
         assert isinstance(build.error, psycopg.errors.AdminShutdown)
     assert outcome.by_force
@@ -194,10 +195,15 @@ def test_what_does_not_go_when_cancelled_is_terminated(server: PostgresServer) -
 
 
 def test_only_looking_ends_nothing(server: PostgresServer) -> None:
-    with session(server, "CREATE INDEX by_q ON slow (slowly(n))") as build:
-        outcome, _ = watched(server, Limits(floor_bytes=1 << 60, blocked_s=0, abort=False))
+    with (
+        session(server, "CREATE INDEX by_q ON slow (slowly(n))") as build,
+        session(server, "SELECT pg_sleep(0.2)", WRITE),
+    ):
+        limits = Limits(floor_bytes=1 << 60, blocked_s=0.2, abort=False)
+        outcome, moments = watched(server, limits, pid=build.pid)
         build.thread.join(5)
         assert build.error is None
+    assert any(one.waiting.longest_s > 0.2 for one in moments)
     assert outcome.done is True
     assert outcome.aborted == ""
 
