@@ -30,7 +30,7 @@ def print_plan(plan: Plan) -> None:
     how = "REINDEX TABLE CONCURRENTLY" if plan.concurrently else "REINDEX TABLE"
     to.print(Text.assemble((f"{how} {plan.table}", "bold")))
     _lines(to, [f"{plan.server}, Postgres {plan.version}"], style="dim")
-    _lines(to, [f"{plan.rows:,} rows in {size(plan.table_bytes)}, {_count(plan)}"])
+    _lines(to, [f"about {plan.rows:,} rows in {size(plan.table_bytes)}, {_count(plan)}"])
     to.print()
     _indexes(plan)
     _section(to, "Room", _room(plan))

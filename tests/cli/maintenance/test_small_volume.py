@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -72,13 +73,15 @@ def test_overruled_it_is_ended_before_the_disk_is_full(server: VolumeServer) -> 
     before = catalog(server)
     server.leave(round(0.75 * expected))
     free = server.free_bytes
-    watch, outcomes = Watch(server.url, limits=Limits()), list[Outcome]()
-    looking = threading.Thread(target=lambda: outcomes.append(watch.run(watch.find(None, 20))))
-    looking.start()
-    with connect(server) as connection, pytest.raises(psycopg.errors.QueryCanceled):
-        connection.execute(LOCKED)
-    looking.join(20)
-    watch.close()
+    outcomes: list[Outcome] = []
+    with closing(Watch(server.url, limits=Limits())) as watch:
+        looking = threading.Thread(target=lambda: outcomes.append(watch.run(watch.find(None, 20))))
+        looking.start()
+        try:
+            with connect(server) as connection, pytest.raises(psycopg.errors.QueryCanceled):
+                connection.execute(LOCKED)
+        finally:
+            looking.join(20)
     [outcome] = outcomes
     assert outcome.aborted.startswith(f"{server.data_directory} has ")
     assert not outcome.by_force

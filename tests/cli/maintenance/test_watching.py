@@ -23,7 +23,7 @@ from tests.servers import ROOT, wait_until
 
 pytestmark = pytest.mark.skipif(programs() is None, reason=f"Postgres isn't installed: {INSTALL}")
 
-ROWS = 2_000
+ROWS = 1_200
 NO_FLOOR = Limits(floor_bytes=0)
 WRITE = "INSERT INTO slow VALUES (0, '')"
 
