@@ -12,8 +12,9 @@ from cli.attributes import seconds
 from cli.options import Json
 
 if TYPE_CHECKING:
+    from cli.maintenance.moments import Outcome
     from cli.maintenance.target import Target
-    from cli.maintenance.watching import Outcome, Watch
+    from cli.maintenance.watching import Watch
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -148,7 +149,8 @@ def watch(  # noqa: PLR0913 - an option each
     Example: `ledger maintenance watch --wait 10m --max-blocked 30s`.
     """
     from cli.maintenance import showing_watch
-    from cli.maintenance.watching import Limits, Watch
+    from cli.maintenance.moments import Limits
+    from cli.maintenance.watching import Watch
 
     limits = Limits(
         floor_bytes=_size("--floor", floor),

@@ -6,9 +6,8 @@ Each look is short and waits for no lock longer than half a second, so that nobo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from msgspec.structs import replace
@@ -24,7 +23,7 @@ from cli.maintenance.sampling import (
     entry_expression,
     sample,
 )
-from cli.trouble import Failed, Missing
+from cli.maintenance.tables import Table, find, first, locked, setting
 
 STATEMENT_MS: Final = 30_000
 LOCK_MS: Final = 500
@@ -33,8 +32,6 @@ LEAVES_READ_MAX: Final = 1 << 30
 SAMPLED_MIN: Final = 100
 """Of a partial index; with fewer of its rows in a sample Postgres' own count is asked, too."""
 _BTREE: Final = "btree"
-_PARTITIONED: Final = "p"
-_FIT: Final = ("r", "m", "t")
 
 INDEXES: Final = """
     SELECT i.indexrelid, quote_ident(n.nspname), quote_ident(c.relname), am.amname,
@@ -56,27 +53,6 @@ INDEXES: Final = """
      WHERE i.indrelid IN (%(table)s, %(toast)s)
      ORDER BY i.indrelid = %(toast)s, i.indexrelid
 """
-TABLE: Final = """
-    SELECT c.oid, c.reltoastrelid, c.relkind::text,
-           pg_relation_size(c.oid), quote_ident(n.nspname) || '.' || quote_ident(c.relname),
-           (SELECT option_value::int FROM pg_options_to_table(c.reloptions)
-             WHERE option_name = 'parallel_workers')
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.oid = %s
-"""
-
-
-class Table:
-    """A table that is there, by its name and number."""
-
-    def __init__(self, row: Sequence[Any]) -> None:
-        self.oid: int = row[0]
-        self.toast: int = row[1]
-        self.kind: str = row[2]
-        self.bytes: int = row[3]
-        self.name: str = row[4]
-        """With its schema, in quotes where SQL wants them."""
-        self.workers: int | None = row[5]
 
 
 def ask(
@@ -95,7 +71,7 @@ def ask(
     try:
         rows, indexes = ask_indexes(connection, table, unknown)
     except psycopg.errors.LockNotAvailable:
-        raise _locked(connection, table.oid, table.name) from None
+        raise locked(connection, table.oid, table.name) from None
     if concurrently:
         # It passes over those that are invalid.
         indexes = [one for one in indexes if one.valid]
@@ -123,38 +99,6 @@ def ask(
         no_places=why,
         unknown=unknown,
     )
-
-
-def find(connection: Connection, name: str) -> Table:
-    """The table of a name, which may have its schema. Raises `Missing`, with near names."""
-    if _one(connection, "SELECT pg_is_in_recovery()")[0]:
-        raise Missing("this server is a standby, where nothing can be reindexed: ask the primary")
-    try:
-        [oid] = _one(connection, "SELECT to_regclass(%s)::oid", name)
-    except psycopg.Error:
-        oid = None
-    try:
-        row = None if oid is None else connection.execute(TABLE, (oid,)).fetchone()
-    except psycopg.errors.LockNotAvailable:
-        raise _locked(connection, oid, name) from None
-    if row is None:
-        raise Missing(
-            f"there is no table {name!r} in {connecting.where(connection)}{_near(connection, name)}"
-        )
-    table = Table(row)
-    if table.kind == _PARTITIONED:
-        raise Missing(
-            f"{table.name} is partitioned: plan each of its partitions{_parts(connection, table)}"
-        )
-    if table.kind not in _FIT:
-        raise Missing(f"{table.name} is no table")
-    return table
-
-
-def _locked(connection: Connection, oid: int, name: str) -> Failed:
-    found = holders.find(connection, oid, concurrently=False)
-    who = "; ".join(holders.said(one) for one in found) or "somebody"
-    return Failed(f"{name} is locked now, so nothing can be read of it: {who}")
 
 
 def ask_indexes(
@@ -252,7 +196,7 @@ def _places(
     if free_bytes is not None:
         return places.told(free_bytes, tablespaces), ""
     # Sorts go to the first of the session's tablespaces for them, else to the database's own.
-    [sorts_in] = _one(
+    [sorts_in] = first(
         connection,
         "SELECT coalesce((SELECT oid FROM pg_tablespace WHERE spcname = "
         "btrim(split_part(current_setting('temp_tablespaces'), ',', 1), ' \"')), dattablespace) "
@@ -270,36 +214,3 @@ def _places(
 def _most_workers(connection: Connection, table: Table) -> int:
     most = int(setting(connection, "max_parallel_maintenance_workers"))
     return most if table.workers is None else min(most, table.workers)
-
-
-def setting(connection: Connection, name: str) -> str:
-    """A setting of the server's, in its base unit."""
-    return str(_one(connection, "SELECT setting FROM pg_settings WHERE name = %s", name)[0])
-
-
-def _near(connection: Connection, name: str) -> str:
-    rows = connection.execute(
-        "SELECT quote_ident(n.nspname), c.relname, quote_ident(c.relname) "
-        "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^pg_' "
-        "AND n.nspname <> 'information_schema'"
-    ).fetchall()
-    names = {row[1] for row in rows}
-    last = name.rpartition(".")[2].strip('"').lower()
-    near = {*get_close_matches(last, names, n=3)} | {one for one in names if one.lower() == last}
-    shown = [f"{schema}.{quoted}" for schema, table, quoted in rows if table in near]
-    return f"; near: {', '.join(sorted(shown)[:5])}" if shown else ""
-
-
-def _parts(connection: Connection, table: Table) -> str:
-    rows = connection.execute(
-        "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s ORDER BY 1 LIMIT 4",
-        (table.oid,),
-    ).fetchall()
-    return f" ({', '.join(row[0] for row in rows)} …)" if rows else ""
-
-
-def _one(connection: Connection, statement: Any, *values: object) -> Any:  # noqa: ANN401 - a row
-    row = connection.execute(statement, values or None).fetchone()
-    assert row is not None  # noqa: S101 - each of these has one
-    return row

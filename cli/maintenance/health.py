@@ -10,12 +10,11 @@ from typing import Any, Final
 import psycopg
 from msgspec import Struct
 
-from cli.maintenance import asking, connecting
-from cli.maintenance.asking import Table
+from cli.maintenance import asking, connecting, tables
 from cli.maintenance.connecting import Connection
 from cli.maintenance.facts import IndexFacts
 from cli.maintenance.orphans import orphans
-from cli.maintenance.plan import new_size
+from cli.maintenance.rebuilt import new_size
 from cli.maintenance.size import size
 from cli.trouble import Failed
 
@@ -188,12 +187,12 @@ def _invalid(connection: Connection) -> Iterator[Due]:
 
 def _bloat(connection: Connection, oid: int, unknown: list[str]) -> Iterator[Due]:
     """Indexes of a table that would be much smaller if they were built anew."""
-    page = int(asking.setting(connection, "block_size"))
+    page = int(tables.setting(connection, "block_size"))
     try:
-        row = connection.execute(asking.TABLE, (oid,)).fetchone()
+        row = connection.execute(tables.TABLE, (oid,)).fetchone()
         if row is None:
             return
-        table = Table(row)
+        table = tables.Table(row)
         _, indexes = asking.ask_indexes(connection, table, unknown)
     except _NOT_NOW as error:
         named = connection.execute("SELECT %s::regclass::text", (oid,)).fetchone()

@@ -14,8 +14,8 @@ from rich.text import Text
 
 from cli import output
 from cli.maintenance.guarding import Disk
+from cli.maintenance.moments import Moment, Outcome
 from cli.maintenance.size import size, span
-from cli.maintenance.watching import Moment, Outcome
 
 _LINE_S: Final = 5.0
 _JSON_S: Final = 1.0

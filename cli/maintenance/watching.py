@@ -7,18 +7,18 @@ own (`guarding.py`). What is ended is cancelled; what doesn't go then is termina
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import psycopg
-from msgspec import Struct
 
 from cli.maintenance import connecting, places, progress, target
-from cli.maintenance.asking import setting
-from cli.maintenance.guarding import Disk, Guard
+from cli.maintenance.guarding import Guard
+from cli.maintenance.moments import Limits, Moment, Outcome
 from cli.maintenance.size import span
+from cli.maintenance.tables import setting
 from cli.maintenance.target import Index, Seen, Target, Waiting
 from cli.trouble import Failed, Missing
 
@@ -31,42 +31,6 @@ TERMINATED_S: Final = 10.0
 FLOOR_SHARE: Final = 0.05
 FLOOR_SEGMENTS: Final = 4
 ANSWER_MS: Final = 2_000
-
-
-class Moment(Struct, frozen=True, kw_only=True):
-    """How it stands. `left_s`: least and most; None: nobody can say. `share` None: not known."""
-
-    pid: int
-    statement: str
-    index: str
-    phase: str
-    share: float | None
-    elapsed_s: float
-    left_s: tuple[float, float] | None
-    disks: Sequence[Disk]
-    waiting: Waiting
-
-
-class Outcome(Struct, frozen=True, kw_only=True):
-    """What became of it. `done` None: it ended, and what came of it can't be told.
-
-    `aborted`: why it was ended from here, empty where it wasn't. `left_behind`: invalid indexes.
-    """
-
-    done: bool | None
-    aborted: str
-    by_force: bool
-    elapsed_s: float
-    least_free_bytes: int | None
-    left_behind: Sequence[str]
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """When it is ended. `floor_bytes` None: by the disk's size; `blocked_s` None: never by that."""
-
-    floor_bytes: int | None = None
-    blocked_s: float | None = None
-    abort: bool = True
 
 
 class Watch:

@@ -55,13 +55,27 @@ CASES: Mapping[str, Sequence[Case]] = {
 }
 
 
+ON_DISK: Sequence[Case] = [
+    ("on ext4, the server's defaults", {}, False, False),
+    ("… CONCURRENTLY", {}, False, True),
+]
+
+
 @pytest.mark.parametrize("shape", CASES)
 def test_a_plan_is_within_a_fifth_and_the_gate_is_never_passed(shape: str) -> None:
-    with started(VolumeServer(VOLUME_MB)) as server:
+    _compared(VolumeServer(VOLUME_MB), shape, CASES[shape])
+
+
+def test_so_it_is_on_a_disk() -> None:
+    _compared(VolumeServer(VOLUME_MB, disk=True), "machines", ON_DISK)
+
+
+def _compared(volume: VolumeServer, shape: str, cases: Sequence[Case]) -> None:
+    with started(volume) as server:
         assert isinstance(server, VolumeServer)
         with connect(server) as connection:
             fill(connection, shape)
-        for case in CASES[shape]:
+        for case in cases:
             _measured(server, shape, case)
 
 

@@ -6,7 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from cli.maintenance.facts import Facts, Holder, IndexFacts, Place, Slot, WalFacts
-from cli.maintenance.plan import LONG_S, Plan, decide, new_size
+from cli.maintenance.plan import LONG_S, Plan, decide
+from cli.maintenance.rebuilt import new_size
 
 MIB = 1 << 20
 GIB = 1 << 30

@@ -12,8 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from cli.maintenance.moments import Limits, Outcome
 from cli.maintenance.planning import plan_reindex
-from cli.maintenance.watching import Limits, Outcome, Watch
+from cli.maintenance.watching import Watch
 from tests.cli.maintenance.shapes import fill
 from tests.cli.maintenance.volume import MIB, VolumeServer, connect, started
 from tests.postgres import INSTALL, programs

@@ -14,8 +14,9 @@ from contextlib import contextmanager, suppress
 import psycopg
 import pytest
 
+from cli.maintenance.moments import Limits, Moment, Outcome
 from cli.maintenance.progress import TOLD_FROM
-from cli.maintenance.watching import Limits, Moment, Outcome, Watch
+from cli.maintenance.watching import Watch
 from cli.trouble import Missing
 from tests.cli.maintenance.volume import connect
 from tests.postgres import INSTALL, PostgresServer, programs

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import psycopg
 import pytest
@@ -23,21 +22,40 @@ _RELOADED_S = 0.3
 
 
 class VolumeServer(PostgresServer):
-    """A cluster whose data, but not its log, is on a file system of `mb` in memory."""
+    """A cluster whose data, but not its log, is on a file system of `mb`.
 
-    def __init__(self, mb: int, settings: Mapping[str, str] | None = None) -> None:
+    In memory, or with `disk` an ext4 in a file, which takes no more than what is written.
+    """
+
+    def __init__(
+        self, mb: int, settings: Mapping[str, str] | None = None, *, disk: bool = False
+    ) -> None:
         super().__init__({"autovacuum": "off", **(settings or {})})
         self.volume = self.directory / "volume"
         self.volume.mkdir()
-        mount = shutil.which("mount")
-        if mount is None or os.geteuid() != 0:
-            self.remove()
-            pytest.skip("a volume of one's own is mounted by root only")
-        argv = [mount, "-t", "tmpfs", "-o", f"size={mb}m,mode=777", "tmpfs", str(self.volume)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
+        if os.geteuid() != 0:
+            self._skip("a volume of one's own is mounted by root only")
+        if disk:
+            image = str(self.directory / "volume.ext4")
+            self._run("truncate", "--size", f"{mb}M", image)
+            self._run("mkfs.ext4", "-q", "-F", "-m", "0", image)
+            self._run("mount", "-o", "loop,noatime", image, str(self.volume))
+            self.volume.chmod(0o777)
+        else:
+            size = f"size={mb}m,mode=777"
+            self._run("mount", "-t", "tmpfs", "-o", size, "tmpfs", str(self.volume))
+
+    def _run(self, *argv: str) -> None:
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        except FileNotFoundError:
+            self._skip(f"there is no {argv[0]}")
         if done.returncode:
-            self.remove()
-            pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()[:100]}")
+            self._skip(f"no volume can be made here: {done.stderr.strip()[:100]}")
+
+    def _skip(self, why: str) -> NoReturn:
+        self.remove()
+        pytest.skip(why)
 
     @property
     def data_directory(self) -> Path:
