@@ -159,6 +159,8 @@ def watch(  # noqa: PLR0913 - an option each
     )
     with showing_watch.Shown(as_json=as_json) as shown:
         looking = Watch(database, limits=limits, data_directory=data_directory, tell=shown.tell)
+        if looking.unseen:
+            output.remark(f"the disk isn't watched: {looking.unseen}")
         try:
             found = looking.find(pid, seconds(wait, "--wait") or 0)
             outcome = _watched(looking, found)

@@ -163,13 +163,15 @@ def _word(to: Console, plan: Plan) -> None:
         _lines(to, plan.reasons)
         return
     to.print(Text("GO", style="bold green"))
-    how = "TABLE CONCURRENTLY" if plan.concurrently else "TABLE"
+    # One that gives up leaves invalid indexes, the other only its place in the queue.
+    how = (
+        f"SET lock_timeout = 0; REINDEX TABLE CONCURRENTLY {plan.table};"
+        if plan.concurrently
+        else f"SET lock_timeout = '2s'; REINDEX TABLE {plan.table};"
+    )
     _lines(
         to,
-        [
-            "in one terminal:  ledger maintenance watch --wait 10m",
-            f"in another:       SET lock_timeout = '2s'; REINDEX {how} {plan.table};",
-        ],
+        ["in one terminal:  ledger maintenance watch --wait 10m", f"in another:       {how}"],
     )
 
 

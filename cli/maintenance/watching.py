@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -34,7 +34,10 @@ ANSWER_MS: Final = 2_000
 
 
 class Watch:
-    """A watch over one operation. Raises `Missing` where it could not do what it is for."""
+    """A watch over one operation. Raises `Missing` where it could not do what it is for.
+
+    `unseen`: why no disk is watched; empty where they are.
+    """
 
     def __init__(
         self,
@@ -44,14 +47,19 @@ class Watch:
         data_directory: Path | None = None,
         tell: Callable[[Moment], None] = lambda _: None,
     ) -> None:
-        # One to look, one to cancel: a slow look doesn't hold up the other.
-        self._connection, self._second = (
-            connecting.connect(database, timeout_ms=ANSWER_MS, lock_timeout_ms=ANSWER_MS)
-            for _ in range(2)
-        )
         self._limits = limits
         self._tell = tell
-        self._floors = self._find_disks(data_directory)
+        self.unseen = ""
+        with ExitStack() as opened:
+            # One to look, one to cancel: a slow look doesn't hold up the other.
+            self._connection, self._second = (
+                opened.enter_context(
+                    connecting.connect(database, timeout_ms=ANSWER_MS, lock_timeout_ms=ANSWER_MS)
+                )
+                for _ in range(2)
+            )
+            self._floors = self._find_disks(data_directory)
+            self._connections = opened.pop_all()
         self._indexes: list[Index] = []
         self._table = 0
         self._last_index = 0
@@ -62,8 +70,7 @@ class Watch:
 
     def close(self) -> None:
         """Leave it alone."""
-        self._connection.close()
-        self._second.close()
+        self._connections.close()
 
     def find(self, pid: int | None, wait_s: float) -> Target:
         """The operation that runs, or begins within `wait_s`. Raises `Missing`, `DatabaseAway`."""
@@ -140,6 +147,7 @@ class Watch:
                 raise Missing(
                     f"the disk can't be watched: {error}. Or only look, with --no-abort"
                 ) from None
+            self.unseen = str(error)
             return {}
         segment = int(setting(connection, "wal_segment_size"))
         return {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from cli.maintenance.plan import LONG_S, Plan
 from cli.maintenance.planning import plan_reindex
+from cli.trouble import Failed
 from tests.cli.maintenance.shapes import fill
 from tests.cli.maintenance.volume import connect, started
 from tests.postgres import INSTALL, PostgresServer, programs
@@ -265,6 +267,41 @@ def test_a_role_that_may_only_read_gets_a_plan_that_says_what_it_cannot_know(
     assert any("pg_monitor" in one for one in told.unknown)
     with pytest.raises(Exception, match="may not read it: permission denied for table secret"):
         plan_reindex(url, "secret", free_bytes=PLENTY)
+
+
+def test_rows_that_a_policy_hides_are_not_left_out_in_silence(server: PostgresServer) -> None:
+    with connect(server) as connection:
+        connection.execute("CREATE ROLE tenant LOGIN")
+        connection.execute("CREATE TABLE hidden (id int PRIMARY KEY)")
+        connection.execute("ALTER TABLE hidden ENABLE ROW LEVEL SECURITY")
+        connection.execute("GRANT SELECT ON hidden TO tenant")
+    with pytest.raises(Failed, match="would be affected by row-level security policy"):
+        plan_reindex(server.url.replace("bench@", "tenant@"), "hidden", free_bytes=PLENTY)
+
+
+def test_the_statement_that_is_told_is_one_that_leaves_nothing_behind(
+    server: PostgresServer,
+) -> None:
+    """CONCURRENTLY leaves invalid indexes where it gives up; the other one leaves nothing."""
+    for options, kind in (((), "TABLE"), (("--concurrently",), "TABLE CONCURRENTLY")):
+        done = ran(server, "machines", "--free", "9G", *options)
+        told = done.stdout.rpartition("in another:")[2].strip().replace("'2s'", "'300ms'")
+        assert f"REINDEX {kind} public.machines;" in told
+        *before, reindex = told.removesuffix(";").split("; ")
+        with (
+            transaction(server, "SELECT count(*) FROM machines WHERE id < 0") as reader,
+            connect(server) as connection,
+        ):
+            for statement in before:
+                connection.execute(statement.encode())
+            if options:
+                threading.Timer(0.5, reader.rollback).start()
+                connection.execute(reindex.encode())
+            else:
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    connection.execute(reindex.encode())
+            left = connection.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid")
+            assert left.fetchone() == (0,)
 
 
 def test_no_function_of_somebody_else_is_run(server: PostgresServer) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import psycopg
 import pytest
@@ -264,6 +264,20 @@ def test_who_may_not_end_it_is_told_before(server: PostgresServer) -> None:
         watch = Watch(url, limits=Limits(floor_bytes=0, abort=False))
         assert watch.find(None, 10).user == "bench"
         watch.close()
+
+
+def test_a_disk_that_cannot_be_seen_is_told_and_nothing_is_promised(
+    server: PostgresServer,
+) -> None:
+    with connect(server) as connection:
+        connection.execute("CREATE ROLE blind LOGIN")
+    url = server.url.replace("bench@", "blind@")
+    with pytest.raises(Missing, match="the disk can't be watched: this role may not read where"):
+        Watch(url, limits=Limits())
+    with closing(Watch(url, limits=Limits(blocked_s=1.0))) as watch:
+        assert "--data-directory" in watch.unseen
+    with closing(Watch(server.url, limits=Limits())) as watch:
+        assert watch.unseen == ""
 
 
 def started_command(server: PostgresServer, *more: str) -> subprocess.Popen[str]:
