@@ -24,6 +24,7 @@ from cli.commands import (
     init,
     license,  # noqa: A004 - named as the command is
     machine,
+    maintenance,
     neutralize,
     policy,
     product,
@@ -67,8 +68,8 @@ app = typer.Typer(
     help="""A ledger of license events in Kafka, and license checks that never wait for a database.
 
     Start with `ledger up`. Exit codes: 0 done and the answer is yes, 1 failed or the answer is no,
-    2 wrong usage or something is missing, 3 what is asked (the API, Kafka) can't be reached or
-    can't answer now, 130 interrupted.
+    2 wrong usage or something is missing, 3 what is asked (the API, Kafka, a Postgres) can't be
+    reached or can't answer now, 130 interrupted.
     """,
 )
 
@@ -96,6 +97,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(rebuild.app, name="rebuild")
 app.command("forget")(forget.forget)
 app.add_typer(neutralize.app, name="neutralize")
+app.add_typer(maintenance.app, name="maintenance")
 app.add_typer(checkpoint.app, name="checkpoint")
 app.command("verify")(verify.verify)
 app.add_typer(drill.app, name="drill")

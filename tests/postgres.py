@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from cli.drill.postgres import INSTALL, as_user, not_root, programs
@@ -19,12 +20,16 @@ _INITDB_S = 60
 
 
 class PostgresServer(Server):
-    """A cluster in a temporary folder of its own, which `remove` takes away."""
+    """A cluster in a temporary folder of its own, which `remove` takes away.
 
-    def __init__(self) -> None:
+    `settings`: of the server, beside its defaults.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
         # Not below the caller's folder, which may be root's alone.
         directory = Path(tempfile.mkdtemp(prefix="ledger-postgres-", dir="/tmp"))
         super().__init__(directory, port=free_ports(1)[0])
+        self.settings = dict(settings or {})
         if os.geteuid() == 0:
             user = not_root()
             os.chown(directory, user.pw_uid, user.pw_gid)
@@ -33,6 +38,11 @@ class PostgresServer(Server):
     def url(self) -> str:
         """The address for clients."""
         return f"postgresql://bench@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def data_directory(self) -> Path:
+        """Where its data is."""
+        return self.directory / "data"
 
     def remove(self) -> None:
         """Stop it and forget its data."""
@@ -51,7 +61,7 @@ class PostgresServer(Server):
         return True
 
     def _prepare(self) -> list[str]:
-        folder, data = programs(), self.directory / "data"
+        folder, data = programs(), self.data_directory
         if folder is None:
             raise ServerError(f"Postgres is not installed: {INSTALL}")
         if not data.exists():
@@ -73,6 +83,7 @@ class PostgresServer(Server):
             "port": str(self.port),
             "unix_socket_directories": "",
             "fsync": "on",
+            **self.settings,
         }
         given = [f"--{name}={value}" for name, value in options.items()]
         return [*as_user(), str(folder / "postgres"), "-D", str(data), *given]

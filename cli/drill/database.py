@@ -21,6 +21,8 @@ from cli.local.processes import Process
 from cli.trouble import Failed
 
 NAME: Final = "postgres"
+DATA: Final = "data"
+"""Its folder on the volume."""
 TABLE: Final = "machines"
 """The second of the two largest; the largest is the audit."""
 _INITDB_S: Final = 60.0
@@ -231,7 +233,7 @@ class Database:
 
     @property
     def _data(self) -> str:
-        return str(self._volume.path / "data")
+        return str(self._volume.path / DATA)
 
     def _program(self, name: str) -> str:
         folder = programs()

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from cli.drill import script, sides
 from cli.drill.clients import Asked
-from cli.drill.database import Database
+from cli.drill.database import DATA, TABLE, Database
 from cli.drill.outcome import Outcome, PhaseName, SideName
 from cli.drill.play import Play
 from cli.drill.postgres import INSTALL, programs
@@ -28,6 +28,8 @@ from cli.drill.tally import seconds
 from cli.drill.telling import outcome, versions
 from cli.drill.volume import volume
 from cli.local.ports import free_ports
+from cli.maintenance.planning import plan_reindex
+from cli.maintenance.size import size
 from cli.trouble import Missing
 
 _LOOK_S: Final = 0.5
@@ -146,6 +148,7 @@ class _Drill:
         await asyncio.to_thread(database.trim)
         if small.trouble is None:
             small.fill(_REINDEX_ROOM, leave=script.ROOM_MB << 20)
+        await self._plan()
         self._play.enter(PhaseName.REINDEX)
         self._play.happened("LOCK TABLE machines; REINDEX TABLE machines")
         said = await asyncio.to_thread(database.reindex, script.LOCKED_FIRST_S)
@@ -165,6 +168,20 @@ class _Drill:
         self._play.happened("room was made on the database's disk")
         await asyncio.to_thread(database.wait)
         await asyncio.sleep(script.SCENES[PhaseName.CLEANUP].lasts_s)
+
+    async def _plan(self) -> None:
+        """Say what `ledger maintenance` would have said before: nobody asked, on the real day."""
+        plan = await asyncio.to_thread(
+            plan_reindex,
+            self._database.url,
+            TABLE,
+            data_directory=self._volume.seen / DATA,
+        )
+        free = "unknown" if plan.free_bytes is None else size(plan.free_bytes)
+        self._play.happened(
+            f"`ledger maintenance plan reindex {TABLE}` says {'GO' if plan.go else 'NO-GO'}: "
+            f"{size(plan.gate_bytes)} have to be free, {free} are; overruled here"
+        )
 
     async def _lock(self) -> None:
         self._play.enter(PhaseName.LOCK)

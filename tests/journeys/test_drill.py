@@ -138,6 +138,9 @@ def test_twice_in_a_row_it_gives_the_same_verdict_and_ends_what_a_killed_one_lef
         full = {figures.phase: figures for figures in one.side(SideName.NAIVE).phases}
         activations = full[PhaseName.DISK_FULL]
         assert activations.activations_failed > 0.4 * activations.activations > 0
+        [planned] = [moment for moment in one.moments if "maintenance plan" in moment.text]
+        assert "NO-GO" in planned.text
+        assert planned.at_s <= one.phases[1].from_s
         assert any("No space left on device" in moment.text for moment in one.moments)
     assert outcome.verdict == second.verdict
 
