@@ -179,8 +179,9 @@ class _Drill:
         )
         free = "unknown" if plan.free_bytes is None else size(plan.free_bytes)
         self._play.happened(
-            f"`ledger maintenance plan reindex {TABLE}` says {'GO' if plan.go else 'NO-GO'}: "
-            f"{size(plan.gate_bytes)} have to be free, {free} are; overruled here"
+            f"`ledger maintenance plan reindex {TABLE}` says "
+            f"{'GO' if plan.go else 'NO-GO, and is overruled'}: "
+            f"{size(plan.gate_bytes)} have to be free, {free} are"
         )
 
     async def _lock(self) -> None:
