@@ -45,6 +45,9 @@ def drill(screen: Screen) -> Outcome:
     with scratch(screen.line) as here:
         try:
             return asyncio.run(_Drill(here, screen).run())
+        except asyncio.CancelledError:
+            # By SIGTERM or SIGHUP: it ends as by Ctrl-C.
+            raise KeyboardInterrupt from None
         finally:
             screen.settle()
             screen.line("ending and removing everything")

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -36,14 +35,12 @@ _TRIES: Final = 20
 _LOWER: Final = {SideName.NAIVE: ["nice", "-n", "5"], SideName.LEDGER: []}
 """Those who wait in vain take nothing from those who don't."""
 _ENDED_S: Final = 10.0
-_FOLDER: Final = Path(__file__).resolve().parents[2]
 _SETTINGS: Final = "LEDGER_"
 
 
 def environment() -> dict[str, str]:
     """The environment of this process, without the settings of any other ledger."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
-    return {**kept, "PYTHONPATH": str(_FOLDER)}
+    return {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS)}
 
 
 def own_core() -> tuple[list[str], str]:

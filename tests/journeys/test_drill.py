@@ -145,11 +145,12 @@ def test_twice_in_a_row_it_gives_the_same_verdict_and_ends_what_a_killed_one_lef
     assert outcome.verdict == second.verdict
 
 
-def test_ctrl_c_ends_it_and_leaves_nothing(folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_it_and_leaves_nothing(folder: Path, number: signal.Signals) -> None:
     drill = Drill(folder)
     drill.until("its Postgres: ready", "the ledger: ready", "healthy")
     left = drill.its_processes()
-    os.killpg(drill.process.pid, signal.SIGINT)
+    os.killpg(drill.process.pid, number)
     assert drill.process.wait(60) == 130, drill.text
     ended(drill.process.pid)
     assert "Traceback" not in drill.text
