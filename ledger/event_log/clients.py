@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
@@ -46,7 +47,7 @@ class Starts:
 
     async def start(
         self,
-        client: AIOKafkaConsumer | AIOKafkaProducer,
+        client: AIOKafkaConsumer | AIOKafkaProducer | AIOKafkaAdminClient,
         dispose: Callable[[], Awaitable[None]],
     ) -> None:
         """Start a client; if that fails, or the caller is cancelled, it is disposed of.

@@ -26,7 +26,7 @@ from aiokafka.protocol.types import (
 from msgspec import Struct
 
 from ledger.connections import KafkaBrokers
-from ledger.event_log.clients import why_refused
+from ledger.event_log.clients import Starts, why_refused
 from ledger.event_log.port import LogUnavailable
 
 VOLUMES_TIMEOUT_S: Final = 3.0
@@ -58,26 +58,36 @@ async def volumes(kafka: KafkaBrokers) -> list[Volume]:
     don't let this user ask.
     """
     admin = AIOKafkaAdminClient(**kafka.arguments(), request_timeout_ms=_REQUEST_MS)
-    client = admin._client  # noqa: SLF001 - it has no such request of its own
+    starts = Starts(kafka)
     try:
         async with asyncio.timeout(VOLUMES_TIMEOUT_S):
-            await admin.start()
-            nodes = sorted(broker.nodeId for broker in client.cluster.brokers())
-            asked = (client.send(node, _DescribeLogDirsRequest()) for node in nodes)
-            answers = await asyncio.gather(*asked, return_exceptions=True)
-            _raise_if_all_failed(answers)
+            await starts.start(admin, admin.close)
+            nodes, answers = await _asked(admin)
     except (IncompatibleBrokerVersion, NotImplementedError):
         raise LogUnavailable(_TOO_OLD) from None
     except (KafkaError, OSError, TimeoutError):
         reason = await why_refused(kafka)
         raise LogUnavailable(reason or "a broker does not tell of its disk") from None
     finally:
-        await admin.close()
+        await starts.close()
     return [
         one
         for node, answer in zip(nodes, answers, strict=True)
         for one in _volumes_of(node, answer)
     ]
+
+
+async def _asked(admin: AIOKafkaAdminClient) -> tuple[list[int], list[Any]]:
+    """The brokers' numbers, and what each answered or raised; then it is closed."""
+    client = admin._client  # noqa: SLF001 - it has no such request of its own
+    try:
+        nodes = sorted(broker.nodeId for broker in client.cluster.brokers())
+        asked = (client.send(node, _DescribeLogDirsRequest()) for node in nodes)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    finally:
+        await admin.close()
+    _raise_if_all_failed(answers)
+    return nodes, answers
 
 
 def _raise_if_all_failed(answers: Sequence[object]) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from ledger.connections import KafkaBrokers
-from ledger.event_log.clients import stop_consumer
+from ledger.event_log.clients import Starts, stop_consumer
 from ledger.event_log.port import EventLog, Topic, Topics
 from projector.catalog_projection import CatalogProjection
 from projector.discards import Discards
@@ -56,6 +57,7 @@ class Following:
         begins: bool,
     ) -> None:
         self._kafka = kafka
+        self._starts = Starts(kafka)
         self._topics = topics
         self._model = model
         self._weigher = weigher
@@ -93,6 +95,7 @@ class Following:
             task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+        await self._starts.close()
 
     def check(self) -> None:
         """Raise what has made it end, if it has."""
@@ -110,18 +113,23 @@ class Following:
             consumer = new_consumer(self._kafka, group_id=None)
             try:
                 async with asyncio.timeout(_START_TIMEOUT_S):
-                    await consumer.start()
-                places = [self._topic_partition(place) for place in self._places]
-                consumer.assign(places)
-                self._feed.open(consumer, places)
-                while True:
-                    await self._feed.poll(consumer)
+                    await self._starts.start(consumer, partial(stop_consumer, consumer))
+                await self._follow(consumer)
             except (KafkaError, OSError, TimeoutError) as error:
                 say(_log, logging.WARNING, "Kafka fails, reading anew", error=type(error).__name__)
-            finally:
-                await self._feed.end()
-                await stop_consumer(consumer)
             await asyncio.sleep(_RETRY_S)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        """Fold what it reads, until it fails."""
+        try:
+            places = [self._topic_partition(place) for place in self._places]
+            consumer.assign(places)
+            self._feed.open(consumer, places)
+            while True:
+                await self._feed.poll(consumer)
+        finally:
+            await self._feed.end()
+            await stop_consumer(consumer)
 
     def _topic_partition(self, place: int) -> TopicPartition:
         if place == CATALOG:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.drill.scratch import Scratch, scratch
+from cli.drill.volume import Volume, volume
 from tests.cli.drill.folders import shared_folder
 
 
@@ -17,3 +19,19 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with shared_folder() as made:
         monkeypatch.setattr(tempfile, "tempdir", str(made))
         yield made
+
+
+@pytest.fixture
+def here(folder: Path) -> Iterator[Scratch]:
+    """A drill's folder."""
+    with scratch(print) as made:
+        yield made
+
+
+@pytest.fixture
+def small(here: Scratch) -> Volume:
+    """A drill's small volume."""
+    made = volume(here)
+    if made.trouble is not None:
+        pytest.skip(made.trouble)
+    return made

@@ -5,35 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from cli.drill import script, sides
 from cli.drill.database import DATA, NAME, TABLE, Database
 from cli.drill.postgres import INSTALL, programs
-from cli.drill.scratch import Scratch, scratch
-from cli.drill.volume import Volume, volume
+from cli.drill.scratch import Scratch
+from cli.drill.volume import Volume
 from cli.maintenance.moments import Limits, Outcome
 from cli.maintenance.planning import plan_reindex
 from cli.maintenance.watching import Watch
 from tests.ports import free_ports
 
 pytestmark = pytest.mark.skipif(programs() is None, reason=f"Postgres isn't installed: {INSTALL}")
-
-
-@pytest.fixture
-def here(folder: Path) -> Iterator[Scratch]:
-    with scratch(print) as made:
-        yield made
-
-
-@pytest.fixture
-def small(here: Scratch) -> Volume:
-    made = volume(here)
-    if made.trouble is not None:
-        pytest.skip(made.trouble)
-    return made
 
 
 @pytest.fixture

@@ -5,30 +5,15 @@ from __future__ import annotations
 import errno
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.drill import postgres
-from cli.drill.scratch import Scratch, scratch
+from cli.drill.scratch import Scratch
 from cli.drill.volume import SIZE_MB, Volume, volume
 
 MB = 1 << 20
-
-
-@pytest.fixture
-def here(folder: Path) -> Iterator[Scratch]:
-    with scratch(print) as made:
-        yield made
-
-
-@pytest.fixture
-def small(here: Scratch) -> Volume:
-    made = volume(here)
-    if made.trouble is not None:
-        pytest.skip(made.trouble)
-    return made
 
 
 def inside(small: Volume, *command: str) -> subprocess.CompletedProcess[str]:
