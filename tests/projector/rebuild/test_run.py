@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+
 import pytest
 import redis
 
@@ -120,3 +123,16 @@ async def test_how_far_it_is_can_be_seen_from_elsewhere(replica: Replica) -> Non
     assert moment.events == moment.events_total > 400
     assert moment.percent > 90
     assert moment.memory_bytes > 0
+
+
+async def test_a_follower_that_ends_while_it_connects_leaves_no_connection(
+    replica: Replica,
+) -> None:
+    """As it does where what was built is level at once; what is left open warns, which fails."""
+    async with at(replica) as site:
+        for after_ms in range(0, 30, 2):
+            following = site.following("9")
+            following.start()
+            await asyncio.sleep(after_ms / 1000)
+            await following.stop()
+    gc.collect()
