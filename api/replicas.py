@@ -112,8 +112,11 @@ class Replicas:
         higher position wins. Where none answers, or none may say "no", the local copy is read.
         Raises a 503 `Problem` where nothing can be read.
         """
-        highest = highest_seen(self.standings, partition)
         local = self._local if self._local and self._local.standing.has_level(partition) else None
+        # All may come back at once with what was acknowledged last by one of them missing from the
+        # other: then the copy knows better, though it is read last.
+        seen = self.standings if local is None else [*self.standings, local.standing]
+        highest = highest_seen(seen, partition)
         best: Reading | None = None
         for standing in islice(in_order(self.standings, partition), TRIES):
             if not standing.reachable and (best or local):

@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO
 
 from cli.local import kafka, redis
 from cli.local.java import find_java
@@ -89,7 +88,6 @@ class Server(ABC):
         self.env = dict(env or {})
         """Added to the server's environment at each start, e.g. LD_PRELOAD."""
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
 
     @abstractmethod
     def _prepare(self) -> list[str]:
@@ -120,16 +118,16 @@ class Server(ABC):
         assert not self.running, "already started"
         self.directory.mkdir(parents=True, exist_ok=True)
         argv = self._prepare()
-        self._log = self.log_path.open("ab")
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            env={**self._environment(), **self.env},
-            cwd=self.directory,
-            process_group=0,
-        )
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**self._environment(), **self.env},
+                cwd=self.directory,
+                process_group=0,
+            )
         _guard().note(f"+{self._process.pid}")
         if wait:
             self.wait_ready()
@@ -199,8 +197,6 @@ class Server(ABC):
         self._process.wait(_STOP_TIMEOUT_S)
         _guard().note(f"-{self._process.pid}")
         self._process = None
-        if self._log is not None:
-            self._log.close()
 
 
 class KafkaServer(Server):

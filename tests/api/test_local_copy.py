@@ -12,6 +12,7 @@ import pytest
 
 from api import replicas
 from api.replica import Names, Reading, Replica
+from projector.views.documents import Head
 from tests.api.conftest import LocalLedger, Worker
 from tests.api.ordering import meta_of, until
 
@@ -120,6 +121,32 @@ async def test_a_copy_that_is_behind_what_the_worker_has_seen_denies_nothing(
     ):
         answer = await worker.stranger.post(BY_KEY, json={"meta": {"key": key, "scope": scope}})
         assert answer.status_code == 503, answer.text
+
+
+async def test_a_redis_that_came_back_behind_the_copy_denies_nothing(
+    ledger: LocalLedger, issued: dict[str, Any], tmp_path: Path
+) -> None:
+    """What was acknowledged just before all died may be in the copy, and in no Redis that is back.
+
+    This worker need not have seen it there: it was told to another one.
+    """
+    await ledger.copied(tmp_path)
+    worker = await cold(ledger, tmp_path)
+    await until(lambda: worker.replicas.standings[0].serving == 4, what="A in service")
+    ledger.log.unreachable = True
+    for standing in worker.replicas.standings:
+        standing.leave(standing.places)
+    key = issued["attributes"]["key"]
+    absent = {"key": key, "scope": {"fingerprint": "another"}}
+    answer = await worker.stranger.post(BY_KEY, json={"meta": absent})
+    assert answer.json()["meta"]["code"] == "FINGERPRINT_SCOPE_MISMATCH", answer.text
+    copy = worker.replicas.local_copy
+    assert copy is not None
+    partition = worker.replicas.partition_of(issued["id"])
+    copy.note_read(partition, Head(position=copy.highest(partition) + 1))
+    answer = await worker.stranger.post(BY_KEY, json={"meta": absent})
+    assert answer.status_code == 503, answer.text
+    assert (await meta_of(worker, issued))["code"] == "VALID"
 
 
 async def test_it_is_not_asked_while_a_redis_answers(
