@@ -11,9 +11,7 @@ import typer
 from cli import output, trouble
 from cli.options import Json
 
-app: Final = typer.Typer(
-    no_args_is_help=True, help="Outages made on purpose, on this machine and on made-up licenses."
-)
+app: Final = typer.Typer(no_args_is_help=True)
 
 
 @app.callback()

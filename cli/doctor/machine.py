@@ -19,6 +19,7 @@ from cli.local.folder import DataFolder, brokers_of
 from cli.local.java import OLDEST_JAVA, find_java
 from cli.local.ports import is_taken
 from cli.local.programs import CACHE
+from projector.capacity.wording import size
 
 PYTHON_MIN: Final = (3, 11)
 VERSION_S: Final = 1.5
@@ -165,15 +166,6 @@ def log_bytes(folder: DataFolder, topic: str) -> int:
         except OSError:
             continue
     return found
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:  # noqa: PLR2004 - the next unit
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def _days(days: float) -> str:

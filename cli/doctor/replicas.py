@@ -18,11 +18,11 @@ from redis.exceptions import (
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from cli.doctor.finding import HANGS, HANGS_STEP, Finding, fail, ok, warn
-from cli.doctor.machine import size
 from cli.replica import Replicas
 from cli.serving import served
 from ledger.domain.clocks import CLOCKS_APART_ALARM_MS, CLOCKS_APART_REFUSE_MS
 from ledger.settings import Settings
+from projector.capacity.wording import size
 from projector.read_model.keys import CATALOG, Keys
 from projector.views.documents import Head, read_head
 

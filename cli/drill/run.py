@@ -13,10 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from msgspec.structs import replace
-
 from cli.drill import script, sides
-from cli.drill.clients import Asked
 from cli.drill.database import DATA, TABLE, Database
 from cli.drill.outcome import Outcome, PhaseName, SideName
 from cli.drill.play import Play
@@ -117,7 +114,8 @@ class _Drill:
     async def _performed(self) -> None:
         """Go through all phases, and let the clients come to their end."""
         self._play.began = time.monotonic()
-        self._play.since = 0.0
+        for crowd in self._crowds.values():
+            crowd.begin(self._play.began)
         titles: dict[int, str] = {}
         showing = asyncio.create_task(self._show(titles))
         try:
@@ -227,19 +225,10 @@ class _Drill:
             self._play.neutralized = (self._play.neutralized_at, self._play.at_s)
         self._play.happened("the naive service's checks count again")
 
-    def _asked(self, side: SideName) -> list[Asked]:
-        """What was asked since the drill began, by its clock."""
-        began = self._play.began
-        return [
-            replace(one, at_s=one.at_s - began)
-            for one in self._crowds[side].asked
-            if one.at_s >= began
-        ]
-
     def _outcome(self, parts: dict[str, str], separated: str) -> Outcome:
         return outcome(
             self._play,
-            {side: self._asked(side) for side in SideName},
+            {side: self._crowds[side].asked for side in SideName},
             began=self._date,
             took_s=time.monotonic() - self._started,
             tier=self._volume.words,
@@ -255,7 +244,7 @@ class _Drill:
             await asyncio.sleep(_LOOK_S)
 
     def _show_until(self, now: float, titles: Mapping[int, str], *, settled: int) -> None:
-        naive, ledger = (seconds(self._asked(side), now) for side in SideName)
+        naive, ledger = (seconds(self._crowds[side].asked, now) for side in SideName)
         rows = [
             (at, titles.get(at, ""), one, other)
             for at, (one, other) in enumerate(zip(naive, ledger, strict=True))

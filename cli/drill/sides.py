@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from cli.api import Api
 from cli.drill import script
@@ -140,12 +141,16 @@ def _made(api: Api, kind: str, attributes: dict[str, Any], **related: tuple[str,
 
 
 class Crowd:
-    """The clients of one side, in their own process; `asked` grows as they tell of requests."""
+    """The clients of one side, in their own process; `asked` grows as they tell of requests.
+
+    Their moments are of the monotonic clock, and from `begin` on of the drill's.
+    """
 
     def __init__(
         self, scratch: Scratch, side: SideName, url: str, ids: list[str], *, token: str = ""
     ) -> None:
         self.asked: list[Asked] = []
+        self._began = 0.0
         self._process = scratch.start(
             f"clients-of-{side}",
             [*_LOWER[side], sys.executable, "-m", "cli.drill.clients"],
@@ -167,6 +172,11 @@ class Crowd:
         )
         self._write(orders)
         self._reading = asyncio.create_task(self._read())
+
+    def begin(self, at: float) -> None:
+        """Count from a moment on, and only what is asked after it."""
+        self._began = at
+        self.asked = []
 
     def change(self, *, times: float = 1.0, neutralized: bool = False) -> None:
         """Tell the clients how it is from now on."""
@@ -194,4 +204,6 @@ class Crowd:
         )
         decode = msgspec.json.Decoder(Asked).decode
         while line := await reader.readline():
-            self.asked.append(decode(line))
+            one = decode(line)
+            if one.at_s >= self._began:
+                self.asked.append(replace(one, at_s=one.at_s - self._began))

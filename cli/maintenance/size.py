@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cli.doctor.machine import size
+from projector.capacity.wording import size
 
 __all__ = ["size", "span"]
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from cli import output
-from cli.doctor.machine import size
+from projector.capacity.wording import size
 from projector.read_model.keys import CATALOG
 from projector.rebuild.differences import Difference
 from projector.rebuild.intent import Intent

@@ -26,7 +26,7 @@ from aiokafka.protocol.types import (
 from msgspec import Struct
 
 from ledger.connections import KafkaBrokers
-from ledger.event_log.clients import Starts, why_refused
+from ledger.event_log.clients import BrokersRefuse, Starts
 from ledger.event_log.port import LogUnavailable
 
 VOLUMES_TIMEOUT_S: Final = 3.0
@@ -65,9 +65,10 @@ async def volumes(kafka: KafkaBrokers) -> list[Volume]:
             nodes, answers = await _asked(admin)
     except (IncompatibleBrokerVersion, NotImplementedError):
         raise LogUnavailable(_TOO_OLD) from None
+    except BrokersRefuse as refused:
+        raise LogUnavailable(str(refused)) from None
     except (KafkaError, OSError, TimeoutError):
-        reason = await why_refused(kafka)
-        raise LogUnavailable(reason or "a broker does not tell of its disk") from None
+        raise LogUnavailable("a broker does not tell of its disk") from None
     finally:
         await starts.close()
     return [
