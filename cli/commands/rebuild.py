@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -14,14 +14,17 @@ from cli import connection, output, trouble
 from cli.attributes import seconds
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json, Sure
-from cli.rebuilding import showing
+from cli.rebuilding import looking, planned, showing
+from cli.rebuilding.bar import Shown
 from cli.running import run as run_
+from ledger.event_log.port import LogUnavailable
 from ledger.settings import Settings, read_settings
+from projector.read_model.port import ReadModelUnavailableError
 from projector.rebuild import exchange
+from projector.rebuild.builders import BuilderAwayError
 from projector.rebuild.intent import Intent
-from projector.rebuild.plan import Plan
+from projector.rebuild.plan import MEMORY_MB_MIN, Plan
 from projector.rebuild.plan import plan as foresee
-from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
 from projector.rebuild.proving import NotProvedError
 from projector.rebuild.run import Built, Run, begun
 from projector.rebuild.site import RebuildRefusedError, Site
@@ -50,11 +53,14 @@ _Builders = Annotated[
     ),
 ]
 _MemoryMb = Annotated[
-    int, typer.Option("--memory-mb", min=64, help="What each builder may take, in MB.")
+    int, typer.Option("--memory-mb", min=MEMORY_MB_MIN, help="What each builder may take, in MB.")
 ]
 _Window = Annotated[
     str,
     typer.Option("--window", metavar="SPAN", help="How long either may serve afterwards: 30m, 2h."),
+]
+_Watch = Annotated[
+    bool, typer.Option("--watch", help="Go on showing it, until nobody works on it.")
 ]
 _CPUS: Final = os.cpu_count() or 1
 
@@ -80,7 +86,7 @@ def plan(
     if as_json:
         output.print_json(msgspec.to_builtins(made))
     else:
-        showing.print_plan(made, replica)
+        planned.print_plan(made, replica)
     raise typer.Exit(trouble.FAILED if made.reasons else trouble.OK)
 
 
@@ -184,19 +190,20 @@ def cancel(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = Fal
 
 
 @app.command()
-def status(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = False) -> None:
+def status(
+    *, replica: _Replica = "A", watch: _Watch = False, data: Data = DEFAULT, as_json: Json = False
+) -> None:
     """Show what is under way: phase, how far, how long still, and how what serves fares."""
-
-    async def looked(site: Site) -> tuple[Intent | None, Progress | None, Mapping[int, str]]:
-        [document] = await site.store.get([PROGRESS_KEY])
-        moment = None if document is None else read_progress(document)
-        return await site.store.intent(), moment, await site.store.serving(site.places)
-
-    found = _on(data, replica, looked)
-    if as_json:
-        output.print_json(showing.intent_document(*found))
+    if watch:
+        found = _on(data, replica, lambda site: looking.watch(site, as_json=as_json))
     else:
-        showing.print_intent(*found)
+        found = _on(data, replica, looking.look)
+    if not as_json:
+        found.show()
+    elif watch:
+        output.print_json_line(found.document())
+    else:
+        output.print_json(found.document())
 
 
 def _on(data: Path, replica: str, work: Callable[[Site], Awaitable[T]]) -> T:
@@ -227,13 +234,17 @@ def _built(
 ) -> None:
     environment = _environment(data)
     try:
-        with showing.Shown() as shown:
+        with Shown() as shown:
 
             async def alone(site: Site) -> Built:
                 async with site.alone():
                     return await work(site, Run(site, environment, shown.tell))
 
             built = _on(data, replica, alone)
+    except (LogUnavailable, ReadModelUnavailableError, BuilderAwayError) as error:
+        raise trouble.Away(
+            f"replica {replica.upper()}: {error}; the same command again goes on where it was"
+        ) from None
     except NotProvedError as error:
         if as_json:
             output.print_json(showing.unproved_document(error))
@@ -245,7 +256,8 @@ def _built(
     if as_json:
         output.print_json(showing.built_document(built))
     else:
-        showing.print_built(built, serves=serves)
+        more = {**planned.beside_the_plan(built), **planned.way_back(built, replica)}
+        showing.print_built(built, serves=serves, more=more)
 
 
 def _environment(data: Path) -> dict[str, str]:
@@ -256,7 +268,9 @@ def _environment(data: Path) -> dict[str, str]:
 async def _all(site: Site, work: Run, builders: int, memory_mb: int, window_s: int) -> Built:
     built = await _proved(site, work, builders, memory_mb)
     flipped = await work.flip(await begun(site), window_s=window_s)
-    return msgspec.structs.replace(flipped, events=built.events, keys=built.keys)
+    return msgspec.structs.replace(
+        flipped, events=built.events, keys=built.keys, grown_bytes=built.grown_bytes
+    )
 
 
 async def _proved(site: Site, work: Run, builders: int, memory_mb: int) -> Built:

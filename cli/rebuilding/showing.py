@@ -4,121 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from cli import output
-from projector.capacity.wording import size
 from projector.read_model.keys import CATALOG
 from projector.rebuild.differences import Difference
 from projector.rebuild.intent import Intent
-from projector.rebuild.plan import Plan
 from projector.rebuild.progress import Progress as Moment
 from projector.rebuild.proving import NotProvedError
 from projector.rebuild.run import Built
 
 SHOWN_MAX: Final = 5
-_LINE_EVERY: Final = 10
-"""Moments between two lines, where nobody looks at a terminal: five seconds."""
 
 
-class Shown:
-    """A bar with what matters in a terminal; elsewhere a line now and then. Both on stderr."""
-
-    def __init__(self) -> None:
-        self._console: Console = output.error_console()
-        self._moments = 0
-        self._phase = ""
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[said]}", markup=False),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting", total=100, said="")
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Take the bar away."""
-        self._bar.stop()
-
-    def tell(self, moment: Moment) -> None:
-        """Show one moment."""
-        if self._console.is_terminal:
-            self._bar.update(
-                self._task,
-                description=moment.phase,
-                completed=moment.percent,
-                said=said_of(moment),
-            )
-            return
-        if moment.phase != self._phase or self._moments % _LINE_EVERY == 0:
-            self._console.print(
-                f"{moment.phase}: {moment.percent:.0f} %, {said_of(moment)}",
-                markup=False,
-                soft_wrap=True,
-            )
-        self._phase = moment.phase
-        self._moments += 1
-
-
-def said_of(moment: Moment) -> str:
-    """Say what a bar doesn't."""
-    parts = [f"{moment.events:,} of {moment.events_total:,} events"]
-    if moment.left_s is not None:
-        least, most = moment.left_s
-        parts.append(f"{_span(least)} to {_span(most)} left")
-    parts.append(f"what serves is {moment.lag_ms} ms old")
-    parts.append(f"Redis {size(moment.memory_bytes)}")
-    if moment.held:
-        parts.append("holding still, what serves comes first")
-    return ", ".join(parts)
-
-
-def print_plan(plan: Plan, replica: str) -> None:
-    """Print what a rebuild will need, and go or no-go."""
-    free = plan.redis_free_bytes
-    room = "no maxmemory is set" if free is None else f"{size(max(0, free))} free until maxmemory"
-    told = plan.foreseen
-    parts = {
-        "folding": told.folding_s,
-        "writing": told.writing_s,
-        "reading back": told.reading_back_s,
-        "all else": told.else_s,
-    }
-    output.print_facts(
-        {
-            "replica": replica,
-            "generation": f"{plan.generation}, beside {plan.previous} which serves",
-            "events to read": f"{plan.events:,}",
-            "licenses": f"{plan.licenses:,}",
-            "keys": f"{plan.keys:,}",
-            "Redis memory": f"{size(plan.redis_bytes)} more; {room}",
-            "append-only file": f"{size(plan.file_bytes)} more, and again while it is rewritten",
-            "builders": f"{plan.builders}, each up to {size(plan.builder_bytes)}",
-            "time": f"{_span(round(told.total_s))}: "
-            + ", ".join(f"{name} {_span(round(each))}" for name, each in parts.items()),
-            "what serves": f"{plan.lag_ms} ms old now; builders hold still while it is older than "
-            f"{plan.lag_limit_ms} ms",
-            "go": "yes" if not plan.reasons else "NO",
-        }
-    )
-    for reason in plan.reasons:
-        output.remark(f"no-go: {reason}")
-
-
-def print_built(built: Built, *, serves: bool) -> None:
-    """Print what a rebuild came to."""
+def print_built(built: Built, *, serves: bool, more: Mapping[str, str]) -> None:
+    """Print what a rebuild came to, and `more`."""
     proof = built.proof
     facts = {
         "generation": f"{built.generation} "
@@ -131,7 +34,7 @@ def print_built(built: Built, *, serves: bool) -> None:
     }
     for place, licenses in proof.frozen.items():
         facts[f"left out in {_place(place)}"] = f"frozen licenses: {', '.join(licenses)}"
-    output.print_facts(facts)
+    output.print_facts({**facts, **more})
 
 
 def built_document(built: Built) -> dict[str, Any]:
@@ -140,26 +43,22 @@ def built_document(built: Built) -> dict[str, Any]:
     return document
 
 
-def print_intent(intent: Intent | None, moment: Moment | None, serving: Mapping[int, str]) -> None:
-    """Print what is under way on a replica."""
+def print_intent(intent: Intent | None, now: Mapping[str, str], serving: Mapping[int, str]) -> None:
+    """Print what is under way on a replica, and how far it is `now`."""
     if intent is None:
         shown = ", ".join(sorted(set(serving.values()))) or "none"
         output.print_facts({"rebuild": "none", "generation that serves": shown})
         return
-    now = sorted(set(serving.values()))
+    serves = sorted(set(serving.values()))
     facts = {
         "rebuild": f"generation {intent.generation}, {_PHASES[intent.phase]}",
-        "serves": f"generation {' and '.join(now)}",
+        "serves": f"generation {' and '.join(serves)}",
         "begun": _moment(intent.started_ms),
         "by": f"release {intent.release}",
     }
     if intent.until_ms:
         facts["window"] = f"until {_moment(intent.until_ms)}: then what doesn't serve is deleted"
-    if moment is not None:
-        facts["now"] = f"{moment.phase}, {moment.percent:.1f} %: {said_of(moment)}"
-    elif intent.phase == "building":
-        facts["now"] = "nobody works on it: `ledger rebuild run` goes on where it was"
-    output.print_facts(facts)
+    output.print_facts({**facts, **now})
 
 
 def intent_document(
@@ -247,14 +146,6 @@ def _shown(form: bytes | None) -> str:
     state, _, answer = form.partition(b"\n")
     told = _text(state) or ""
     return f"{told} (and an answer of {len(answer)} bytes)" if answer.strip() else told
-
-
-def _span(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    if minutes < 1:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{minutes} min {rest:02d} s" if not hours else f"{hours} h {minutes:02d} min"
 
 
 def _moment(time_ms: int) -> str:

@@ -25,7 +25,7 @@ from projector.discards import Discards
 from projector.folding import LostRecordError
 from projector.logs import set_up
 from projector.read_model.port import ReadModelError, ReadModelUnavailableError
-from projector.rebuild.building import Builder, Gate, PartitionTooLargeError, Told
+from projector.rebuild.building import Builder, Gate, PartitionTooLargeError, Told, memory_bytes
 from projector.rebuild.license_events import LicenseEvents
 from projector.rebuild.pace import Pace, pace_of
 from projector.rebuild.store import Store
@@ -51,15 +51,20 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of a builder: how far it is, or how fast, or why it can't build a partition."""
+    """A line of a builder: how far it is, or how fast, or why it can't build a partition.
+
+    `memory`: bytes that it takes. `away`: the log or the replica can't be reached.
+    """
 
     partition: int
     folded: int = 0
     written: int = 0
     done: bool = False
+    memory: int = 0
     pace: Pace | None = None
     too_large: str = ""
     failed: str = ""
+    away: bool = False
 
 
 def main() -> None:
@@ -139,7 +144,7 @@ async def _build(
                 if left:
                     await asyncio.sleep(_AGAIN_S)
                     continue
-                _say(Report(partition=order.partition, failed=str(error)))
+                _say(Report(partition=order.partition, failed=str(error), away=True))
             except (LogError, ReadModelError, LostRecordError, UnknownRulesError) as error:
                 _say(Report(partition=order.partition, failed=str(error)))
             break
@@ -147,7 +152,15 @@ async def _build(
 
 
 def _tell(told: Told) -> None:
-    _say(Report(partition=told.partition, folded=told.folded, written=told.written, done=told.done))
+    _say(
+        Report(
+            partition=told.partition,
+            folded=told.folded,
+            written=told.written,
+            done=told.done,
+            memory=memory_bytes(),
+        )
+    )
 
 
 def _say(report: Report) -> None:

@@ -23,6 +23,10 @@ class BuilderFailedError(Exception):
     """A partition can't be built; the text says which one, and why."""
 
 
+class BuilderAwayError(BuilderFailedError):
+    """The same, where the log or the replica could not be reached."""
+
+
 class Builders:
     """`count` processes, each building one partition after the other.
 
@@ -47,6 +51,7 @@ class Builders:
         self._count = count
         self._tell = tell
         self._processes: list[Process] = []
+        self._memory: dict[Process, int] = {}
         self.too_large: list[int] = []
         """Partitions that didn't fit the memory: they are to be folded another way."""
 
@@ -78,6 +83,11 @@ class Builders:
             await self._end()
         return [one.result() for one in asked]
 
+    @property
+    def memory_bytes(self) -> int:
+        """What all of them took, as far as they have said."""
+        return sum(self._memory.values())
+
     def hold(self, *, still: bool) -> None:
         """Have all of them hold still, or go on."""
         for process in self._processes:
@@ -88,7 +98,11 @@ class Builders:
         while left:
             partition, end = left.popleft()
             _order(process, Order(partition=partition, generation=generation, end=end))
-            await self._follow(process, partition)
+            report = await self._follow(process, partition)
+            if report.too_large and left:
+                # What a process has taken it doesn't give back, not all of it, nor at once.
+                await self._end(process)
+                process = await self._started()
 
     async def _pace(self, generation: str, partition: int, end: int) -> Pace:
         process = await self._started()
@@ -106,6 +120,8 @@ class Builders:
             env=self._environment,
             stdin=PIPE,
             stdout=PIPE,
+            # Ctrl-C is for who started them, and ends them with it.
+            process_group=0,
         )
         self._processes.append(process)
         return process
@@ -116,12 +132,14 @@ class Builders:
         while line := await process.stdout.readline():
             report = _decoder.decode(line)
             if report.failed:
-                raise BuilderFailedError(f"partition {partition} can't be built: {report.failed}")
+                error = BuilderAwayError if report.away else BuilderFailedError
+                raise error(f"partition {partition} can't be built: {report.failed}")
             if report.too_large:
                 self.too_large.append(partition)
-                return report
+            if report.memory:
+                self._memory[process] = report.memory
             self._tell(report)
-            if report.done:
+            if report.done or report.too_large:
                 return report
         code = await process.wait()
         raise BuilderFailedError(
@@ -129,11 +147,13 @@ class Builders:
             "again goes on where it was"
         )
 
-    async def _end(self) -> None:
-        for process in self._processes:
+    async def _end(self, *processes: Process) -> None:
+        """End these, or all."""
+        ended = processes or tuple(self._processes)
+        for process in ended:
             if process.stdin is not None:
                 process.stdin.close()
-        for process in self._processes:
+        for process in ended:
             try:
                 async with asyncio.timeout(_END_S):
                     await process.wait()
@@ -141,7 +161,8 @@ class Builders:
                 with suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        self._processes.clear()
+            self._processes.remove(process)
+            self._memory.pop(process, None)
 
 
 def _order(process: Process, order: Order) -> None:

@@ -11,6 +11,7 @@ import resource
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -28,6 +29,7 @@ PIECE_KEYS: Final = 1_000
 """Documents written in one go: what serves waits for no more than that."""
 PIECE_SETS: Final = 250
 _TOLD_EVERY: Final = 5_000
+_STATM: Final = Path("/proc/self/statm")
 
 
 class PartitionTooLargeError(Exception):
@@ -107,11 +109,11 @@ class Builder:
         async with aclosing(self._source.messages(partition, stop=end)) as runs:
             async for records in runs:
                 folding.take(records)
+                self._see_to_memory(partition)
                 if folding.position - told >= _TOLD_EVERY:
                     told = folding.position
                     self._tell(Told(partition=partition, folded=told))
-                    self._see_to_memory(partition)
-                    await self._may_go_on()
+                await self._may_go_on()
         self._tell(Told(partition=partition, folded=folding.position))
         return folding
 
@@ -145,9 +147,13 @@ class Builder:
 
 
 def memory_bytes() -> int:
-    """The most memory that this process ever took."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    """Memory that this process takes now; where that can't be told, the most it ever took."""
+    try:
+        pages = int(_STATM.read_bytes().split()[1])
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    return pages * resource.getpagesize()
 
 
 class Gate:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
@@ -40,7 +40,8 @@ class Following:
     """Keeps a generation of some places (partitions, and `CATALOG`) level with the log.
 
     `pick`: which one, of the one that serves. It folds between `start` and `stop`. `begins`: also
-    where nothing of it is stored; else it was deleted, and stays so.
+    where nothing of it is stored; else it was deleted, and stays so. `may_go_on`: is awaited before
+    it reads on.
     """
 
     def __init__(  # noqa: PLR0913 - where from, where to, and what of
@@ -55,7 +56,9 @@ class Following:
         pick: Pick,
         places: Sequence[int],
         begins: bool,
+        may_go_on: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self._may_go_on = may_go_on
         self._kafka = kafka
         self._starts = Starts(kafka)
         self._topics = topics
@@ -126,6 +129,8 @@ class Following:
             consumer.assign(places)
             self._feed.open(consumer, places)
             while True:
+                if self._may_go_on is not None:
+                    await self._may_go_on()
                 await self._feed.poll(consumer)
         finally:
             await self._feed.end()

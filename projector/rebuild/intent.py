@@ -21,13 +21,14 @@ goes.
 
 
 class Foreseen(Struct, frozen=True, kw_only=True):
-    """What a rebuild will take: keys that it writes, and seconds, by kind of work."""
+    """What a rebuild will take: keys and bytes that it writes, and seconds, by kind of work."""
 
     keys: int
     folding_s: float
     writing_s: float
     reading_back_s: float
     else_s: float
+    bytes: int = 0
 
     @property
     def total_s(self) -> float:

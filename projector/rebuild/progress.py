@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ PROGRESS_KEY: Final = f"{KEY}:progress"
 PROGRESS_TTL_S: Final = 15
 """What nobody renews is gone: its process is."""
 
+OF_LATE_S: Final = 10.0
 _SPREAD_FIRST, _SPREAD_LAST = 0.5, 0.1
 _CERTAIN: Final = 0.02
 _FORESEEN: Final = 0.05
@@ -20,24 +22,50 @@ _FORESEEN: Final = 0.05
 
 
 class Progress(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A moment of a rebuild.
+    """A moment of a rebuild, `at_ms` of the replica's clock.
 
-    `percent` of the whole work; `events` folded of `events_total`; `keys` written or read back.
-    `left_s`: least and most seconds left, empty until that can be told. `lag_ms`: age of what
-    serves. `memory_bytes`: of the Redis. `held`: it stands still, since what serves needs the
-    machine.
+    `percent` of the whole work; `events` folded of `events_total`, at `events_per_s` of late;
+    `keys` written or read back, at `keys_per_s` of late. `left_s`: least and most seconds left,
+    empty until that can be told. `lag_ms`: age of what serves; `ping_ms`: what its Redis takes to
+    answer. `memory_bytes`: of the Redis; `builder_bytes`: of all builders. `held`: it stands still,
+    since what serves needs the machine. `too_large`: partitions that fit no builder.
     """
 
     phase: str
+    at_ms: int = 0
     percent: float = 0.0
     events: int = 0
     events_total: int = 0
     events_per_s: float = 0.0
     keys: int = 0
+    keys_per_s: float = 0.0
     left_s: tuple[int, int] | None = None
     lag_ms: int = 0
+    ping_ms: float = 0.0
     memory_bytes: int = 0
+    builder_bytes: int = 0
     held: bool = False
+    too_large: tuple[int, ...] = ()
+
+
+class Rate:
+    """How fast a count has grown of late, as long as it was looked at."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, int]] = deque()
+        self.per_s = 0.0
+
+    def see(self, at_s: float, count: int) -> None:
+        """Take a look in."""
+        seen = self._seen
+        if seen and count < seen[-1][1]:
+            seen.clear()
+        seen.append((at_s, count))
+        while len(seen) > 2 and at_s - seen[1][0] >= OF_LATE_S:  # noqa: PLR2004 - a first and a last
+            seen.popleft()
+        began_s, first = seen[0]
+        if at_s > began_s:
+            self.per_s = round((count - first) / (at_s - began_s), 1)
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -68,6 +96,18 @@ class Work:
         self._foreseen = foreseen
         self._built = False
         self._before = self._done_s
+
+    @classmethod
+    def done(cls, events: int) -> Work:
+        """Work that was done before: all is folded, written and read back."""
+        work = cls(events, Foreseen(keys=0, folding_s=1, writing_s=0, reading_back_s=0, else_s=0))
+        work.events = events
+        return work
+
+    def folded_on(self, count: int) -> None:
+        """Take in records that no builder has folded: the keys of these are written with them."""
+        self.events += count
+        self.written += round(self._foreseen.keys * count / max(1, self.events_total))
 
     def built(self) -> None:
         """Say that all is folded and written: as many keys are there as were written."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Final
@@ -17,15 +17,16 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.discards import Discards
-from projector.rebuild.__main__ import Report
-from projector.rebuild.builders import Builders
+from projector.rebuild.builders import BuilderFailedError, Builders
 from projector.rebuild.collecting import collect
 from projector.rebuild.exchange import flip
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
 from projector.rebuild.progress import Progress, Work
 from projector.rebuild.proving import Proof, Proving
+from projector.rebuild.room import room_of
 from projector.rebuild.site import RebuildRefusedError, Site
+from projector.rebuild.tally import Tally
 from projector.rebuild.watching import EVERY_S, Watch
 from projector.views.digests import VIEW
 
@@ -41,7 +42,12 @@ _EVENT_S, _KEY_S, _READ_S, _ELSE_S = 1e-4, 4e-5, 6e-5, 5.0
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A generation that was built and proved: keys as they were read back, seconds by phase."""
+    """A generation that was built and proved: keys as they were read back, seconds by phase.
+
+    `too_large`: partitions that fit no builder, so that the live fold has folded them. `foreseen`:
+    by its plan. `grown_bytes`: of the Redis meanwhile, None where another run has begun it.
+    `until_ms`: there is a way back, since a window of `window_s` is open; 0: it wasn't flipped.
+    """
 
     generation: str
     previous: str
@@ -49,6 +55,11 @@ class Built(Struct, frozen=True, kw_only=True):
     keys: int
     seconds: Mapping[str, float]
     proof: Proof
+    too_large: Sequence[int] = ()
+    foreseen: Foreseen | None = None
+    grown_bytes: int | None = None
+    window_s: int = 0
+    until_ms: int = 0
 
 
 def release() -> str:
@@ -116,8 +127,10 @@ class Run:
         self._site = site
         self.environment = environment
         self._watch = Watch(site, tell)
+        site.store.may_go_on = self._watch.gate.passed
         self._seconds: dict[str, float] = {}
-        self._built: dict[int, Report] = {}
+        self._tally = Tally(self._watch, ())
+        self._grown_bytes: int | None = None
 
     async def build(self, intent: Intent, *, builders: int, memory_mb: int) -> Built:
         """Build a generation and prove it; what serves is what served before.
@@ -127,8 +140,12 @@ class Run:
         """
         async with self._followed(intent) as following:
             if intent.phase == "building":
-                await self._build(intent, builders, memory_mb)
+                before = await self._used_bytes()
+                is_whole = await self._build(intent, builders, memory_mb)
                 await self._read_back(intent, following)
+                self._grown_bytes = await self._used_bytes() - before if is_whole else None
+            else:
+                self._watch.begin(Work.done(sum(intent.ends)))
             proof = await self._compare(intent, following)
             if intent.phase == "building":
                 await self._site.store.intend(replace(intent, phase="proved"))
@@ -139,21 +156,26 @@ class Run:
 
         Raises as `build` does.
         """
+        if not self._watch.work.events_total:
+            self._watch.begin(Work.done(sum(intent.ends)))
         async with self._followed(intent) as following:
             proof = await self._compare(intent, following)
             with self._timed("flipping"):
-                await flip(self._site, intent, window_s=window_s)
+                opened = await flip(self._site, intent, window_s=window_s)
             with self._timed("handing over"):
                 await self._hand_over(intent, following)
-        return self._told(intent, proof)
+        return replace(
+            self._told(intent, proof), window_s=window_s, until_ms=max(1, opened.until_ms)
+        )
 
     @asynccontextmanager
     async def _followed(self, intent: Intent) -> AsyncIterator[Following]:
         """Give what folds the generation on, not begun yet; and watch meanwhile."""
         watching = asyncio.create_task(self._watch.run())
-        following = self._site.following(intent.generation)
+        following = self._site.following(intent.generation, self._watch.gate.passed)
         try:
             yield following
+            await self._watch.look()
         finally:
             await following.stop()
             watching.cancel()
@@ -164,22 +186,31 @@ class Run:
             previous=intent.previous,
             events=sum(intent.ends),
             keys=self._watch.work.read,
+            too_large=self._watch.too_large,
+            foreseen=intent.foreseen,
+            grown_bytes=self._grown_bytes,
             seconds=dict(self._seconds),
             proof=proof,
         )
 
-    async def _build(self, intent: Intent, count: int, memory_mb: int) -> None:
+    async def _used_bytes(self) -> int:
+        return room_of(await self._site.store.info()).used
+
+    async def _build(self, intent: Intent, count: int, memory_mb: int) -> bool:
+        """Build what isn't there yet; whether that was all of it."""
         heads = await self._site.heads(intent.generation)
         left = [(place, end) for place, end in enumerate(intent.ends) if heads[place].position == 0]
+        self._tally = Tally(self._watch, intent.ends)
         total, todo = sum(intent.ends), sum(end for _, end in left)
         foreseen = intent.foreseen or _guessed(total)
         self._watch.begin(Work(total, foreseen, folded=total - todo))
+        await self._watch.see_to_room(round(foreseen.bytes * todo / max(1, total)))
         builders = Builders(
             self.environment,
             replica=self._site.replica,
             count=count,
             memory_mb=memory_mb,
-            tell=self._note_built,
+            tell=self._tally.built,
         )
         # The largest first, so that they end together.
         left.sort(key=lambda each: -each[1])
@@ -189,21 +220,41 @@ class Run:
                 while not building.done():
                     await asyncio.wait([building], timeout=EVERY_S)
                     builders.hold(still=self._watch.held)
-                building.result()
+                    self._watch.builder_bytes = builders.memory_bytes
+                    self._watch.check()
+                await self._see_to_built(building)
             finally:
                 building.cancel()
                 await asyncio.wait([building])
-        self._watch.work.built()
+                self._watch.builder_bytes = 0
+        return todo == total
+
+    async def _see_to_built(self, building: asyncio.Task[None]) -> None:
+        """Raise what has made builders fail: that there is no room, with the numbers, if so."""
+        try:
+            building.result()
+        except BuilderFailedError:
+            await self._watch.see_to_room()
+            raise
 
     async def _read_back(self, intent: Intent, following: Following) -> None:
         with self._timed("catching up"):
             following.start()
             await self._level(following, intent.generation)
+            self._watch.work.built()
             # Nobody writes while it is read back; the log goes on, and is caught up with after.
             await following.stop()
         with self._timed("reading back"):
             self._watch.work.read = 0
-            await self._proving(intent).read_back(self._note_read)
+            reading = asyncio.create_task(self._proving(intent).read_back(self._tally.read))
+            try:
+                while not reading.done():
+                    await asyncio.wait([reading], timeout=EVERY_S)
+                    self._watch.check()
+                reading.result()
+            finally:
+                reading.cancel()
+                await asyncio.wait([reading])
 
     async def _compare(self, intent: Intent, following: Following) -> Proof:
         with self._timed("comparing"):
@@ -214,6 +265,8 @@ class Run:
                 while not comparing.done():
                     await asyncio.wait([comparing], timeout=EVERY_S)
                     _see_to(following)
+                    if intent.phase == "building":
+                        self._watch.check()
                 return comparing.result()
             finally:
                 comparing.cancel()
@@ -224,11 +277,13 @@ class Run:
         deadline, reached = time.monotonic() + LEVEL_S, 0
         while True:
             _see_to(following)
+            self._watch.check()
             ends, heads = await self._site.ends(), await self._site.heads(generation)
             if all(heads[place].position >= end for place, end in ends.items()) and all(
                 head.level_at_ms for head in heads.values()
             ):
                 return
+            self._tally.folded_on(heads)
             total = sum(head.position for head in heads.values())
             if total > reached:
                 deadline, reached = time.monotonic() + LEVEL_S, total
@@ -265,15 +320,6 @@ class Run:
             partitions=self._site.settings.partitions,
             generation=intent.generation,
         )
-
-    def _note_built(self, report: Report) -> None:
-        before = self._built.get(report.partition, Report(partition=report.partition))
-        self._built[report.partition] = report
-        self._watch.work.events += max(0, report.folded - before.folded)
-        self._watch.work.written += max(0, report.written - before.written)
-
-    def _note_read(self, count: int) -> None:
-        self._watch.work.read += count
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

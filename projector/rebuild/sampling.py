@@ -23,16 +23,24 @@ NAMES_MAX: Final = 200_000
 """Names looked at, where some of these are rare."""
 _PIECE: Final = 250
 _BUCKET_BYTES: Final = 8
+_SHARED: Final = frozenset("LMCKIAPVFT")
+"""Kinds that are weighed with licenses, machines and verdicts; others are few, or none."""
+_LESS_IN_FILE: Final = 40
+"""Bytes of a key that are in memory only: its place in tables, and what allocation rounds up."""
 
 
 class Sampled(Struct, frozen=True, kw_only=True):
-    """How many keys a generation has, of these licenses, machines and verdicts; and its bytes."""
+    """How many keys a generation has, of these licenses, machines and verdicts; and its bytes.
+
+    `file_bytes`: of the commands that write it.
+    """
 
     keys: int
     licenses: int
     machines: int
     verdicts: int
     bytes: int
+    file_bytes: int
 
 
 class Sampling:
@@ -59,6 +67,9 @@ class Sampling:
             beside = [await lists(piece) for piece in _pieces(names)]
             each = (sum(weights) + sum(beside)) / len(names)
             grown += kinds[kind] * each
+        for kind, names in found.items():
+            if kind not in _SHARED:
+                grown += kinds[kind] * sum(await self._weights(names)) / len(names)
         keys = sum(kinds.values())
         grown += _BUCKET_BYTES * (_buckets(total + keys) - _buckets(total))
         return Sampled(
@@ -67,6 +78,7 @@ class Sampling:
             machines=kinds.get("M", 0),
             verdicts=kinds.get("C", 0),
             bytes=round(grown),
+            file_bytes=max(0, round(grown - _LESS_IN_FILE * keys)),
         )
 
     async def _names(self) -> tuple[Counter[str], dict[str, list[str]], int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -15,7 +15,7 @@ from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.redis import RedisReadModel
 from projector.rebuild.following import Following
 from projector.rebuild.license_events import LicenseEvents
-from projector.rebuild.lock import FORGOTTEN_S, held
+from projector.rebuild.lock import FORGOTTEN_S, held, holder
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
 from projector.views.documents import Head, read_head
@@ -60,8 +60,10 @@ class Site:
         """Be the only one who works on this replica. Raises `RebuildRefusedError`."""
         async with held(self.model, wait_s=FORGOTTEN_S) as is_alone:
             if not is_alone:
+                named = await holder(self.model) or "that has just ended"
                 raise RebuildRefusedError(
-                    "another process works on a rebuild of this replica: `ledger rebuild status`"
+                    f"another process works on a rebuild of this replica: process {named}. `ledger "
+                    "rebuild status` says how far it is; wait for it, or end it first (Ctrl-C)"
                 )
             yield
 
@@ -90,8 +92,10 @@ class Site:
             else:
                 return ends
 
-    def following(self, generation: str) -> Following:
-        """Return what folds a generation on."""
+    def following(
+        self, generation: str, may_go_on: Callable[[], Awaitable[None]] | None = None
+    ) -> Following:
+        """Return what folds a generation on; `may_go_on` holds it up."""
         return Following(
             kafka=self.settings.kafka,
             log=self.log,
@@ -102,4 +106,5 @@ class Site:
             pick=lambda _: generation,
             places=self.places,
             begins=True,
+            may_go_on=may_go_on,
         )

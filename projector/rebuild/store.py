@@ -6,7 +6,7 @@ Every call is bounded in time and raises `ReadModelUnavailableError`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from hashlib import sha1
 from pathlib import Path
 from typing import Any, Final, Literal, cast
@@ -30,6 +30,8 @@ SCANNED: Final = 1_000
 MEMBERS: Final = 1_000
 MEMBERS_WEIGHED: Final = 50
 _PIECE: Final = 500
+_INTEND: Final = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1])"
+"""A full memory refuses a SET, but not of a script that has written: so one can give up."""
 Flipped = Literal["serves", "behind", "other"]
 _FLIPPED: Final[dict[int, Flipped]] = {1: "serves", 0: "behind", -1: "other"}
 
@@ -65,6 +67,8 @@ class Store:
             protocol=2,
         )
         self._redis = Redis(connection_pool=self._pool)
+        self.may_go_on: Callable[[], Awaitable[None]] | None = None
+        """Is awaited before each piece of a scan of all keys."""
         self._flip = Path(__file__).with_name("flip.lua").read_text(encoding="utf-8")
 
     async def close(self) -> None:
@@ -91,7 +95,8 @@ class Store:
         if intent is None:
             await self._bounded(self._redis.delete(KEY))
         else:
-            await self._bounded(self._redis.set(KEY, intent_document(intent)))
+            document = intent_document(intent)
+            await self._bounded(self._redis.eval(_INTEND, 1, KEY, document))
 
     async def serving(self, places: Sequence[int]) -> dict[int, str]:
         """The generation that serves, by place; without those that none serves."""
@@ -189,6 +194,8 @@ class Store:
         """All names that match, in pieces; one may come twice."""
         cursor = 0
         while True:
+            if self.may_go_on is not None:
+                await self.may_go_on()
             cursor, names = await self._bounded(
                 self._redis.scan(cursor, match=match, count=SCANNED)
             )
@@ -222,6 +229,16 @@ class Store:
     async def info(self) -> Mapping[str, Any]:
         """What the server says of itself."""
         return cast("Mapping[str, Any]", await self._bounded(self._redis.info()))
+
+    async def folder(self) -> str | None:
+        """Where the server keeps its files; None: it doesn't say, since this user may not ask."""
+        try:
+            found = await asyncio.wait_for(self._redis.config_get("dir"), TIMEOUT_S)
+        except ResponseError:
+            return None
+        except (RedisError, OSError, TimeoutError, RuntimeError) as error:
+            raise ReadModelUnavailableError(reason(error)) from None
+        return found.get("dir")
 
     async def ping(self) -> None:
         """One round trip."""

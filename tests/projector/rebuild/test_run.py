@@ -94,6 +94,11 @@ async def test_a_partition_that_fits_no_builder_is_folded_through_the_store(
         )
         assert built.proof.compared == PARTITIONS + 1
         assert {"building", "catching up"} <= set(built.seconds)
+        # It counts as built when it is, and people are told which partitions these are.
+        assert list(built.too_large) == list(range(PARTITIONS))
+        assert told[-1].too_large == tuple(range(PARTITIONS))
+        assert told[-1].events == told[-1].events_total == built.events
+        assert all(one.events < built.events for one in told if one.phase == "building")
 
 
 async def test_one_works_on_a_replica_at_a_time(replica: Replica) -> None:
