@@ -15,7 +15,7 @@ CLOCKS_APART_ALARM_MS: Final = 5_000
 CLOCKS_APART_REFUSE_MS: Final = 60_000
 
 
-class PartitionClock(Struct, frozen=True, kw_only=True):
+class PartitionClock(Struct, frozen=True, kw_only=True, gc=False):
     """The elapsed clock of a partition: advances over all of its records, whatever they are."""
 
     timestamp_ms: int | None = None

@@ -53,7 +53,7 @@ class UnknownRulesError(Exception):
         self.rules = rules
 
 
-class _Shape(Struct, kw_only=True, forbid_unknown_fields=True):
+class _Shape(Struct, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The envelope but for its patterns: matching them takes four times as long as all the rest."""
 
     specversion: Literal["1.0"]
