@@ -11,7 +11,7 @@ import resource
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -130,7 +130,7 @@ class Builder:
             place = keys.partition
             self._tell(Told(partition=place, folded=folding.position, written=written))
 
-        # While the replica takes a piece the next one is rendered; never more than one is on its way.
+        # While the replica takes a piece the next one is rendered; no more than one is on its way.
         async with OneAhead() as ahead:
             for piece in pieces(rendering.strings(), PIECE_KEYS):
                 await self._may_go_on()
@@ -153,12 +153,12 @@ def memory_bytes() -> int:
 
 
 class OneAhead:
-    """Lets one thing go on while the next one is prepared; at the end, whatever it is, none does."""
+    """Lets one thing go on while the next one is prepared; at the end none does any more."""
 
     def __init__(self) -> None:
         self._going: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> OneAhead:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
