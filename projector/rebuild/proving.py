@@ -13,7 +13,8 @@ from projector.discards import Discards
 from projector.read_model.keys import CATALOG, Keys
 from projector.rebuild.building import RecordSource
 from projector.rebuild.differences import Difference, beside_a_fold, beside_another, same_state
-from projector.rebuild.reading_back import Found, ReadingBack
+from projector.rebuild.found import Found
+from projector.rebuild.reading_back import ReadingBack
 from projector.rebuild.store import Store
 from projector.views.digests import MIXED_VIEW, VIEW, Digests, Weigher, digests_at
 from projector.views.documents import read_head
