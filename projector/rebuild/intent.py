@@ -45,6 +45,8 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     folded in memory, fixed at the start, so that doing it again writes the same. `view`, `release`:
     by which code. `foreseen`: what it was to take, None where nobody has planned it. Times are the
     replica's clock. `until_ms`: when the window closes. `dropped`: the generation that is deleted.
+    `read_back_ms`: when all of it was read back last (0: never). `against_log`: it is proved by a
+    fresh fold of the log, and may differ from what served.
     """
 
     generation: str
@@ -57,6 +59,8 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     foreseen: Foreseen | None = None
     until_ms: int = 0
     dropped: str = ""
+    read_back_ms: int = 0
+    against_log: bool = False
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")

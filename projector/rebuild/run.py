@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,14 +24,20 @@ from projector.rebuild.exchange import flip
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
 from projector.rebuild.progress import Progress, Work
-from projector.rebuild.proving import Proof, Proving
+from projector.rebuild.proof import Changes, Proof, see_to_agreed
+from projector.rebuild.proving import Proving
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import EVERY_S, Watch
+from projector.verifying.reading import LogSource
 from projector.views.digests import VIEW
+
+T = TypeVar("T")
 
 LEVEL_S: Final = 120.0
 """A generation that gets no further for so long isn't folded on."""
 TAKEN_OVER_S: Final = 60.0
+READ_BACK_S: Final = 60.0
+"""What was read back longer ago is read back once more before it serves."""
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
@@ -41,12 +47,16 @@ _EVENT_S, _KEY_S, _READ_S, _ELSE_S = 1e-4, 4e-5, 6e-5, 5.0
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A generation that was built and proved: keys as they were read back, seconds by phase."""
+    """A generation that was built and proved: keys as they were read back, seconds by phase.
+
+    `rendered`: licenses whose documents were rendered anew meanwhile, as a sample.
+    """
 
     generation: str
     previous: str
     events: int
     keys: int
+    rendered: int
     seconds: Mapping[str, float]
     proof: Proof
 
@@ -118,29 +128,44 @@ class Run:
         self._watch = Watch(site, tell)
         self._seconds: dict[str, float] = {}
         self._built: dict[int, Report] = {}
+        self._rendered = 0
 
-    async def build(self, intent: Intent, *, builders: int, memory_mb: int) -> Built:
+    async def build(
+        self, intent: Intent, *, builders: int, memory_mb: int, against_log: bool = False
+    ) -> Built:
         """Build a generation and prove it; what serves is what served before.
 
-        Raises `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, `ApartError`, and
-        trouble with the log and the replica.
+        `against_log`: by a fresh fold of the log, where what serves may be wrong. Raises
+        `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, and trouble with the log and
+        the replica.
         """
+        against_log = against_log or intent.against_log
         async with self._followed(intent) as following:
             if intent.phase == "building":
                 await self._build(intent, builders, memory_mb)
-                await self._read_back(intent, following)
-            proof = await self._compare(intent, following)
-            if intent.phase == "building":
-                await self._site.store.intend(replace(intent, phase="proved"))
+                intent = await self._read_back(intent, following)
+            proof = await self._compare(intent, following, against_log=against_log)
+            if intent.phase in {"building", "proved"}:
+                proved = replace(intent, phase="proved", against_log=against_log)
+                await self._site.store.intend(proved)
         return self._told(intent, proof)
 
-    async def flip(self, intent: Intent, *, window_s: int) -> Built:
+    async def changes(self, intent: Intent) -> Proof:
+        """See what will be another than in what serves. Raises as `build` does."""
+        async with self._followed(intent) as following:
+            return await self._beside(intent, following, lambda one: one.changes(intent.previous))
+
+    async def flip(self, intent: Intent, *, window_s: int, agreed: Changes | None = None) -> Built:
         """Have a generation serve that was proved, once it is level and compared again.
 
-        Raises as `build` does.
+        One that nobody has read back for a while is read back once more. `agreed`: what may be
+        another than in what serves, where it was proved by the log. Raises as `build` does.
         """
         async with self._followed(intent) as following:
-            proof = await self._compare(intent, following)
+            if intent.phase == "proved" and await self._is_long_ago(intent.read_back_ms):
+                intent = await self._read_back(intent, following)
+                await self._site.store.intend(intent)
+            proof = await self._compare_again(intent, following, agreed)
             with self._timed("flipping"):
                 await flip(self._site, intent, window_s=window_s)
             with self._timed("handing over"):
@@ -164,6 +189,7 @@ class Run:
             previous=intent.previous,
             events=sum(intent.ends),
             keys=self._watch.work.read,
+            rendered=self._rendered,
             seconds=dict(self._seconds),
             proof=proof,
         )
@@ -195,7 +221,7 @@ class Run:
                 await asyncio.wait([building])
         self._watch.work.built()
 
-    async def _read_back(self, intent: Intent, following: Following) -> None:
+    async def _read_back(self, intent: Intent, following: Following) -> Intent:
         with self._timed("catching up"):
             following.start()
             await self._level(following, intent.generation)
@@ -203,13 +229,45 @@ class Run:
             await following.stop()
         with self._timed("reading back"):
             self._watch.work.read = 0
-            await self._proving(intent).read_back(self._note_read)
+            found = await self._proving(intent).read_back(self._note_read)
+        self._rendered = sum(one.rendered for one in found.values())
+        return replace(intent, read_back_ms=await self._site.store.time_ms())
 
-    async def _compare(self, intent: Intent, following: Following) -> Proof:
-        with self._timed("comparing"):
-            following.start()
+    async def _is_long_ago(self, time_ms: int) -> bool:
+        return await self._site.store.time_ms() - time_ms > READ_BACK_S * 1000
+
+    async def _compare(self, intent: Intent, following: Following, *, against_log: bool) -> Proof:
+        """Compare with what serves; or with the log, and tell how what serves differs."""
+        if not against_log:
+            return await self._beside(intent, following, lambda one: one.compare(intent.previous))
+        if intent.phase != "flipping":
+            phase = "comparing with the log"
+            await self._beside(intent, following, lambda one: one.by_log(), phase=phase)
+        return await self._beside(intent, following, lambda one: one.changes(intent.previous))
+
+    async def _compare_again(
+        self, intent: Intent, following: Following, agreed: Changes | None
+    ) -> Proof:
+        if not intent.against_log:
+            return await self._compare(intent, following, against_log=False)
+        proof = await self._beside(intent, following, lambda one: one.changes(intent.previous))
+        see_to_agreed(proof, agreed)
+        return proof
+
+    async def _beside(
+        self,
+        intent: Intent,
+        following: Following,
+        compare: Callable[[Proving], Awaitable[T]],
+        *,
+        phase: str = "comparing",
+    ) -> T:
+        """Compare in some way, while the generation is level and is folded on."""
+        with self._timed(phase):
+            if not following.started:
+                following.start()
             await self._level(following, intent.generation)
-            comparing = asyncio.create_task(self._proving(intent).compare(intent.previous))
+            comparing = asyncio.ensure_future(compare(self._proving(intent)))
             try:
                 while not comparing.done():
                     await asyncio.wait([comparing], timeout=EVERY_S)
@@ -259,7 +317,7 @@ class Run:
     def _proving(self, intent: Intent) -> Proving:
         return Proving(
             self._site.store,
-            self._site.records,
+            LogSource(self._site.log),
             self._site.weigher,
             Discards(self._site.log),
             partitions=self._site.settings.partitions,

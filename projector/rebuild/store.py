@@ -33,6 +33,8 @@ SCANNED: Final = 1_000
 MEMBERS: Final = 1_000
 MEMBERS_WEIGHED: Final = 50
 _PIECE: Final = 500
+Page = Sequence[tuple[bytes, int]]
+"""Members of a sorted set with their scores, lowest first."""
 Flipped = Literal["serves", "behind", "other"]
 _FLIPPED: Final[dict[int, Flipped]] = {1: "serves", 0: "behind", -1: "other"}
 
@@ -192,6 +194,22 @@ class Store:
             left = [number for number in left if len(found[number]) == start]
         return found
 
+    async def paged(
+        self, names: Sequence[str], lists: Sequence[str], start: int
+    ) -> tuple[list[bytes | None], list[Page]]:
+        """Values of keys, and of sorted sets up to `MEMBERS` members from a rank on; at one moment.
+
+        What is no sorted set has the one member that says so.
+        """
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.execute_command("MGET", *names)
+        for name in lists:
+            pipeline.execute_command("ZRANGE", name, start, start + MEMBERS - 1, "WITHSCORES")
+        values, *replies = await self._bounded(pipeline.execute(raise_on_error=False))
+        if isinstance(values, ResponseError):
+            raise ReadModelUnavailableError(reason(values))
+        return values, [_ranked(one) for one in replies]
+
     async def scanned(self, match: str = "*") -> AsyncGenerator[list[bytes], None]:
         """All names that match, in pieces; one may come twice."""
         cursor = 0
@@ -256,6 +274,14 @@ class Store:
 
 def _score(reply: object) -> int | None:
     return None if reply is None or isinstance(reply, ResponseError) else int(float(reply))  # type: ignore[arg-type] # a number as Redis has it
+
+
+def _ranked(reply: Any) -> Page:  # noqa: ANN401 - a reply of Redis
+    if isinstance(reply, ResponseError):
+        return ((b"(no sorted set)", 0),)
+    return [
+        (member, int(float(score))) for member, score in zip(reply[::2], reply[1::2], strict=True)
+    ]
 
 
 def _page(reply: Any) -> tuple[int, list[tuple[bytes, int]]] | None:  # noqa: ANN401 - a reply of Redis
