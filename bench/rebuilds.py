@@ -33,10 +33,10 @@ from ledger.event_log.port import Topic
 from projector.read_model.keys import serving
 from projector.rebuild import exchange
 from projector.rebuild.builders import Builders
+from projector.rebuild.built import Built
 from projector.rebuild.plan import Plan
 from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
 from projector.rebuild.reading_back import ReadingBack
-from projector.rebuild.run import Built
 from projector.rebuild.site import Site
 from tests.servers import ROOT
 from tests.system import System

@@ -22,11 +22,12 @@ from ledger.settings import Settings, read_settings
 from projector.read_model.port import ReadModelUnavailableError
 from projector.rebuild import exchange
 from projector.rebuild.builders import BuilderAwayError
+from projector.rebuild.built import Built
 from projector.rebuild.intent import Intent
 from projector.rebuild.plan import MEMORY_MB_MIN, Plan
 from projector.rebuild.plan import plan as foresee
-from projector.rebuild.proving import NotProvedError
-from projector.rebuild.run import Built, Run, begun
+from projector.rebuild.proof import Changes, NotProvedError, Proof
+from projector.rebuild.run import Run, begun
 from projector.rebuild.site import RebuildRefusedError, Site
 
 T = TypeVar("T")
@@ -62,6 +63,13 @@ _Window = Annotated[
 _Watch = Annotated[
     bool, typer.Option("--watch", help="Go on showing it, until nobody works on it.")
 ]
+_AgainstLog = Annotated[
+    bool,
+    typer.Option(
+        "--against-log",
+        help="Prove it by a fresh fold of the log, where what serves may be wrong.",
+    ),
+]
 _CPUS: Final = os.cpu_count() or 1
 
 
@@ -91,24 +99,38 @@ def plan(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one option each
     *,
     replica: _Replica = "A",
     builders: _Builders = _CPUS,
     memory_mb: _MemoryMb = MEMORY_MB,
+    against_log: _AgainstLog = False,
     window: _Window = WINDOW,
+    yes: Sure = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Plan, build, prove and flip; what was begun before and killed goes on where it was."""
+    """Plan, build, prove and flip; what was begun before and killed goes on where it was.
+
+    With --against-log it may differ from what serves: that is shown, and asked about.
+    """
     window_s = seconds(window, "--window") or 0
-    _built(
+    built, serves = _worked_alone(
         data,
         replica,
-        lambda site, work: _all(site, work, builders, memory_mb, window_s),
-        serves=True,
+        lambda site, work: _all(site, work, builders, memory_mb, window_s, against_log),
         as_json=as_json,
     )
+    if not serves:
+        agreed = _agreed(built.proof, yes=yes)
+        flipped = _worked_alone(
+            data,
+            replica,
+            lambda site, work: _flipped(site, work, window_s, agreed),
+            as_json=as_json,
+        )
+        built = _together(built, flipped)
+    _show(built, replica, serves=True, as_json=as_json)
 
 
 @app.command()
@@ -117,17 +139,20 @@ def start(
     replica: _Replica = "A",
     builders: _Builders = _CPUS,
     memory_mb: _MemoryMb = MEMORY_MB,
+    against_log: _AgainstLog = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Plan, build and prove; what serves goes on to serve until `ledger rebuild flip`."""
-    _built(
+    built = _worked_alone(
         data,
         replica,
-        lambda site, work: _proved(site, work, builders, memory_mb),
-        serves=False,
+        lambda site, work: _proved(site, work, builders, memory_mb, against_log),
         as_json=as_json,
     )
+    if built.proof.changes is not None and built.proof.changes.count and not as_json:
+        showing.print_changes(built.proof.changes)
+    _show(built, replica, serves=False, as_json=as_json)
 
 
 @app.command()
@@ -135,18 +160,25 @@ def flip(
     *,
     replica: _Replica = "A",
     window: _Window = WINDOW,
+    yes: Sure = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Have the generation serve that was built: compared once more, then at once."""
+    """Have the generation serve that was built: compared once more, then at once.
+
+    What was read back more than a minute ago is read back again, which takes its time; after an
+    undo it isn't. One that was proved with --against-log is shown with what will change, and asked
+    about.
+    """
     window_s = seconds(window, "--window") or 0
-    _built(
-        data,
-        replica,
-        lambda site, work: _flipped(site, work, window_s),
-        serves=True,
-        as_json=as_json,
+    agreed = None
+    proof = _worked_alone(data, replica, _changes, as_json=as_json)
+    if proof is not None:
+        agreed = _agreed(proof, yes=yes)
+    built = _worked_alone(
+        data, replica, lambda site, work: _flipped(site, work, window_s, agreed), as_json=as_json
     )
+    _show(built, replica, serves=True, as_json=as_json)
 
 
 @app.command()
@@ -224,23 +256,19 @@ async def _worked(settings: Settings, replica: str, work: Callable[[Site], Await
         await site.close()
 
 
-def _built(
-    data: Path,
-    replica: str,
-    work: Callable[[Site, Run], Awaitable[Built]],
-    *,
-    serves: bool,
-    as_json: bool,
-) -> None:
+def _worked_alone(
+    data: Path, replica: str, work: Callable[[Site, Run], Awaitable[T]], *, as_json: bool = False
+) -> T:
+    """Work on a rebuild, as the only one, and show how far it is."""
     environment = _environment(data)
     try:
         with Shown() as shown:
 
-            async def alone(site: Site) -> Built:
+            async def alone(site: Site) -> T:
                 async with site.alone():
                     return await work(site, Run(site, environment, shown.tell))
 
-            built = _on(data, replica, alone)
+            return _on(data, replica, alone)
     except (LogUnavailable, ReadModelUnavailableError, BuilderAwayError) as error:
         raise trouble.Away(
             f"replica {replica.upper()}: {error}; the same command again goes on where it was"
@@ -253,6 +281,18 @@ def _built(
         raise trouble.Failed(
             f"{error}. What serves is untouched; `ledger rebuild cancel` deletes what was built"
         ) from None
+
+
+def _agreed(proof: Proof, *, yes: bool) -> Changes | None:
+    """Show what will be another than in what serves, and ask whether it may be."""
+    changes = proof.changes
+    if changes is not None and changes.count:
+        showing.print_changes(changes)
+        trouble.confirmed("this makes the replica answer otherwise, as shown", yes=yes)
+    return changes
+
+
+def _show(built: Built, replica: str, *, serves: bool, as_json: bool) -> None:
     if as_json:
         output.print_json(showing.built_document(built))
     else:
@@ -265,29 +305,63 @@ def _environment(data: Path) -> dict[str, str]:
     return {**os.environ, **connection.environment(data)}
 
 
-async def _all(site: Site, work: Run, builders: int, memory_mb: int, window_s: int) -> Built:
-    built = await _proved(site, work, builders, memory_mb)
-    flipped = await work.flip(await begun(site), window_s=window_s)
+async def _all(
+    site: Site,
+    work: Run,
+    builders: int,
+    memory_mb: int,
+    window_s: int,
+    against_log: bool,  # noqa: FBT001 - as it was asked for
+) -> tuple[Built, bool]:
+    """Build and flip; what was built, and whether it serves: not where that is to be agreed to."""
+    built = await _proved(site, work, builders, memory_mb, against_log)
+    if built.proof.changes is not None and built.proof.changes.count:
+        return built, False
+    return _together(built, await _flipped(site, work, window_s, None)), True
+
+
+def _together(built: Built, flipped: Built) -> Built:
+    """What both came to; seconds of the later are those of both, where one run did them."""
+    took = {**built.seconds, **flipped.seconds}
     return msgspec.structs.replace(
-        flipped, events=built.events, keys=built.keys, grown_bytes=built.grown_bytes
+        flipped,
+        keys=built.keys,
+        rendered=built.rendered,
+        grown_bytes=built.grown_bytes,
+        seconds=took,
     )
 
 
-async def _proved(site: Site, work: Run, builders: int, memory_mb: int) -> Built:
+async def _proved(
+    site: Site,
+    work: Run,
+    builders: int,
+    memory_mb: int,
+    against_log: bool,  # noqa: FBT001 - as it was asked for
+) -> Built:
     foreseen = None
     if await site.store.intent() is None:
         made = await foresee(site, work.environment, builders=builders, memory_mb=memory_mb)
         if made.reasons:
             raise RebuildRefusedError(f"no-go: {'; '.join(made.reasons)}")
         foreseen = made.foreseen
-    return await work.build(await begun(site, foreseen), builders=builders, memory_mb=memory_mb)
+    intent = await begun(site, foreseen)
+    return await work.build(intent, builders=builders, memory_mb=memory_mb, against_log=against_log)
 
 
-async def _flipped(site: Site, work: Run, window_s: int) -> Built:
+async def _changes(site: Site, work: Run) -> Proof | None:
+    """See what will be another; None where nothing may be."""
+    intent = await _intent(site)
+    if not intent.against_log or intent.phase in {"building", "collecting"}:
+        return None
+    return await work.changes(intent)
+
+
+async def _flipped(site: Site, work: Run, window_s: int, agreed: Changes | None) -> Built:
     intent = await _intent(site)
     if intent.phase == "building":
         raise RebuildRefusedError("it isn't proved yet: `ledger rebuild start` or `run` goes on")
-    return await work.flip(intent, window_s=window_s)
+    return await work.flip(intent, window_s=window_s, agreed=agreed)
 
 
 async def _intent(site: Site) -> Intent:

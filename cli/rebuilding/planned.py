@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from cli import output
 from cli.rebuilding.bar import span
 from projector.capacity.wording import size
+from projector.rebuild.built import Built
 from projector.rebuild.plan import Plan
-from projector.rebuild.run import Built
 
 
 def print_plan(plan: Plan, replica: str) -> None:

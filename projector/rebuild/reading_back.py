@@ -8,23 +8,29 @@ who finds something wrong reads once more.
 from __future__ import annotations
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
 
 from ledger.domain.catalog.entities import RULES_ID
 from ledger.domain.identifiers import PARTITIONS_MAX
+from ledger.domain.license import License
+from ledger.domain.verdicts import Remembered
 from projector.catalog_folding import LISTED_IN_THE_LEDGER
 from projector.changes import places as lists_of
 from projector.loaded import remembered
 from projector.read_model.keys import CATALOG, FROZEN, Keys, tag
+from projector.rebuild.found import Found
+from projector.rebuild.rendering import UNRENDERABLE
 from projector.rebuild.store import Store
 from projector.views.catalog import read_entity, read_scope
-from projector.views.digests import NOTHING, Weigher, digests_at, plus
+from projector.views.digests import Weigher, digests_at
 from projector.views.documents import (
-    Head,
     license_document,
     read_head,
     read_license,
@@ -35,65 +41,26 @@ NAMES: Final = 5_000
 """Names looked at together: a scan brings few at a time of one generation among two."""
 PIECE: Final = 200
 """Licenses read at a time."""
-NAMED_MAX: Final = 20
 SAMPLE: Final = 100
-"""One license in so many is rendered anew."""
+"""One license in so many is rendered anew, and the first one of each place."""
 _TAGS: Final = {tag(place): place for place in (CATALOG, *range(PARTITIONS_MAX))}
 
 
-@dataclass(slots=True)
-class Found:
-    """What was read of one place: digests summed anew, and what is wrong with it, in words."""
+class _Decided(Struct):
+    """All that is asked of a remembered verdict: where it was decided."""
 
-    place: int
-    head: Head = field(default_factory=Head)
-    state: str = NOTHING.state
-    documents: str = NOTHING.documents
-    kept: tuple[str, str] | None = None
-    """Digests that the fold has kept, of the same position."""
-    counted: Counter[str] = field(default_factory=Counter)
-    """Keys there are, by their kind."""
-    reached: Counter[str] = field(default_factory=Counter)
-    """Keys that a license, or a scope of the catalog, leads to."""
-    wanted: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By list, a sum over the members that it has to have."""
-    listed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By list, the sum over those it has."""
-    frozen: dict[str, int] = field(default_factory=dict)
-    stale: list[str] = field(default_factory=list)
-    """Of a sample, those whose document isn't as it would be rendered now."""
-    wrong: list[str] = field(default_factory=list)
+    offset: int
 
-    @property
-    def trouble(self) -> list[str]:
-        """All that is wrong, at most so many."""
-        found = list(self.wrong)
-        if self.kept is not None:
-            now = (self.state, self.documents)
-            for name, was, is_ in zip(("state", "documents"), self.kept, now, strict=True):
-                if was != is_:
-                    found.append(f"the digest of the {name} is {is_}, and the fold kept {was}")
-        found += [
-            f"{self.counted[kind]} keys {kind}:… are there, and {self.reached[kind]} are led to"
-            for kind in sorted(self.counted.keys() | self.reached.keys())
-            if self.counted[kind] != self.reached[kind]
-        ]
-        found += [
-            f"the list {name} isn't what the documents say"
-            for name in sorted(self.wanted.keys() | self.listed.keys())
-            if self.wanted.get(name, 0) != self.listed.get(name, 0)
-        ]
-        return found[:NAMED_MAX]
 
-    def weigh(self, state: int, documents: int = 0) -> None:
-        """Take weights in."""
-        self.state = plus(self.state, state)
-        if documents:
-            self.documents = plus(self.documents, documents)
+_decided: Final = msgspec.json.Decoder(_Decided)
 
 
 class ReadingBack:
-    """Reads one generation of some places. `read` is told how many keys were looked at."""
+    """Reads one generation of some places. `read` is told how many keys were looked at.
+
+    `salt`: picks the sample of licenses that are rendered anew, by chance unless given; `also`:
+    those that are rendered in any case.
+    """
 
     def __init__(
         self,
@@ -102,6 +69,9 @@ class ReadingBack:
         generation: str,
         places: Sequence[int],
         read: Callable[[int], None] = lambda _: None,
+        *,
+        salt: int | None = None,
+        also: Collection[str] = (),
     ) -> None:
         self._store = store
         self._weigher = weigher
@@ -109,6 +79,8 @@ class ReadingBack:
         self._keys = {place: Keys(place, generation) for place in places}
         self._found = {place: Found(place) for place in places}
         self._tell = read
+        self._salt = getrandbits(32) if salt is None else salt
+        self._also = frozenset(also)
 
     async def run(self) -> dict[int, Found]:
         """Read it all. Raises `ReadModelUnavailableError`."""
@@ -215,7 +187,7 @@ class ReadingBack:
             self._found[place].reached["I"] += bool(held)
         await self._machines(
             [
-                (place, id_, member.decode(), offset)
+                (place, id_, member.decode(errors="backslashreplace"), offset)
                 for (place, id_), held in zip(named, machines, strict=True)
                 for member, offset in held
             ],
@@ -240,8 +212,10 @@ class ReadingBack:
             found.wrong.append(
                 f"license {id_} has {license_.machines} machines, and {len(held)} are listed"
             )
-        if int(id_[:8], 16) % SAMPLE == 0 and document != license_document(license_):
-            found.stale.append(id_)
+        if not found.rendered or self._is_sampled(id_):
+            found.rendered += 1
+            if not _is_rendered(license_, document):
+                found.stale.append(id_)
         for name, score in lists_of(keys, license_).items():
             found.wanted[keys.short(name)] += hash((id_, score))
         if license_.frozen_at is not None:
@@ -249,10 +223,16 @@ class ReadingBack:
             found.wanted[f"Q:{FROZEN}"] += hash((id_, license_.frozen_at))
         return license_.account
 
+    def _is_sampled(self, id_: str) -> bool:
+        return crc32(id_.encode(), self._salt) % SAMPLE == 0 or id_ in self._also
+
     async def _commands(self, named: Sequence[tuple[int, str, bytes, int]]) -> None:
-        kept = [
-            (place, owner, remembered(member, offset)) for place, owner, member, offset in named
-        ]
+        kept: list[tuple[int, str, Remembered]] = []
+        for place, owner, member, offset in named:
+            try:
+                kept.append((place, owner, remembered(member, offset)))
+            except ValueError:
+                self._found[place].wrong.append(f"of {owner} a remembered command can't be read")
         values = await self._values(
             [self._keys[place].command(owner, one.command) for place, owner, one in kept]
         )
@@ -264,6 +244,16 @@ class ReadingBack:
             found.reached["C"] += 1
             name = f"C:{owner}:{one.command}"
             found.weigh(self._weigher.weigh_command(name, one.elapsed_ms, document))
+            try:
+                offset = _decided.decode(document).offset
+            except ValueError:
+                found.wrong.append(f"of {owner} the verdict on {one.command} can't be read")
+                continue
+            if offset != one.offset:
+                found.wrong.append(
+                    f"of {owner} the verdict on {one.command} is remembered at {one.offset}, and "
+                    f"was decided at {offset}"
+                )
 
     async def _machines(
         self, named: Sequence[tuple[int, str, str, int]], accounts: Mapping[str, str]
@@ -341,13 +331,22 @@ class ReadingBack:
                 if aside:
                     found.weigh(self._weigher.weigh_set_aside(rest, score, member))
                 else:
-                    found.listed[rest] += hash((member.decode(), score))
+                    text = member.decode(errors="backslashreplace")
+                    found.listed[rest] += hash((text, score))
 
     async def _values(self, names: Sequence[str]) -> list[bytes | None]:
         values: list[bytes | None] = []
         for piece in _pieces(names):
             values += await self._store.get(piece)
         return values
+
+
+def _is_rendered(license_: License, document: bytes | None) -> bool:
+    """Whether a document is what is rendered now."""
+    try:
+        return document == license_document(license_)
+    except UNRENDERABLE:
+        return False
 
 
 def _pieces(names: Sequence[str], size: int = 1_000) -> Iterator[Sequence[str]]:

@@ -8,58 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
-from typing import Final
+from typing import Final, TypeVar
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.discards import Discards
 from projector.rebuild.builders import BuilderFailedError, Builders
+from projector.rebuild.built import Built
 from projector.rebuild.collecting import collect
 from projector.rebuild.exchange import flip
 from projector.rebuild.following import Following
-from projector.rebuild.intent import Foreseen, Intent
+from projector.rebuild.intent import Foreseen, Intent, guessed
 from projector.rebuild.progress import Progress, Work
-from projector.rebuild.proving import Proof, Proving
+from projector.rebuild.proof import Changes, Proof, see_to_agreed
+from projector.rebuild.proving import Proving
 from projector.rebuild.room import room_of
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.tally import Tally
 from projector.rebuild.watching import EVERY_S, Watch
+from projector.verifying.reading import LogSource
 from projector.views.digests import VIEW
+
+T = TypeVar("T")
 
 LEVEL_S: Final = 120.0
 """A generation that gets no further for so long isn't folded on."""
 TAKEN_OVER_S: Final = 60.0
+READ_BACK_S: Final = 60.0
+"""What was read back longer ago is read back once more before it serves."""
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
-_KEYS_AN_EVENT: Final = 1.5
-_EVENT_S, _KEY_S, _READ_S, _ELSE_S = 1e-4, 4e-5, 6e-5, 5.0
-"""Where nobody has planned it: how many keys there will be, and what they take."""
-
-
-class Built(Struct, frozen=True, kw_only=True):
-    """A generation that was built and proved: keys as they were read back, seconds by phase.
-
-    `too_large`: partitions that fit no builder, so that the live fold has folded them. `foreseen`:
-    by its plan. `grown_bytes`: of the Redis meanwhile, None where another run has begun it.
-    `until_ms`: there is a way back, since a window of `window_s` is open; 0: it wasn't flipped.
-    """
-
-    generation: str
-    previous: str
-    events: int
-    keys: int
-    seconds: Mapping[str, float]
-    proof: Proof
-    too_large: Sequence[int] = ()
-    foreseen: Foreseen | None = None
-    grown_bytes: int | None = None
-    window_s: int = 0
-    until_ms: int = 0
 
 
 def release() -> str:
@@ -131,35 +113,46 @@ class Run:
         self._seconds: dict[str, float] = {}
         self._tally = Tally(self._watch, ())
         self._grown_bytes: int | None = None
+        self._rendered = 0
 
-    async def build(self, intent: Intent, *, builders: int, memory_mb: int) -> Built:
+    async def build(
+        self, intent: Intent, *, builders: int, memory_mb: int, against_log: bool = False
+    ) -> Built:
         """Build a generation and prove it; what serves is what served before.
 
-        Raises `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, `ApartError`, and
-        trouble with the log and the replica.
+        `against_log`: by a fresh fold of the log, where what serves may be wrong. Raises
+        `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, and trouble with the log and
+        the replica.
         """
+        against_log = against_log or intent.against_log
         async with self._followed(intent) as following:
             if intent.phase == "building":
                 before = await self._used_bytes()
                 is_whole = await self._build(intent, builders, memory_mb)
-                await self._read_back(intent, following)
+                intent = await self._read_back(intent, following)
                 self._grown_bytes = await self._used_bytes() - before if is_whole else None
-            else:
-                self._watch.begin(Work.done(sum(intent.ends)))
-            proof = await self._compare(intent, following)
-            if intent.phase == "building":
-                await self._site.store.intend(replace(intent, phase="proved"))
+            proof = await self._compare(intent, following, against_log=against_log)
+            if intent.phase in {"building", "proved"}:
+                proved = replace(intent, phase="proved", against_log=against_log)
+                await self._site.store.intend(proved)
         return self._told(intent, proof)
 
-    async def flip(self, intent: Intent, *, window_s: int) -> Built:
+    async def changes(self, intent: Intent) -> Proof:
+        """See what will be another than in what serves. Raises as `build` does."""
+        async with self._followed(intent) as following:
+            return await self._beside(intent, following, lambda one: one.changes(intent.previous))
+
+    async def flip(self, intent: Intent, *, window_s: int, agreed: Changes | None = None) -> Built:
         """Have a generation serve that was proved, once it is level and compared again.
 
-        Raises as `build` does.
+        One that nobody has read back for a while is read back once more. `agreed`: what may be
+        another than in what serves, where it was proved by the log. Raises as `build` does.
         """
-        if not self._watch.work.events_total:
-            self._watch.begin(Work.done(sum(intent.ends)))
         async with self._followed(intent) as following:
-            proof = await self._compare(intent, following)
+            if intent.phase == "proved" and await self._is_long_ago(intent.read_back_ms):
+                intent = await self._read_back(intent, following)
+                await self._site.store.intend(intent)
+            proof = await self._compare_again(intent, following, agreed)
             with self._timed("flipping"):
                 opened = await flip(self._site, intent, window_s=window_s)
             with self._timed("handing over"):
@@ -171,6 +164,8 @@ class Run:
     @asynccontextmanager
     async def _followed(self, intent: Intent) -> AsyncIterator[Following]:
         """Give what folds the generation on, not begun yet; and watch meanwhile."""
+        if intent.phase != "building" and not self._watch.work.events_total:
+            self._watch.begin(Work.done(sum(intent.ends)))
         watching = asyncio.create_task(self._watch.run())
         following = self._site.following(intent.generation, self._watch.gate.passed)
         try:
@@ -189,6 +184,7 @@ class Run:
             too_large=self._watch.too_large,
             foreseen=intent.foreseen,
             grown_bytes=self._grown_bytes,
+            rendered=self._rendered,
             seconds=dict(self._seconds),
             proof=proof,
         )
@@ -202,7 +198,7 @@ class Run:
         left = [(place, end) for place, end in enumerate(intent.ends) if heads[place].position == 0]
         self._tally = Tally(self._watch, intent.ends)
         total, todo = sum(intent.ends), sum(end for _, end in left)
-        foreseen = intent.foreseen or _guessed(total)
+        foreseen = intent.foreseen or guessed(total)
         self._watch.begin(Work(total, foreseen, folded=total - todo))
         await self._watch.see_to_room(round(foreseen.bytes * todo / max(1, total)))
         builders = Builders(
@@ -237,7 +233,7 @@ class Run:
             await self._watch.see_to_room()
             raise
 
-    async def _read_back(self, intent: Intent, following: Following) -> None:
+    async def _read_back(self, intent: Intent, following: Following) -> Intent:
         with self._timed("catching up"):
             following.start()
             await self._level(following, intent.generation)
@@ -251,16 +247,48 @@ class Run:
                 while not reading.done():
                     await asyncio.wait([reading], timeout=EVERY_S)
                     self._watch.check()
-                reading.result()
+                found = reading.result()
             finally:
                 reading.cancel()
                 await asyncio.wait([reading])
+        self._rendered = sum(one.rendered for one in found.values())
+        return replace(intent, read_back_ms=await self._site.store.time_ms())
 
-    async def _compare(self, intent: Intent, following: Following) -> Proof:
-        with self._timed("comparing"):
-            following.start()
+    async def _is_long_ago(self, time_ms: int) -> bool:
+        return await self._site.store.time_ms() - time_ms > READ_BACK_S * 1000
+
+    async def _compare(self, intent: Intent, following: Following, *, against_log: bool) -> Proof:
+        """Compare with what serves; or with the log, and tell how what serves differs."""
+        if not against_log:
+            return await self._beside(intent, following, lambda one: one.compare(intent.previous))
+        if intent.phase != "flipping":
+            phase = "comparing with the log"
+            await self._beside(intent, following, lambda one: one.by_log(), phase=phase)
+        return await self._beside(intent, following, lambda one: one.changes(intent.previous))
+
+    async def _compare_again(
+        self, intent: Intent, following: Following, agreed: Changes | None
+    ) -> Proof:
+        if not intent.against_log:
+            return await self._compare(intent, following, against_log=False)
+        proof = await self._beside(intent, following, lambda one: one.changes(intent.previous))
+        see_to_agreed(proof, agreed)
+        return proof
+
+    async def _beside(
+        self,
+        intent: Intent,
+        following: Following,
+        compare: Callable[[Proving], Awaitable[T]],
+        *,
+        phase: str = "comparing",
+    ) -> T:
+        """Compare in some way, while the generation is level and is folded on."""
+        with self._timed(phase):
+            if not following.started:
+                following.start()
             await self._level(following, intent.generation)
-            comparing = asyncio.create_task(self._proving(intent).compare(intent.previous))
+            comparing = asyncio.ensure_future(compare(self._proving(intent)))
             try:
                 while not comparing.done():
                     await asyncio.wait([comparing], timeout=EVERY_S)
@@ -314,7 +342,7 @@ class Run:
     def _proving(self, intent: Intent) -> Proving:
         return Proving(
             self._site.store,
-            self._site.records,
+            LogSource(self._site.log),
             self._site.weigher,
             Discards(self._site.log),
             partitions=self._site.settings.partitions,
@@ -331,18 +359,6 @@ class Run:
         finally:
             took = self._seconds.get(phase, 0.0) + time.monotonic() - began
             self._seconds[phase] = round(took, 2)
-
-
-def _guessed(events: int) -> Foreseen:
-    """What a rebuild takes that nobody has planned."""
-    keys = round(_KEYS_AN_EVENT * events)
-    return Foreseen(
-        keys=keys,
-        folding_s=_EVENT_S * events,
-        writing_s=_KEY_S * keys,
-        reading_back_s=_READ_S * keys,
-        else_s=_ELSE_S,
-    )
 
 
 def _see_to(following: Following) -> None:

@@ -14,7 +14,6 @@ from ledger.settings import Settings
 from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.redis import RedisReadModel
 from projector.rebuild.following import Following
-from projector.rebuild.license_events import LicenseEvents
 from projector.rebuild.lock import FORGOTTEN_S, held, holder
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
@@ -43,11 +42,6 @@ class Site:
     def places(self) -> list[int]:
         """All partitions, then the catalog."""
         return [*range(self.settings.partitions), CATALOG]
-
-    @property
-    def records(self) -> LicenseEvents:
-        """The log, as a builder reads it."""
-        return LicenseEvents(self.log)
 
     async def close(self) -> None:
         """End all connections."""

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from cli.rebuilding import bar, planned
+from projector.rebuild.built import Built
 from projector.rebuild.effect import Effect
 from projector.rebuild.intent import Foreseen
 from projector.rebuild.plan import Plan
 from projector.rebuild.progress import Progress
-from projector.rebuild.proving import Proof
-from projector.rebuild.run import Built
+from projector.rebuild.proof import Proof
 from tests.cli.terminal import in_terminal
 from tests.servers import ROOT
 
@@ -120,8 +120,9 @@ BUILT = Built(
     previous="1",
     events=5_000,
     keys=990,
+    rendered=9,
     seconds={"building": 17.0, "flipping": 0.4},
-    proof=Proof(compared=17, documents=17, frozen={}),
+    proof=Proof(compared=17, documents=17, by_cut=0, one_by_one=0, frozen={}),
     foreseen=FORESEEN,
     grown_bytes=110 * MB,
     window_s=3_600,

@@ -10,7 +10,8 @@ from pathlib import Path
 import redis
 
 from ledger.settings import read_settings
-from projector.rebuild.run import Built, Run, begun
+from projector.rebuild.built import Built
+from projector.rebuild.run import Run, begun
 from projector.rebuild.site import Site
 from tests.projector.replica import PARTITIONS, Replica
 from tests.servers import ROOT
