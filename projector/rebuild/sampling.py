@@ -25,8 +25,9 @@ _PIECE: Final = 250
 _BUCKET_BYTES: Final = 8
 _SHARED: Final = frozenset("LMCKIAPVFT")
 """Kinds that are weighed with licenses, machines and verdicts; others are few, or none."""
-_LESS_IN_FILE: Final = 40
-"""Bytes of a key that are in memory only: its place in tables, and what allocation rounds up."""
+_WRITTEN: Final = {"L": 3 * 70, "M": 2 * 70 + 120, "C": 80}
+"""Bytes in the file of the members of lists that come with a key, as commands."""
+_COMMAND: Final = 20
 
 
 class Sampled(Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class Sampling:
         counts, found, named = await self._names()
         scale = total / max(1, named)
         kinds = {kind: round(count * scale) for kind, count in counts.items()}
-        grown = 0.0
+        grown = file = 0.0
         for kind, lists in (("L", self._of_license), ("M", self._of_machine), ("C", self._of_c)):
             names = found[kind]
             if not names:
@@ -67,9 +68,12 @@ class Sampling:
             beside = [await lists(piece) for piece in _pieces(names)]
             each = (sum(weights) + sum(beside)) / len(names)
             grown += kinds[kind] * each
+            file += kinds[kind] * (await self._written(names) + _WRITTEN[kind])
         for kind, names in found.items():
             if kind not in _SHARED:
-                grown += kinds[kind] * sum(await self._weights(names)) / len(names)
+                each = sum(await self._weights(names)) / len(names)
+                grown += kinds[kind] * each
+                file += kinds[kind] * each
         keys = sum(kinds.values())
         grown += _BUCKET_BYTES * (_buckets(total + keys) - _buckets(total))
         return Sampled(
@@ -78,7 +82,7 @@ class Sampling:
             machines=kinds.get("M", 0),
             verdicts=kinds.get("C", 0),
             bytes=round(grown),
-            file_bytes=max(0, round(grown - _LESS_IN_FILE * keys)),
+            file_bytes=round(file),
         )
 
     async def _names(self) -> tuple[Counter[str], dict[str, list[str]], int]:
@@ -100,6 +104,16 @@ class Sampling:
                 if named >= NAMES_MAX or all(len(found[kind]) >= SAMPLED for kind in "LMC"):
                     break
         return counts, found, named
+
+    async def _written(self, names: Sequence[str]) -> float:
+        """Bytes in the file of a key and its value."""
+        written = 0
+        for piece in _pieces(names):
+            documents = await self._store.get(piece)
+            written += sum(
+                len(name) + len(one or b"") for name, one in zip(piece, documents, strict=True)
+            )
+        return _COMMAND + written / len(names)
 
     async def _of_license(self, names: Sequence[str]) -> float:
         """Bytes of the lists that licenses are in: their share of each."""
