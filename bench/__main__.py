@@ -23,11 +23,14 @@ from bench.activations import (
 )
 from bench.checks import batch_vs_single, check_p99_ms, check_vs_hello, check_vs_naive
 from bench.figures import Row, failed, machine, skipped
+from bench.history import Shape
 from bench.lists import list_first_100k, list_hundredth_vs_first_100k
 from bench.live_fold import live_fold_digests, live_fold_vs_drain
 from bench.load import has_wrk
 from bench.memory import memory_vs_json
 from bench.naive import Naive, naive
+from bench.rebuild_plans import LICENSES as PLANNED
+from bench.rebuild_plans import PLAN_ROWS, plan_rows
 from bench.rebuild_rows import ROWS, rebuild_rows
 from bench.system import LICENSES, Bench, bench
 from bench.visible import visible_p99_ms
@@ -60,7 +63,7 @@ ALONE: dict[str, Callable[[], Row]] = {
 
 def main(asked: list[str]) -> int:
     """Measure what is asked for, or everything; print and write the table."""
-    there_are = [*OVER_HTTP, *BESIDE_NAIVE, *ALONE, *ROWS]
+    there_are = [*OVER_HTTP, *BESIDE_NAIVE, *ALONE, *ROWS, *PLAN_ROWS]
     unknown = set(asked) - set(there_are)
     if unknown:
         known = ", ".join(there_are)
@@ -72,6 +75,9 @@ def main(asked: list[str]) -> int:
         if not asked or id_ in asked:
             rows.append(_measured(console, id_, measure))
     rows += _of_a_rebuild(console, [id_ for id_ in ROWS if not asked or id_ in asked])
+    for shape in PLANNED:
+        ids = [id_ for id_, (of, _) in PLAN_ROWS.items() if of == shape]
+        rows += _of_a_plan(console, shape, [id_ for id_ in ids if not asked or id_ in asked])
     rows += _over_http(console, [id_ for id_ in there_are if not asked or id_ in asked])
     console.print(_table(rows))
     document = {"machine": machine(), "rows": rows}
@@ -93,6 +99,16 @@ def _of_a_rebuild(console: Console, ids: list[str]) -> list[Row]:
     console.print("measuring a rebuild …")
     try:
         return rebuild_rows(ids)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other rows are measured
+        return [failed(id_, error) for id_ in ids]
+
+
+def _of_a_plan(console: Console, shape: Shape, ids: list[str]) -> list[Row]:
+    if not ids:
+        return []
+    console.print(f"measuring a plan, {shape} …")
+    try:
+        return plan_rows(shape, ids)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other rows are measured
         return [failed(id_, error) for id_ in ids]
 

@@ -19,7 +19,7 @@ def rebuild_rows(ids: list[str]) -> list[Row]:
 
 def _vs_drain(found: dict[str, Any]) -> Row:
     drain = (found["drain_per_s"] + found["drain_again_per_s"]) / 2
-    return _row(
+    return compared(
         "rebuild_vs_drain",
         found["one_builder_verified_per_s"],
         drain,
@@ -30,7 +30,7 @@ def _vs_drain(found: dict[str, Any]) -> Row:
 
 
 def _two_vs_one(found: dict[str, Any]) -> Row:
-    return _row(
+    return compared(
         "rebuild_two_vs_one",
         found["all_builders_per_s"],
         found["one_builder_per_s"],
@@ -43,7 +43,7 @@ def _two_vs_one(found: dict[str, Any]) -> Row:
 def _plan(id_: str, what: str, unit: str) -> Callable[[dict[str, Any]], Row]:
     def row(found: dict[str, Any]) -> Row:
         one = found["plan"][what]
-        return _row(id_, one["foreseen"], one["measured"], unit=unit, bar="0.8 to 1.2")
+        return compared(id_, one["foreseen"], one["measured"], unit=unit, bar="0.8 to 1.2")
 
     return row
 
@@ -74,7 +74,8 @@ def _wrong(found: dict[str, Any]) -> Row:
     )
 
 
-def _row(id_: str, ours: float, baseline: float, *, unit: str, bar: str, note: str = "") -> Row:
+def compared(id_: str, ours: float, baseline: float, *, unit: str, bar: str, note: str = "") -> Row:
+    """Make a row of a figure and its baseline."""
     return Row(
         id=id_,
         ours=ours,

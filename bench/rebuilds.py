@@ -95,9 +95,9 @@ async def _measure(system: System, given: Asked) -> dict[str, Any]:
     )
     history = await write(system.env, size, processes=2)
     system.ledger = history.whose.ledger
-    _say("the log is written")
+    say("the log is written")
     found: dict[str, Any] = {"shape": given.shape, **await _alone(system, given)}
-    _say("both replicas are filled")
+    say("both replicas are filled")
     for program in (*system.projectors, *system.workers):
         program.start(wait=False)
     for program in (*system.projectors, *system.workers):
@@ -170,16 +170,16 @@ async def _under_load(
     await asyncio.sleep(5)
     seeing = asyncio.create_task(_see(site, moments))
     try:
-        foreseen = convert(await _ledger(system, given, "plan"), Plan)
+        foreseen = convert(await ledger_rebuild(system, given, "plan"), Plan)
         before = int((await site.store.info())["used_memory"])
         began = time.monotonic()
-        built = convert(await _ledger(system, given, "start"), Built)
+        built = convert(await ledger_rebuild(system, given, "start"), Built)
         proved_at = time.monotonic()
         grown = int((await site.store.info())["used_memory"]) - before
         seeing.cancel()
-        await _ledger(system, given, "flip")
+        flipped = convert(await ledger_rebuild(system, given, "flip"), Built)
         ended = time.monotonic()
-        _say("built, proved and flipped")
+        say("built, proved and flipped")
         intent = await site.store.intent()
         assert intent is not None
         back = time.monotonic()
@@ -201,7 +201,9 @@ async def _under_load(
         "keys": built.keys,
         "grown_mb": grown >> 20,
         "proof": {"places": built.proof.compared, "documents": built.proof.documents},
-        "plan": _plan_errors(foreseen, built.keys, grown, sum(built.seconds.values()), history),
+        "plan": plan_errors(
+            foreseen, built, flipped, grown, licenses=history.size.licenses + LICENSES_UNDER_LOAD
+        ),
         "time_left_error": _left_error(moments, proved_at),
         "checks": judged.checks,
         "activations": judged.activations,
@@ -219,7 +221,7 @@ async def _under_load(
     }
 
 
-async def _ledger(system: System, given: Asked, command: str) -> object:
+async def ledger_rebuild(system: System, given: Asked, command: str) -> object:
     """Run `ledger rebuild …` as a process of its own; what it prints as JSON."""
     sized = [] if command == "flip" else ["--builders", str(given.builders), "--memory-mb", "4000"]
     process = await asyncio.create_subprocess_exec(
@@ -243,13 +245,14 @@ async def _see(site: Site, moments: list[tuple[float, Progress]]) -> None:
             moments.append((time.monotonic(), read_progress(document)))
 
 
-def _plan_errors(
-    foreseen: Plan, keys: int, grown: int, seconds: float, history: History
+def plan_errors(
+    foreseen: Plan, built: Built, flipped: Built, grown: int, *, licenses: int
 ) -> dict[str, Any]:
     """Foreseen, measured, and by how much the one misses the other."""
+    seconds = sum(built.seconds.values()) + sum(flipped.seconds.values())
     pairs = {
-        "licenses": (foreseen.licenses, history.size.licenses + LICENSES_UNDER_LOAD),
-        "keys": (foreseen.keys, keys),
+        "licenses": (foreseen.licenses, licenses),
+        "keys": (foreseen.keys, built.keys),
         "redis_mb": (foreseen.redis_bytes >> 20, grown >> 20),
         "seconds": (round(foreseen.foreseen.total_s, 1), round(seconds, 1)),
     }
@@ -269,7 +272,8 @@ def _left_error(moments: list[tuple[float, Progress]], ended: float) -> float | 
     return round(statistics.fmean(errors), 3) if errors else None
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Tell what is done, and when."""
     print(time.strftime("%H:%M:%S"), text, flush=True)
 
 

@@ -94,20 +94,24 @@ class UnderLoad:
     async def _ask(self, ask: object, every_s: float, share: int) -> None:
         due = time.perf_counter() + every_s * share / self._connections
         connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        while True:
-            await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            try:
-                if connection is None:
-                    connection = await asyncio.open_connection("127.0.0.1", self._port)
-                async with asyncio.timeout(_TIMEOUT_S):
-                    await ask(*connection, due)  # type: ignore[operator] # one of two below
-            except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
-                self.judged.failed += 1
-                self.judged.wrong.append(f"no answer: {type(error).__name__}")
-                if connection is not None:
-                    connection[1].close()
-                connection = None
-            due += every_s
+        try:
+            while True:
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+                try:
+                    if connection is None:
+                        connection = await asyncio.open_connection("127.0.0.1", self._port)
+                    async with asyncio.timeout(_TIMEOUT_S):
+                        await ask(*connection, due)  # type: ignore[operator] # one of two below
+                except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+                    self.judged.failed += 1
+                    self.judged.wrong.append(f"no answer: {type(error).__name__}")
+                    if connection is not None:
+                        connection[1].close()
+                    connection = None
+                due += every_s
+        finally:
+            if connection is not None:
+                connection[1].close()
 
     async def _check(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, due: float

@@ -95,9 +95,9 @@ def left_of(moment: Moment) -> str:
 def said_of(moment: Moment) -> str:
     """Say what a bar doesn't."""
     parts = [f"{moment.events:,} of {moment.events_total:,} events"]
-    if moment.phase == "reading back":
+    if moment.phase == "reading back" and moment.keys_per_s:
         parts.append(f"{moment.keys_per_s:,.0f} keys/s")
-    elif moment.phase in {"building", "catching up"}:
+    elif moment.phase in {"building", "catching up"} and moment.events_per_s:
         parts.append(f"{moment.events_per_s:,.0f} events/s")
     parts.append(f"what serves is {moment.lag_ms} ms old")
     parts.append(f"Redis {size(moment.memory_bytes)}")

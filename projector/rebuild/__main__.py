@@ -74,7 +74,11 @@ def main() -> None:
     # What is folded has no cycles; looking for them among all that is held costs more than it does.
     gc.disable()
     settings = read_settings(os.environ)
-    asyncio.run(_serve(settings))
+    try:
+        asyncio.run(_serve(settings))
+    except _AloneError:
+        # What wasn't written yet has nowhere to go, at the end neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 async def _serve(settings: Settings) -> None:
@@ -164,8 +168,15 @@ def _tell(told: Told) -> None:
 
 
 def _say(report: Report) -> None:
-    sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    sys.stdout.flush()
+    try:
+        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise _AloneError from None
+
+
+class _AloneError(Exception):
+    """Whoever has given the orders is gone."""
 
 
 if __name__ == "__main__":

@@ -65,6 +65,8 @@ class Builders:
             async with asyncio.TaskGroup() as tasks:
                 for _ in range(min(self._count, len(left))):
                     tasks.create_task(self._work(generation, left))
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
         finally:
             await self._end()
 
@@ -79,6 +81,8 @@ class Builders:
                     tasks.create_task(self._pace(generation, partition, end))
                     for partition, end in ends[: self._count]
                 ]
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
         finally:
             await self._end()
         return [one.result() for one in asked]
@@ -163,6 +167,13 @@ class Builders:
                 await process.wait()
             self._processes.remove(process)
             self._memory.pop(process, None)
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first, of several builders."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _order(process: Process, order: Order) -> None:

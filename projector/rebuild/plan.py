@@ -28,7 +28,7 @@ MEMORY_MB_MIN: Final = 96
 """What a builder must be allowed at least: before it folds anything it takes nearly as much."""
 _BUILDER_BYTES: Final = 90 << 20
 _READ_BACK_S: Final = 2.0
-_ELSE_S: Final = 2.5
+_ELSE_S: Final = 4.0
 """Starting builders, catching up, comparing, flipping, handing over."""
 _SPARE: Final = 1.2
 """What is foreseen may be wrong by a fifth, so that much more has to be there."""

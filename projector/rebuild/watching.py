@@ -118,7 +118,7 @@ class Watch:
         return "See whether the broker and the Redis are well (`ledger doctor`)"
 
     async def _look(self) -> None:
-        store, work = self._site.store, self.work
+        store = self._site.store
         self._room = room_of(await store.info())
         self._lag_ms, now_ms = await lag_ms(self._site)
         self._ping_ms = await ping_ms(store)
@@ -128,6 +128,7 @@ class Watch:
             self.gate.close()
         else:
             self.gate.open()
+        work = self.work
         if not work.begun:
             # Starting the processes tells nothing of how fast they will be.
             self._began = time.monotonic()

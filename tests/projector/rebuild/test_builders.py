@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from asyncio.subprocess import Process
 from collections import Counter
 
+import pytest
+
 from projector.rebuild.__main__ import Report
-from projector.rebuild.builders import Builders
+from projector.rebuild.builders import BuilderAwayError, BuilderFailedError, Builders
 from projector.rebuild.building import memory_bytes
 from tests.activity import Activity
 from tests.projector.rebuild.rebuilding import at, run_of
 from tests.projector.replica import PARTITIONS, Replica
+from tests.servers import ROOT
 
 MB = 1 << 20
+
+
+class Counted(Builders):
+    """Counts the processes that it starts."""
+
+    started = 0
+
+    async def _started(self) -> Process:
+        self.started += 1
+        return await super()._started()
 
 
 def test_memory_is_what_is_taken_now_and_not_the_most_ever() -> None:
@@ -20,6 +34,20 @@ def test_memory_is_what_is_taken_now_and_not_the_most_ever() -> None:
     assert memory_bytes() - before > 150 * MB
     del taken
     assert memory_bytes() - before < 50 * MB
+
+
+async def test_what_can_not_be_reached_is_told_from_what_fails(replica: Replica) -> None:
+    environment = {**replica.environment, "PYTHONPATH": str(ROOT)}
+    for changes, partition, error in (
+        ({"LEDGER_REPLICAS": "redis://127.0.0.1:1"}, 0, BuilderAwayError),
+        ({}, 99, BuilderFailedError),
+    ):
+        builders = Builders(
+            {**environment, **changes}, replica=0, count=2, memory_mb=2_000, tell=lambda _: None
+        )
+        with pytest.raises(BuilderFailedError, match=f"partition {partition} can't be") as caught:
+            await builders.build("9", [(partition, 10), (1, 10)])
+        assert type(caught.value) is error
 
 
 async def test_one_partition_too_large_leaves_the_others_to_be_built(replica: Replica) -> None:
@@ -34,9 +62,9 @@ async def test_one_partition_too_large_leaves_the_others_to_be_built(replica: Re
     reports: list[Report] = []
     async with at(replica) as site:
 
-        def builders(memory_mb: int) -> Builders:
+        def builders(memory_mb: int) -> Counted:
             environment = run_of(replica, site).environment
-            return Builders(
+            return Counted(
                 environment, replica=0, count=1, memory_mb=memory_mb, tell=reports.append
             )
 
@@ -48,6 +76,8 @@ async def test_one_partition_too_large_leaves_the_others_to_be_built(replica: Re
         await limited.build("8", ends)
         assert limited.too_large == [0]
         assert limited.memory_bytes == 0
+        # What was too large may not be given back: another process goes on.
+        assert limited.started == 2
         assert [one.partition for one in reports if one.too_large] == [0]
         assert [one.partition for one in reports if one.done] == [1, 2, 3]
         heads = await site.heads("8")

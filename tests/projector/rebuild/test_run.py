@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Sequence
 
 import pytest
 import redis
 
+from projector.rebuild.builders import Builders
 from projector.rebuild.exchange import finish, flip, undo
 from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
 from projector.rebuild.run import Run, begun
@@ -99,6 +101,53 @@ async def test_a_partition_that_fits_no_builder_is_folded_through_the_store(
         assert told[-1].too_large == tuple(range(PARTITIONS))
         assert told[-1].events == told[-1].events_total == built.events
         assert all(one.events < built.events for one in told if one.phase == "building")
+
+
+async def test_what_was_built_is_not_built_again(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await replica.append(
+        list(Activity(16, partitions=PARTITIONS, licenses=100).appendables(16_000))
+    )
+    await replica.start()
+    await replica.level()
+    asked: list[list[tuple[int, int]]] = []
+    build = Builders.build
+
+    async def noted(self: Builders, generation: str, ends: Sequence[tuple[int, int]]) -> None:
+        asked.append(list(ends))
+        await build(self, generation, ends)
+
+    monkeypatch.setattr(Builders, "build", noted)
+    async with at(replica) as site, site.alone():
+        intent = await begun(site)
+        building = asyncio.create_task(
+            run_of(replica, site).build(intent, builders=1, memory_mb=2_000)
+        )
+
+        async def there() -> set[int]:
+            heads = await site.heads(intent.generation)
+            return {place for place in range(PARTITIONS) if heads[place].position}
+
+        async def some() -> bool:
+            return bool(await there())
+
+        await eventually(some, what="a partition is built")
+        building.cancel()
+        await asyncio.wait([building])
+        built = await there()
+        assert 0 < len(built) < PARTITIONS
+        told: list[Progress] = []
+        run = Run(site, run_of(replica, site).environment, told.append)
+        await run.build(await begun(site), builders=1, memory_mb=2_000)
+    first, second = asked
+    assert {place for place, _ in first} == set(range(PARTITIONS))
+    assert {place for place, _ in second} == set(range(PARTITIONS)) - built
+    # What was there counts from the beginning, and not as work of this run.
+    before = sum(end for place, end in first if place in built)
+    moments = [one for one in told if one.phase == "building"]
+    assert min(one.events for one in moments) >= before
+    assert moments[0].events_per_s == 0.0
 
 
 async def test_one_works_on_a_replica_at_a_time(replica: Replica) -> None:
