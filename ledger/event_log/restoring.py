@@ -24,6 +24,7 @@ from ledger.event_log.producer import dispose
 from ledger.event_log.topics import Described, topic_config
 
 GO_ON: Final = "run `ledger restore` again, it goes on where it was"
+GO_ON_LOCALLY: Final = "run `ledger up --restore FOLDER` again, it goes on where it was"
 LOG_APPEND_TIME: Final = "LogAppendTime"
 _CREATE_TIME: Final = "CreateTime"
 T = TypeVar("T")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import signal
@@ -10,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from ledger.event_log.port import Topic
+from tests.activity import Activity
+from tests.cli.archiving.ledgers import PARTITIONS, PEPPER, CompactedLog, back_up, begin, settings
 from tests.local import Local
+from tests.servers import wait_until
+
+MANY = 30_000
+"""Events, so that a restore takes some time."""
 
 
 @pytest.fixture
@@ -54,3 +62,49 @@ def test_a_local_ledger_begins_with_a_backup(locals_: tuple[Local, Local], tmp_p
     assert added["ledger"] == json.loads(done.stdout)["ledger"]
     second.process.send_signal(signal.SIGINT)
     assert second.wait() == 0, second.text
+
+
+def a_backup_of_many(folder: Path) -> None:
+    async def make() -> None:
+        log, these = CompactedLog(), settings()
+        await begin(log, these)
+        for one in Activity(9, partitions=PARTITIONS).appendables(MANY):
+            assert one.key is not None
+            await log.append(Topic.LICENSE_EVENTS, one.partition, key=one.key, value=one.value)
+        await back_up(log, folder, these.pepper, segment_bytes=4_000_000)
+
+    asyncio.run(make())
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_restore_that_was_interrupted_says_so_and_goes_on(
+    locals_: tuple[Local, Local], tmp_path: Path
+) -> None:
+    local, _ = locals_
+    a_backup_of_many(tmp_path / "backup")
+    local.folder.root.mkdir(mode=0o700, parents=True)
+    local.folder.pepper.write_text(PEPPER)
+    local.folder.seal_keys.write_text(f"k1:{'73' * 32}")
+    env = {"LEDGER_PARTITIONS": str(PARTITIONS)}
+    local.start("--restore", str(tmp_path / "backup"), env=env)
+    local.until("restore: ")
+    [data] = local.folder.kafka(1)
+    stored = data / "data" / "license-events-0" / f"{0:020}.log"
+    wait_until(lambda: stored.exists() and stored.stat().st_size > 0, what="a restored record")
+    local.process.send_signal(signal.SIGINT)
+    assert local.wait() == 130, local.text
+    again = "run `ledger up --restore FOLDER` again"
+    assert f"The restore did not come to its end: {again}" in local.text
+    local.start(env=env)
+    assert local.wait() == 1
+    assert "a restore did not come to its end" in local.text
+    assert again in local.text
+    refused = local.run("restore", str(tmp_path / "backup"))
+    assert refused.returncode == 2
+    assert "`ledger up --restore FOLDER`" in refused.stderr
+    local.start("--restore", str(tmp_path / "backup"), env=env)
+    local.ready()
+    assert "compare: " in local.text, "it went on where it was"
+    local.process.send_signal(signal.SIGINT)
+    assert local.wait() == 0, local.text

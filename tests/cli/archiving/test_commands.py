@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -139,6 +140,19 @@ def test_a_ledger_is_backed_up_checked_and_restored(
     assert done["records"] == done["written"] == total
     assert empty.records() == ledger.records()
     assert empty.told("init", "--copies", "1")["ledger"] == first["ledger"]
+
+
+def test_how_far_they_are_is_shown(
+    many: Ledger, empty: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.importing.progress._LINE_EVERY_S", 0.0)
+    for ledger, command, stages in (
+        (many, ("backup",), ("license-events and catalog", "data keys")),
+        (empty, ("restore", "--copies", "1"), ("verify backup", "restore", "read back, restore")),
+    ):
+        done = ledger.run(*command, tmp_path / "b")
+        for stage in stages:
+            assert re.search(rf"^{stage}: \d+ of \d+, \d+/s, \d+ s left$", done.stderr, re.M), stage
 
 
 def test_a_checkpoint_of_before_says_yes_to_what_was_restored(
