@@ -106,7 +106,10 @@ ROWS: Final = (
 NOT_YET: Final = (
     ("1 of 3 brokers down", "this suite's ledger has one broker: tests/journeys/test_brokers.py"),
     ("the vendor's SQL database locked, full, hung or gone", "nothing follows a database yet"),
-    ("rebuild under load", "there is no rebuild yet"),
+    (
+        "rebuild under load",
+        "`make bench`; killed at any point: tests/projector/rebuild/test_kills.py",
+    ),
     (
         "everybody comes back in one minute",
         "no fault, but too much at once: tests/faults/test_overload.py",

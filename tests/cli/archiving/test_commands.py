@@ -152,7 +152,9 @@ def test_how_far_they_are_is_shown(
     ):
         done = ledger.run(*command, tmp_path / "b")
         for stage in stages:
-            assert re.search(rf"^{stage}: \d+ of \d+, \d+/s, \d+ s left$", done.stderr, re.M), stage
+            assert re.search(
+                rf"^{stage}: \d+ of \d+, \d+/s, \d+ s left$", done.stderr, re.MULTILINE
+            ), stage
 
 
 def test_a_checkpoint_of_before_says_yes_to_what_was_restored(
