@@ -243,7 +243,7 @@ async def _answering(replicas: Replicas, settings: Settings) -> Sequence[Held]:
     held = await look(replicas, settings.partitions)
     answering = [one for one in held if one.trouble is None]
     if not answering:
-        raise trouble.Failed(f"no replica answers: {held[0].trouble if held else 'there is none'}")
+        raise trouble.Away(f"no replica answers: {held[0].trouble if held else 'there is none'}")
     return answering
 
 

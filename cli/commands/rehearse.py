@@ -38,7 +38,7 @@ def rehearse(
     It is compared with what a replica holds, folded by the release that runs; nothing is written
     that serves, and checks and activations go on. With `--rules N` the history is compared with
     what it would be had rules N been active all along. Exit code 0: nothing changes; 1: something
-    does; 2: it can't be rehearsed.
+    does; 2: it can't be rehearsed; 3: Kafka or all replicas are away.
     """
     settings = connection.settings(data)
     replica: str | None = None

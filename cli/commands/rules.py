@@ -39,7 +39,7 @@ def rules(context: typer.Context, *, data: Data = DEFAULT, as_json: Json = False
         output.print_json(_document(replicas))
     else:
         _print(replicas)
-    raise typer.Exit(trouble.FAILED if active(replicas) is None else trouble.OK)
+    raise typer.Exit(trouble.UNAVAILABLE if active(replicas) is None else trouble.OK)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from cli import rules as rules_
 from cli.connection import Connection, connected
 from cli.importing.progress import on_stderr
 from cli.patience import patiently
+from cli.replica import ReplicasAwayError
 from cli.trouble import Failed, Missing
 from ledger.domain.events import RULES_VERSION
 from ledger.event_log.codec import UnknownRulesError
@@ -47,7 +48,8 @@ class _History(Struct, frozen=True, kw_only=True):
 async def rehearse(settings: Settings) -> tuple[Rehearsed, str]:
     """Compare this release with what the first replica that answers holds; also its letter.
 
-    Raises `Missing` where that can't be done, `Failed`, `LogError`, `ReadModelError`.
+    Raises `Missing` where that can't be done, `Failed`, `ReplicasAwayError`, `LogError`,
+    `ReadModelError`.
     """
     async with _trouble_told(), connected(settings) as connection, _a_replica(settings) as found:
         letter, store = found
@@ -72,7 +74,7 @@ async def suppose(settings: Settings, version: int) -> Rehearsed:
         raise Missing(f"this software knows rules up to {RULES_VERSION}: upgrade it first")
     now = rules_.active(await rules_.look(settings))
     if now is None:
-        raise Missing(NO_REPLICA)
+        raise ReplicasAwayError(NO_REPLICA)
     if version < now:
         raise Missing(f"rules {now} are active, and there is no way back: name {now} or later")
     async with _trouble_told(), connected(settings) as connection:
@@ -114,7 +116,7 @@ async def _keep(connection: Connection, version: int, found: Rehearsed) -> None:
 
 @asynccontextmanager
 async def _a_replica(settings: Settings) -> AsyncIterator[tuple[str, Store]]:
-    """Connect to the first replica that answers. Raises `Missing`."""
+    """Connect to the first replica that answers. Raises `ReplicasAwayError`."""
     for number, url in enumerate(settings.replicas):
         store = Store(url)
         try:
@@ -126,7 +128,7 @@ async def _a_replica(settings: Settings) -> AsyncIterator[tuple[str, Store]]:
             return
         finally:
             await store.close()
-    raise Missing(NO_REPLICA)
+    raise ReplicasAwayError(NO_REPLICA)
 
 
 @asynccontextmanager

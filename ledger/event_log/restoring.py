@@ -123,7 +123,9 @@ class Restorer:
             if self._producer is producer:
                 self._producer = None
                 await dispose(producer)
-            raise LogUnavailable("the broker did not acknowledge what is restored") from None
+            raise LogUnavailable(
+                f"{self._brokers.named} did not acknowledge what is restored"
+            ) from None
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -140,7 +142,7 @@ class Restorer:
                     async with asyncio.timeout(_START_TIMEOUT_S):
                         await self._starts.start(producer, partial(dispose, producer))
                 except (KafkaError, OSError, TimeoutError):
-                    raise LogUnavailable("the broker takes no producer") from None
+                    raise LogUnavailable(f"{self._brokers.named} takes no producer") from None
                 self._producer = producer
             return self._producer
 
@@ -220,7 +222,9 @@ class Restorer:
                 return await question(admin)
         except (KafkaError, OSError, TimeoutError) as error:
             reason = await why_refused(self._brokers) or type(error).__name__
-            raise LogUnavailable(f"the broker does not make or alter topics: {reason}") from None
+            raise LogUnavailable(
+                f"{self._brokers.named} does not make or alter topics: {reason}"
+            ) from None
         finally:
             await admin.close()
 

@@ -118,7 +118,7 @@ async def describe(kafka: KafkaBrokers | str, topics: Topics) -> Described:
             asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in copies]
             answers = await admin.describe_configs(asked)
     except (KafkaError, OSError, TimeoutError):
-        raise LogUnavailable("the broker does not tell the topics' configs") from None
+        raise LogUnavailable(f"{brokers(kafka).named} does not tell the topics' configs") from None
     finally:
         await admin.close()
     found: dict[str, dict[str, str]] = {}

@@ -182,7 +182,7 @@ def test_a_rehearsal_says_what_it_can_not_do_and_ends_at_ctrl_c(
     nowhere = {**ledger.env, "LEDGER_REPLICAS": "redis://127.0.0.1:1,redis://127.0.0.1:2"}
     for arguments in ([], ["--rules", "2"]):
         refused = runner.invoke(app, ["rehearse", *arguments], env=nowhere)
-        assert refused.exit_code == 2
+        assert refused.exit_code == 3
         assert "no replica answers" in refused.stderr
     (tmp_path / "sitecustomize.py").write_text(CTRL_C)
     interrupted = rehearse(ledger, plants=tmp_path)

@@ -301,7 +301,7 @@ def test_a_lone_or_an_empty_replica_is_2(pair: Pair, redis_server: RedisServer) 
         assert done.exit_code == 2, done.output
         assert "replica B holds nothing" in done.stderr
     redis_server.kill()
-    assert invoke(pair, "--between", **empty).exit_code == 1
+    assert invoke(pair, "--between", **empty).exit_code == 3
 
 
 def test_an_interruption_ends_it(pair: Pair) -> None:

@@ -97,7 +97,7 @@ def test_a_restore_that_was_interrupted_says_so_and_goes_on(
     again = "run `ledger up --restore FOLDER` again"
     assert f"The restore did not come to its end: {again}" in local.text
     local.start(env=env)
-    assert local.wait() == 1
+    assert local.wait() == 2
     assert "a restore did not come to its end" in local.text
     assert again in local.text
     refused = local.run("restore", str(tmp_path / "backup"))

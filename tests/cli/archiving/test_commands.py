@@ -195,7 +195,7 @@ def test_elsewhere_the_pepper_alone_is_enough_for_the_seal(ledger: Ledger, tmp_p
     found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": PEPPER})
     assert json.loads(found.stdout)["sealChecked"] is True
     found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": secrets.token_hex(32)})
-    assert (found.exit_code, found.stdout) == (1, "")
+    assert (found.exit_code, found.stdout) == (2, "")
     assert "LEDGER_PEPPER is not the pepper" in found.stderr
     found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": "pepper"})
     assert found.exit_code == 2, "a pepper that can't be one is an error"
@@ -222,9 +222,53 @@ def test_other_settings_than_the_backups_are_refused_by_name(
         empty.run("restore", tmp_path / "b", **env),
         ledger.run("backup", tmp_path / "b", "--verify", **env),
     ):
-        assert found.exit_code == 1
+        assert found.exit_code == 2
         assert said in found.stderr
     assert empty.restored_so_far() == 0
+
+
+def test_one_cause_has_one_exit_code_in_every_command(
+    ledger: Ledger, empty: Ledger, tmp_path: Path
+) -> None:
+    ledger.told("backup", tmp_path / "b")
+    commands = (
+        ("init", "--copies", "1"),
+        ("backup", tmp_path / "b"),
+        ("backup", tmp_path / "new"),
+        ("backup", tmp_path / "b", "--verify"),
+        ("verify", "--replicas"),
+        ("rehearse",),
+        ("show", "key"),
+    )
+    for command in commands:
+        for env, named in (
+            ({"LEDGER_PEPPER": secrets.token_hex(32)}, "LEDGER_PEPPER"),
+            ({"LEDGER_PARTITIONS": "8"}, "LEDGER_PARTITIONS"),
+        ):
+            found = ledger.run(*command, **env)
+            assert found.exit_code == 2, (command, found.output)
+            assert named in found.stderr
+    assert empty.run("backup", tmp_path / "other").exit_code == 2, "there is no ledger"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("backup", "new"), ("restore", "b"), ("init",), ("show", "key"), ("verify", "--replicas")],
+)
+def test_a_kafka_that_is_away_is_named_announced_and_exit_code_3(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    ledger.told("backup", tmp_path / "b")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cli.patience.PATIENCE_S", 1.0)
+    monkeypatch.setattr("cli.patience._waiting.said_at", float("-inf"))
+    found = ledger.run(*command, LEDGER_KAFKA="127.0.0.1:1")
+    assert found.exit_code == 3, found.output
+    assert found.stdout == ""
+    said = " ".join(found.stderr.split())
+    assert "127.0.0.1:1" in said
+    if command[0] != "show":
+        assert "waiting for it, 0 s at most" in said or "waiting for it, 1 s at most" in said
 
 
 def test_trouble_is_one_line_and_an_exit_code(
@@ -232,7 +276,7 @@ def test_trouble_is_one_line_and_an_exit_code(
 ) -> None:
     for arguments in (("backup", "--verify"), ("restore",)):
         found = ledger.run(*arguments, tmp_path / "none")
-        assert found.exit_code == 1
+        assert found.exit_code == 2
         assert "holds no backup" in found.stderr
     assert not (tmp_path / "none").exists()
 
@@ -305,9 +349,9 @@ def test_a_restore_that_was_ended_goes_on(
     many.told("backup", tmp_path / "b")
     process = _start(empty, "restore", tmp_path / "b", "--copies", "1")
     assert _end(process, number, lambda: empty.restored_so_far() > 0) == code
-    for command in (("init", "--copies", "1"), ("doctor",)):
+    for failed, *command in ((2, "init", "--copies", "1"), (1, "doctor")):
         refused = empty.run(*command)
-        assert refused.exit_code == 1, "what is half restored is no ledger"
+        assert refused.exit_code == failed, "what is half restored is no ledger"
         assert "a restore did not come to its end" in " ".join(refused.output.split())
     done = empty.told("restore", tmp_path / "b", "--copies", "1")
     assert done["written"] < done["records"]
