@@ -110,6 +110,8 @@ class Backup:
         )
         begun = self._folder.begun()
         if begun is None:
+            # From now on the folder is this ledger's, whatever becomes of the run.
+            self._folder.save(own, self._pepper, whole=False)
             return own
         if begun.ledger != own.ledger:
             raise ForeignBackup(

@@ -57,6 +57,7 @@ def restore(
                 "madeAt": done.made_at,
                 "records": done.records,
                 "written": done.written,
+                "changed": done.changed,
             }
         )
         return
@@ -70,6 +71,9 @@ def _print(done: Restored) -> None:
         f"{done.written:,} were written now",
         markup=False,
     )
+    if not done.changed:
+        console.print("It was all there already, and the ledger may run: nothing was changed.")
+        return
     console.print(
         "Next: `ledger init` says that it is whole; empty the replicas, start projectors, then the "
         "API; `ledger forget` again whoever was forgotten after the backup was made"

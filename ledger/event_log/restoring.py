@@ -21,7 +21,7 @@ from ledger.connections import KafkaBrokers
 from ledger.event_log.clients import Starts, why_refused
 from ledger.event_log.port import LogError, LogUnavailable, MissingTopic, Record, Topic, Topics
 from ledger.event_log.producer import dispose
-from ledger.event_log.topics import Described, topic_config
+from ledger.event_log.topics import TOO_MANY_COPIES, Described, topic_config
 
 GO_ON: Final = "run `ledger restore` again, it goes on where it was"
 GO_ON_LOCALLY: Final = "run `ledger up --restore FOLDER` again, it goes on where it was"
@@ -185,6 +185,11 @@ class Restorer:
         for _, code, *why in (await admin.create_topics([new])).topic_errors:
             if code == _ALREADY_THERE:
                 await self._alter(admin, topic, config)
+            elif code == TOO_MANY_COPIES:
+                raise NotMade(
+                    f"{name} was not made: fewer than {self._copies} brokers are there for its "
+                    f"{self._copies} copies; start the others, or make do with fewer (`--copies 1`)"
+                )
             elif code:
                 raise _refused(code, f"{name} was not made: {(why and why[0]) or code}")
         await self._has(admin, topic, _CREATE_TIME)

@@ -190,6 +190,19 @@ def _what_the_rehearsal_finds_is_to_be_accepted(ledger: System) -> None:
     assert "--accept-changes" in refused.stderr
     assert active(ledger) == 1
 
+    # While a person was asked, another rehearsal came to something else, or was of other rules.
+    for changed, said in (
+        ({"changed_verdicts": 5}, "rehearsed again meanwhile"),
+        ({"rules": 1}, "aren't rehearsed"),
+    ):
+        with pytest.MonkeyPatch.context() as asked:
+            asked.setattr("cli.trouble.confirmed", lambda *_, **__: alter(ledger, changed))  # noqa: B023 - it is called in this turn
+            refused = invoke(ledger, "activate", "2", "--accept-changes")
+        alter(ledger, {"changed_verdicts": 1, "rules": 2})
+        assert refused.exit_code == 1, refused.output
+        assert said in refused.stderr
+        assert active(ledger) == 1
+
 
 def put(ledger: System, items: list[Appendable]) -> None:
     asyncio.run(append(ledger.kafka.bootstrap, "license-events", items))
