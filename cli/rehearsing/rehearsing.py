@@ -24,12 +24,12 @@ from projector.folding import LostRecordError
 from projector.read_model.keys import Keys
 from projector.read_model.port import ReadModelUnavailableError
 from projector.rebuild.license_events import LicenseEvents
-from projector.rebuild.run import release
 from projector.rebuild.store import Store
 from projector.rehearsal.changes import Rehearsed
 from projector.rehearsal.comparing import Comparing, ReplicaMovedError
 from projector.rehearsal.outcome import KEY, Outcome, outcome_document
 from projector.rehearsal.run import beside_a_replica, under_rules
+from projector.release import release
 from projector.views.digests import weigher
 from projector.views.documents import read_head
 
@@ -93,6 +93,8 @@ async def _keep(connection: Connection, version: int, found: Rehearsed) -> None:
         rules=version,
         release=release(),
         positions=found.positions,
+        chains=tuple(one.head.chain for one in found.partitions),
+        before_last=tuple(one.head.before_last for one in found.partitions),
         verdicts=found.verdicts,
         licenses=found.licenses,
         changed_verdicts=found.changed_verdicts,

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from cli import output
 from ledger.domain.clocks import rfc3339
-from projector.rebuild.run import release
 from projector.rehearsal.changes import Change, Rehearsed
+from projector.release import release
 
 _CODE: Final = "code"
 

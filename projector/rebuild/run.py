@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from importlib.metadata import version
 from typing import Final
 
 from msgspec import Struct
@@ -27,6 +26,7 @@ from projector.rebuild.progress import Progress, Work
 from projector.rebuild.proving import Proof, Proving
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import EVERY_S, Watch
+from projector.release import release
 from projector.views.digests import VIEW
 
 LEVEL_S: Final = 120.0
@@ -49,11 +49,6 @@ class Built(Struct, frozen=True, kw_only=True):
     keys: int
     seconds: Mapping[str, float]
     proof: Proof
-
-
-def release() -> str:
-    """Version of this software."""
-    return version("license-ledger")
 
 
 async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:

@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from projector.rebuild.bulk import Held
-from projector.views.documents import license_document, machine_document, read_verdict
+from projector.views.documents import Head, license_document, machine_document, read_verdict
 
 Kind = Literal["verdict", "license", "machine"]
 
@@ -42,17 +42,22 @@ class Change(Struct, frozen=True, kw_only=True):
 class Compared(Struct, frozen=True, kw_only=True):
     """What the comparison of one partition gave.
 
-    `position`: the next offset after what was folded. `verdicts`, `licenses`, `machines`: how many
-    were compared. `apart`: its digests differ, and no document does.
+    `head`: to where it was folded, with the log's fingerprint there. `verdicts`, `licenses`,
+    `machines`: how many were compared. `apart`: its digests differ, and no document does.
     """
 
     partition: int
-    position: int
+    head: Head
     verdicts: int
     licenses: int
     machines: int
     changes: Sequence[Change]
     apart: bool = False
+
+    @property
+    def position(self) -> int:
+        """The next offset after what was folded."""
+        return self.head.position
 
 
 class Rehearsed(Struct, frozen=True, kw_only=True):

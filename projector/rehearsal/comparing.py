@@ -104,7 +104,7 @@ class _Side:
     async def compared(self) -> Compared:
         """Compare all that the fold makes, then look for what it doesn't make."""
         await self._read(())
-        held, position = self._fold.held, self._fold.position
+        held, head = self._fold.held, self._fold.head
         # What is made meanwhile comes after the rehearsal's end.
         names = list(_names(held))
         verdicts, licenses, machines = held.commands, len(held.licenses), len(held.machines)
@@ -114,7 +114,7 @@ class _Side:
             await self._compare_others()
         return Compared(
             partition=self._keys.partition,
-            position=position,
+            head=head,
             verdicts=verdicts,
             licenses=licenses,
             machines=machines,

@@ -88,7 +88,7 @@ class Supposing:
                 self._changed("machine", license_, id_, before, after)
         return Compared(
             partition=self._partition,
-            position=self._recorded.position,
+            head=self._recorded.head,
             verdicts=self._verdicts,
             licenses=len(one.licenses.keys() | other.licenses.keys()),
             machines=len(one.machines.keys() | other.machines.keys()),

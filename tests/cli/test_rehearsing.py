@@ -7,7 +7,7 @@ import pytest
 from cli.rehearsing.showing import document, print_rehearsed
 from ledger.domain.verdicts import Verdict
 from projector.rehearsal.changes import Change, Compared, Kind, Rehearsed
-from projector.views.documents import verdict_document
+from projector.views.documents import Head, verdict_document
 
 ONE, OTHER = (f"11111111-2222-8333-8444-55555555500{n}" for n in range(2))
 GRANTED = verdict_document(
@@ -32,7 +32,7 @@ def change(
 def found(*changes: Change, apart: bool = False) -> Rehearsed:
     compared = Compared(
         partition=3,
-        position=9,
+        head=Head(position=9),
         verdicts=4_100,
         licenses=12,
         machines=40,

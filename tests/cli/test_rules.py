@@ -157,6 +157,14 @@ def _what_was_not_rehearsed_forbids_it(ledger: System) -> None:
         assert refused.exit_code == 1
         assert "aren't rehearsed (the last rehearsal was of rules" in refused.stderr
         alter(ledger, {name: kept[name] for name in changed})
+    # Of a log that went another way since it is none either: it ends there with other records.
+    kept = alter(ledger, {})
+    for name in ("chains", "before_last"):
+        alter(ledger, {name: [("ab" * 16 if text else text) for text in kept[name]]})
+        refused = invoke(ledger, "activate", "2", "--yes")
+        assert refused.exit_code == 1
+        assert "on a log that was replaced or restored since" in refused.stderr
+        alter(ledger, {name: kept[name]})
     assert active(ledger) == 1
 
 

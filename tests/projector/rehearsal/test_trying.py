@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ledger.domain.license import License
-from ledger.event_log.port import LogUnavailable
+from ledger.event_log import chain
+from ledger.event_log.port import LogUnavailable, Record
 from projector.discards import Discards
 from projector.read_model.port import ReadModelUnavailableError
 from projector.reading import LogRecord
@@ -151,7 +154,9 @@ OUTCOME = Outcome(
     ledger="one",
     rules=2,
     release="1.0",
-    positions=(5, 7),
+    positions=(1, 7),
+    chains=(chain.extend(chain.START, 0, 9, b"k", b"v").hex(), "ab" * 16),
+    before_last=(chain.START.hex(), "cd" * 16),
     verdicts=10,
     licenses=3,
     changed_verdicts=0,
@@ -162,7 +167,21 @@ OUTCOME = Outcome(
 
 @pytest.mark.parametrize(
     ("ends", "grown"),
-    [({0: 5, 1: 7}, 0), ({0: 6, 1: 9}, 3), ({0: 9, 1: 6}, None), ({0: 5}, None), ({}, None)],
+    [({0: 1, 1: 7}, 0), ({0: 2, 1: 9}, 3), ({0: 9, 1: 6}, None), ({0: 1}, None), ({}, None)],
 )
 def test_what_the_log_has_grown_by(ends: Mapping[int, int], grown: int | None) -> None:
     assert OUTCOME.grown(ends) == grown
+
+
+def test_the_log_is_recognized_by_the_last_record() -> None:
+    last = Record(partition=0, offset=0, timestamp_ms=9, key=b"k", value=b"v")
+    assert OUTCOME.ends_with(last)
+    others: tuple[dict[str, Any], ...] = (
+        {"timestamp_ms": 8},
+        {"key": None},
+        {"value": b"w"},
+        {"offset": 1},
+        {"partition": 1},
+    )
+    for changed in others:
+        assert not OUTCOME.ends_with(replace(last, **changed))
