@@ -7,6 +7,8 @@ only because somebody asked for something just then.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from itertools import chain
@@ -25,11 +27,14 @@ from projector.rehearsal.changes import (
     state_of,
 )
 from projector.rehearsal.reading import History, Replica
+from projector.verifying.patience import patiently
 from projector.views.digests import Weigher, digests_at
 from projector.views.documents import read_head, read_machine
 
 PIECE: Final = 500
 """Documents of a replica that are read at one moment."""
+PAUSE_S: Final = 0.002
+"""Between two pieces, at least."""
 TRIES: Final = 3
 _KINDS: Final[dict[str, Kind]] = {"L": "license", "M": "machine", "C": "verdict"}
 
@@ -125,9 +130,11 @@ class _Side:
     async def _read(self, names: Sequence[str]) -> list[bytes | None]:
         """Read documents by their short names, and fold on to where they were read."""
         keys = self._keys
-        serving, head, *values = await self._replica.get(
-            [keys.serving, keys.head, *(keys.prefix + name for name in names)]
-        )
+        asked = [keys.serving, keys.head, *(keys.prefix + name for name in names)]
+        began = time.monotonic()
+        serving, head, *values = await patiently(lambda: self._replica.get(asked))
+        # What serves comes first: a Redis that is slow to answer is asked as much less.
+        await asyncio.sleep(max(PAUSE_S, time.monotonic() - began))
         if head is None or serving is None or serving.decode() != keys.generation:
             raise ReplicaMovedError(f"partition {keys.partition} is served from elsewhere now")
         await self._fold_to(read_head(head).position)
@@ -214,6 +221,7 @@ class _Side:
             async for names in scanned:
                 for name in names:
                     yield self._keys.short(name.decode())
+                await asyncio.sleep(PAUSE_S)
 
 
 def _names(held: Held) -> Iterator[str]:
