@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import connection, output, trouble
+from cli import connection, trouble
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
 from cli.rehearsing import showing
@@ -47,7 +47,7 @@ def rehearse(
     else:
         found = run(suppose(settings, rules))
     if as_json:
-        output.print_json(showing.document(found, rules=rules, replica=replica))
+        showing.print_document(found, rules=rules, replica=replica)
     else:
         showing.print_rehearsed(found, limit)
     raise typer.Exit(trouble.OK if found.same else trouble.FAILED)

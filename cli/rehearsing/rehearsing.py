@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Final
 
 from msgspec import Struct
@@ -142,6 +144,13 @@ async def _trouble_told() -> AsyncIterator[None]:
         raise Missing(str(error)) from None
     except LostRecordError as error:
         raise Failed(f"a record is missing in the log: {error}") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise Failed(
+            f"what differs takes more room than there is in {gettempdir()}: make some, or name "
+            "another folder (TMPDIR)"
+        ) from None
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -39,6 +40,20 @@ class Change(Struct, frozen=True, kw_only=True):
             return None
 
 
+class Changes(Protocol):
+    """Changes in their order; how many are `verdicts`, and of which `licenses` they are."""
+
+    @property
+    def verdicts(self) -> int: ...  # noqa: D102 - said above
+
+    @property
+    def licenses(self) -> AbstractSet[str]: ...  # noqa: D102 - said above
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Change]: ...
+
+
 class Compared(Struct, frozen=True, kw_only=True):
     """What the comparison of one partition gave.
 
@@ -51,7 +66,7 @@ class Compared(Struct, frozen=True, kw_only=True):
     verdicts: int
     licenses: int
     machines: int
-    changes: Sequence[Change]
+    changes: Changes
     apart: bool = False
 
     @property
@@ -71,9 +86,9 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
         return tuple(one.position for one in self.partitions)
 
     @property
-    def changes(self) -> list[Change]:
-        """All that would be otherwise."""
-        return [change for one in self.partitions for change in one.changes]
+    def changes(self) -> Iterator[Change]:
+        """All that would be otherwise, one after the other."""
+        return (change for one in self.partitions for change in one.changes)
 
     @property
     def apart(self) -> list[int]:
@@ -98,12 +113,12 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     @property
     def changed_verdicts(self) -> int:
         """How many verdicts would be others."""
-        return sum(change.kind == "verdict" for change in self.changes)
+        return sum(one.changes.verdicts for one in self.partitions)
 
     @property
     def changed_licenses(self) -> int:
         """How many licenses have a verdict, a state or a machine that would be another."""
-        return len({change.license for change in self.changes})
+        return len(set[str]().union(*(one.changes.licenses for one in self.partitions)))
 
     @property
     def same(self) -> bool:

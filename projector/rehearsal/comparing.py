@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from collections.abc import (
+    Set as AbstractSet,
+)
 from contextlib import aclosing
 from itertools import chain
 from typing import Final
@@ -27,6 +36,7 @@ from projector.rehearsal.changes import (
     state_of,
 )
 from projector.rehearsal.reading import History, Replica
+from projector.rehearsal.spool import Spool
 from projector.verifying.patience import patiently
 from projector.views.digests import Weigher, digests_at
 from projector.views.documents import read_head, read_machine
@@ -104,7 +114,9 @@ class _Side:
         self._fold = fold
         self._keys = keys
         self._tell = tell
-        self._changes: list[Change] = []
+        self._changes = Spool()
+        self._told: AbstractSet[tuple[str, str, str]] = frozenset()
+        """Kinds, licenses and ids of changes that are not told again."""
 
     async def compared(self) -> Compared:
         """Compare all that the fold makes, then look for what it doesn't make."""
@@ -168,16 +180,16 @@ class _Side:
         after = _expected(self._fold.held, kind, id_, *command)
         if before == after:
             return
-        self._changes.append(
-            Change(
-                partition=self._keys.partition,
-                license=self._owner(id_, stored) if kind == "M" else id_,
-                kind=_KINDS[kind],
-                id=command[0] if command else id_,
-                before=before,
-                after=after,
-            )
+        change = Change(
+            partition=self._keys.partition,
+            license=self._owner(id_, stored) if kind == "M" else id_,
+            kind=_KINDS[kind],
+            id=command[0] if command else id_,
+            before=before,
+            after=after,
         )
+        if (change.kind, change.license, change.id) not in self._told:
+            self._changes.append(change)
 
     def _owner(self, machine: str, stored: bytes | None) -> str:
         """License of a machine: the fold's word, else the replica's."""
@@ -208,11 +220,8 @@ class _Side:
             kind, id_, *command = name.split(":")
             if _expected(self._fold.held, kind, id_, *command) is None:
                 others[name] = None
-        told = {(change.kind, change.license, change.id) for change in self._changes}
-        known, self._changes = self._changes, []
+        self._told = {(change.kind, change.license, change.id) for change in self._changes}
         await self._compare(others)
-        fresh = [one for one in self._changes if (one.kind, one.license, one.id) not in told]
-        self._changes = known + fresh
 
     async def _scanned(self) -> AsyncGenerator[str, None]:
         """Short names of all documents of the generation."""
