@@ -113,7 +113,8 @@ fold = bulk.fold
 def planted(event, offset, elapsed_ms, loaded):
     folded = fold(event, offset, elapsed_ms, loaded)
     if event.license == {license!r} and folded.changed:
-        return replace(folded, license=replace(folded.license, uses=77))
+        verdict = replace(folded.verdict, limit=77)
+        return replace(folded, license=replace(folded.license, uses=77), verdict=verdict)
     return folded
 
 bulk.fold = planted
@@ -160,10 +161,15 @@ def test_a_release_is_rehearsed_while_all_goes_on(ledger: System, tmp_path: Path
     assert other.returncode == 1, said + remarks
     found = json.loads(said)
     assert (found["replica"], found["rules"], found["apart"]) == ("A", None, [])
-    assert (found["changed_verdicts"], found["changed_licenses"]) == (0, 1)
-    [change] = found["changes"]
-    assert (change["license"], change["kind"], change["id"]) == (license_, "license", license_)
-    assert change["after"] == {**change["before"], "uses": 77}
+    *verdicts, state = sorted(found["changes"], key=lambda one: one["kind"] == "license")
+    assert verdicts, "it has remembered some"
+    assert (state["license"], state["kind"], state["id"]) == (license_, "license", license_)
+    assert state["after"] == {**state["before"], "uses": 77}
+    assert {(one["license"], one["kind"]) for one in verdicts} == {(license_, "verdict")}
+    assert [one["after"] for one in verdicts] == [
+        {**one["before"], "limit": 77} for one in verdicts
+    ]
+    assert (found["changed_verdicts"], found["changed_licenses"]) == (len(verdicts), 1)
     with Redis.from_url(ledger.replicas[0].url) as client:
         assert {name: client.get(name) for name in client.scan_iter("*:E:*", count=1000)} == before
         assert not client.exists(KEY)

@@ -9,13 +9,16 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from cli.local import folder as folders
 from ledger.event_log.port import Topic
 from tests.activity import Activity
 from tests.cli.archiving.ledgers import PARTITIONS, PEPPER, CompactedLog, back_up, begin, settings
 from tests.local import Local
 from tests.servers import wait_until
+from tests.vendor import machine_body
 
 MANY = 30_000
 """Events, so that a restore takes some time."""
@@ -31,6 +34,27 @@ def locals_(tmp_path: Path) -> Iterator[tuple[Local, Local]]:
         second.end()
 
 
+def policy(local: Local) -> str:
+    """The id of the first policy, as `ledger up` names it."""
+    return next(line for line in local.output if line.startswith("  policy")).split()[1]
+
+
+def activated(local: Local, license_: str) -> httpx.Response:
+    """The answer to one activation that is always sent under the same Idempotency-Key."""
+    token = folders.read_token(local.folder)
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": "before-the-backup"}
+    url = next(line for line in local.output if line.startswith("  API")).split()[1]
+    answers: list[httpx.Response] = []
+
+    def settled() -> bool:
+        body = machine_body(license_, "the-machine")
+        answers.append(httpx.post(f"{url}/machines", json=body, headers=headers, timeout=10))
+        return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+    wait_until(settled, what="an answer", timeout_s=60)
+    return answers[-1]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_local_ledger_begins_with_a_backup(locals_: tuple[Local, Local], tmp_path: Path) -> None:
@@ -40,6 +64,11 @@ def test_a_local_ledger_begins_with_a_backup(locals_: tuple[Local, Local], tmp_p
     first.ready()
     key = first.key()
     before = json.loads(first.run("show", "-", "--json", "--last", "0", stdin=key).stdout)
+    license_ = json.loads(
+        first.run("license", "create", "--policy", policy(first), "--json").stdout
+    )
+    answered = activated(first, license_["data"]["id"])
+    assert answered.status_code == 201, answered.text
     done = first.run("backup", str(folder), "--json")
     assert done.returncode == 0, done.stderr
     first.process.send_signal(signal.SIGINT)
@@ -49,7 +78,7 @@ def test_a_local_ledger_begins_with_a_backup(locals_: tuple[Local, Local], tmp_p
     assert second.wait() == 2
     assert "copy pepper and seal-keys" in second.text
     second.folder.root.mkdir(mode=0o700, parents=True)
-    for secret in ("pepper", "seal-keys"):
+    for secret in ("pepper", "seal-keys", "demo-token"):
         shutil.copy(first.folder.root / secret, second.folder.root / secret)
     second.start("--restore", str(folder))
     second.ready()
@@ -58,6 +87,9 @@ def test_a_local_ledger_begins_with_a_backup(locals_: tuple[Local, Local], tmp_p
     after = json.loads(second.run("show", "-", "--json", "--last", "0", stdin=key).stdout)
     assert after["history"] == before["history"], "with every time and place, and names opened"
     assert after["key"] == key
+    repeated = activated(second, license_["data"]["id"])
+    assert (repeated.status_code, repeated.json()["data"]) == (201, answered.json()["data"])
+    assert repeated.headers["Ledger-Position"] == answered.headers["Ledger-Position"]
     added = json.loads(second.run("backup", str(folder), "--json").stdout)
     assert added["ledger"] == json.loads(done.stdout)["ledger"]
     second.process.send_signal(signal.SIGINT)
