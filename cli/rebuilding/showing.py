@@ -17,11 +17,10 @@ from projector.rebuild.differences import Difference
 from projector.rebuild.intent import Intent
 from projector.rebuild.plan import Plan
 from projector.rebuild.progress import Progress as Moment
-from projector.rebuild.proof import Changes, NotProvedError, Proof
+from projector.rebuild.proof import Changes, NotProvedError, Proof, listed
 from projector.rebuild.run import Built
 
 SHOWN_MAX: Final = 5
-NAMED_MAX: Final = 10
 OWNERS_MAX: Final = 100
 """Licenses of one place that are named before somebody agrees."""
 PIECE_BEFORE: Final = 40
@@ -162,7 +161,7 @@ def _proved(proof: Proof) -> dict[str, str]:
             f"in {proof.one_by_one} places all documents are equal, one by one"
         )
     for place, licenses in proof.frozen.items():
-        facts[f"left out in {_place(place)}"] = f"frozen in one only: {', '.join(licenses)}"
+        facts[f"left out in {_place(place)}"] = f"frozen in one only: {listed(licenses)}"
     if changes is not None and changes.count:
         facts["changed"] = f"{changes.count:,} documents and members of {_whose(changes)}"
     return facts
@@ -176,18 +175,14 @@ def print_changes(changes: Changes) -> None:
         markup=False,
     )
     for place, owners in changes.owners.items():
-        console.print(f"  {_place(place)}: {_some(owners)}", markup=False, overflow="fold")
+        console.print(
+            f"  {_place(place)}: {listed(owners, OWNERS_MAX)}", markup=False, overflow="fold"
+        )
     print_differences(console, changes.differences, changes.count, ("will be", "serves now"))
 
 
 def _whose(changes: Changes) -> str:
-    owners = sorted({one for each in changes.owners.values() for one in each})
-    return _some(owners, NAMED_MAX)
-
-
-def _some(names: Sequence[str], most: int = OWNERS_MAX) -> str:
-    left = len(names) - most
-    return ", ".join(names[:most]) + (f" and {left:,} more" if left > 0 else "")
+    return listed(sorted({one for each in changes.owners.values() for one in each}))
 
 
 def built_document(built: Built) -> dict[str, Any]:

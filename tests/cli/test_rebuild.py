@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from projector.rehearsal.outcome import KEY
 from tests.activity import Activity, append
+from tests.projector.rebuild.rebuilding import wrong_fold
 from tests.servers import ROOT
 from tests.system import System, running
 
@@ -56,6 +57,7 @@ def test_from_the_plan_to_the_end_of_the_window(ledger: System) -> None:
 
     built = told(ledger, "start", "--builders", "1")
     assert built["generation"] == "2"
+    assert 0 < built["rendered"] < built["keys"]
     assert told(ledger, "status")["rebuild"]["phase"] == "proved"
     assert told(ledger, "status")["serving"] == ["1"]
 
@@ -102,6 +104,79 @@ def test_a_plan_that_does_not_fit_is_refused_with_its_numbers(ledger: System) ->
     assert "no-go" in refused.stderr
     assert "maxmemory" in refused.stderr
     assert told(ledger, "status", "--replica", "B")["rebuild"] is None
+
+
+VIEW = """
+from projector.rebuild import rendering
+
+license_document = rendering.license_document
+
+def planted(license_):
+    return license_document(license_).replace(b'"links"', b'"knils"')
+
+rendering.license_document = planted
+"""
+
+
+def test_what_is_not_proved_is_shown_from_both_sides(
+    ledger: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(VIEW)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    before = told(ledger, "status", "--replica", "B")["serving"]
+    failed = rebuild(ledger, "start", "--replica", "B", code=1)
+    assert failed.stdout == ""
+    said = failed.stderr.replace("\n", "")
+    shown = r"  (built|the log): the same state, and at byte (\d+) .*?(links|knils)"
+    forms = re.findall(shown, said)
+    assert forms
+    for built, log in zip(forms[::2], forms[1::2], strict=True):
+        assert (built[0], log[0]) == ("built", "the log")
+        assert (built[2], log[2]) == ("knils", "links")
+        assert built[1] == log[1]
+    assert re.search(r"and \d+ more", said)
+    assert "What serves is untouched" in failed.stderr
+
+    document = told(ledger, "start", "--replica", "B", code=1)
+    assert (document["proved"], document["against"]) == (False, "the log")
+    assert document["differing"] >= len(document["differences"]) > 0
+    for one in document["differences"]:
+        assert '"knils"' in one["stored"]
+        assert one["stored"].replace("knils", "links") == one["expected"]
+    assert told(ledger, "status", "--replica", "B")["serving"] == before
+    assert "isn't proved" in rebuild(ledger, "flip", "--replica", "B", code=1).stderr
+    assert told(ledger, "cancel", "--replica", "B")["deleted_keys"] >= 17
+
+
+def test_what_serves_wrong_is_mended_by_the_log_after_a_yes(ledger: System) -> None:
+    b = ("--replica", "B")
+    license_ = wrong_fold(ledger.replicas[1].url, ledger.settings.pepper)
+    document = told(ledger, "run", *b, code=1)
+    assert (document["against"], document["differing"]) == ("what serves", 1)
+    [difference] = document["differences"]
+    assert '"seats_peak":99' in difference["expected"]
+    assert '"seats_peak":99' not in difference["stored"]
+
+    for command in (("run", "--against-log"), ("flip",)):
+        asked = rebuild(ledger, *command, *b, code=2)
+        said = asked.stderr.replace("\n", "")
+        assert "--yes" in said
+        assert license_ in said
+        assert re.search(r"will be: .*serves now: .*\"seats_peak\":99", said)
+        assert asked.stdout == ""
+        assert told(ledger, "status", *b)["serving"] == ["1"]
+    changes = told(ledger, "start", "--against-log", *b)["proof"]["changes"]
+    assert (changes["count"], list(changes["owners"].values())) == (1, [[license_]])
+
+    shown = rebuild(ledger, "flip", *b, "--yes").stdout
+    assert "by digests the state in 16 of 17 places" in shown
+    assert license_ in shown
+    assert told(ledger, "status", *b)["serving"] == ["2"]
+    told(ledger, "undo", *b)
+    assert told(ledger, "status", *b)["serving"] == ["1"]
+    assert "--yes" in rebuild(ledger, "flip", *b, code=2).stderr
+    told(ledger, "flip", *b, "--yes")
+    told(ledger, "finish", *b, "--yes")
 
 
 FOLD = """

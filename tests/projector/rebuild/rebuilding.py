@@ -8,11 +8,18 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import redis
+from msgspec.structs import replace
 
+from ledger.domain.identifiers import Pepper
 from ledger.settings import read_settings
+from projector.read_model.keys import Keys
 from projector.rebuild.run import Built, Run, begun
 from projector.rebuild.site import Site
+from projector.views.digests import digests_document, read_digests
+from projector.views.documents import license_document, read_license
+from tests.projector.independent import stored_in_redis
 from tests.projector.replica import PARTITIONS, Replica
+from tests.projector.weighing import digests_of
 from tests.servers import ROOT
 
 WINDOW_S = 600
@@ -56,3 +63,24 @@ async def served(site: Site) -> set[str]:
     found = await site.store.serving(site.places)
     assert len(found) == PARTITIONS + 1
     return set(found.values())
+
+
+def some_license(client: redis.Redis, generation: str) -> bytes:
+    """Name of a live license's document."""
+    names: list[bytes] = sorted(client.scan_iter(f"*:{generation}:L:*", count=1000))
+    return next(name for name in names if b'"links"' in (client.get(name) or b""))
+
+
+def wrong_fold(url: str, pepper: Pepper) -> str:
+    """Have the first generation hold a license as a fold with a bug would have made it."""
+    with redis.Redis.from_url(url) as client:
+        name = some_license(client, "1").decode()
+        keys = Keys(int(name[2:4]), "1")
+        document, kept = client.get(name), client.get(keys.digests)
+        assert isinstance(document, bytes)
+        assert isinstance(kept, bytes)
+        client.set(name, license_document(replace(read_license(document), seats_peak=99)))
+        state, documents = digests_of(stored_in_redis(url, keys.partition), keys.prefix, pepper)
+        digests = replace(read_digests(kept), state=state, documents=documents)
+        client.set(keys.digests, digests_document(digests))
+    return name.split(":")[3]

@@ -90,6 +90,24 @@ async def test_where_they_are_never_level_the_last_cut_is_compared(both: Both) -
         assert said in found.wrong[0]
 
 
+async def test_remembered_commands_and_records_set_aside_are_named(both: Both) -> None:
+    one, other = both
+    await hold(one, ONE, 5_000, state="44" * 16)
+    await hold(other, OTHER, 5_000)
+    same: dict[str | bytes, int] = {f"{at}:same-{at}": at for at in range(1_500)}
+    await one.write((), [(ONE.commands("l"), same), (ONE.commands("m"), {"7:c": 9})])
+    await other.write((), [(OTHER.commands("l"), same), (OTHER.set_aside("n"), {"1:1:r": 3})])
+    await other.write((), [(OTHER.commands("l"), {"1200:same-1200": 1_499, "7:late": 1_600})])
+    found = await compare(one, other, 0)
+    told = {(each.name, each.owner): (each.there, each.expected) for each in found.differences}
+    assert told == {
+        ("K:m 7:c", "m"): (b"9", None),
+        ("Q:n 1:1:r", "n"): (None, b"3"),
+        ("K:l 1200:same-1200", "l"): (b"1200", b"1499"),
+        ("K:l 7:late", "l"): (None, b"1600"),
+    }
+
+
 async def test_where_there_is_no_common_cut_they_are_apart(both: Both) -> None:
     one, other = both
     await hold(one, ONE, 5_000)
