@@ -18,8 +18,9 @@ class Found:
 
     place: int
     head: Head = field(default_factory=Head)
-    state: str = NOTHING.state
-    documents: str = NOTHING.documents
+    state_weight: int = 0
+    """Of all that was read of the state, summed up."""
+    documents_weight: int = 0
     kept: tuple[str, str] | None = None
     """Digests that the fold has kept, of the same position."""
     counted: Counter[str] = field(default_factory=Counter)
@@ -36,6 +37,16 @@ class Found:
     stale: list[str] = field(default_factory=list)
     """Of a sample, those whose document isn't as it would be rendered now."""
     wrong: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> str:
+        """Digest of the state that was read."""
+        return plus(NOTHING.state, self.state_weight)
+
+    @property
+    def documents(self) -> str:
+        """Digest of the licenses' documents that were read."""
+        return plus(NOTHING.documents, self.documents_weight)
 
     @property
     def trouble(self) -> list[str]:
@@ -58,9 +69,3 @@ class Found:
         ]
         left = len(found) - NAMED_MAX
         return found if left <= 0 else [*found[:NAMED_MAX], f"and {left} more like these"]
-
-    def weigh(self, state: int, documents: int = 0) -> None:
-        """Take weights in."""
-        self.state = plus(self.state, state)
-        if documents:
-            self.documents = plus(self.documents, documents)

@@ -7,6 +7,7 @@ who finds something wrong reads once more.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
@@ -166,10 +167,10 @@ class ReadingBack:
 
     async def _licenses(self, named: Sequence[tuple[int, str]]) -> None:
         keys = self._keys
-        documents = await self._store.get([keys[place].license(id_) for place, id_ in named])
-        memories = await self._store.members([keys[place].commands(id_) for place, id_ in named])
-        machines = await self._store.members(
-            [keys[place].machines_of_license(id_) for place, id_ in named]
+        documents, memories, machines = await asyncio.gather(
+            self._store.get([keys[place].license(id_) for place, id_ in named]),
+            self._store.members([keys[place].commands(id_) for place, id_ in named]),
+            self._store.members([keys[place].machines_of_license(id_) for place, id_ in named]),
         )
         accounts = {
             id_: self._license(place, id_, document, held)
@@ -201,7 +202,9 @@ class ReadingBack:
         found, keys = self._found[place], self._keys[place]
         found.reached["L"] += 1
         try:
-            found.weigh(*self._weigher.weigh_license(f"L:{id_}", document or b""))
+            state, whole = self._weigher.weigh_license(f"L:{id_}", document or b"")
+            found.state_weight += state
+            found.documents_weight += whole
             license_ = read_license(document or b"")
         except ValueError:
             found.wrong.append(f"the document of license {id_} can't be read")
@@ -227,25 +230,28 @@ class ReadingBack:
         return crc32(id_.encode(), self._salt) % SAMPLE == 0 or id_ in self._also
 
     async def _commands(self, named: Sequence[tuple[int, str, bytes, int]]) -> None:
-        kept: list[tuple[int, str, Remembered]] = []
+        kept: list[tuple[Found, str, Remembered, str]] = []
+        names: list[str] = []
         for place, owner, member, offset in named:
-            try:
-                kept.append((place, owner, remembered(member, offset)))
-            except ValueError:
-                self._found[place].wrong.append(f"of {owner} a remembered command can't be read")
-        values = await self._values(
-            [self._keys[place].command(owner, one.command) for place, owner, one in kept]
-        )
-        for (place, owner, one), document in zip(kept, values, strict=True):
             found = self._found[place]
+            try:
+                one = remembered(member, offset)
+            except ValueError:
+                found.wrong.append(f"of {owner} a remembered command can't be read")
+                continue
+            name = f"C:{owner}:{one.command}"
+            kept.append((found, owner, one, name))
+            names.append(self._keys[place].prefix + name)
+        values = await self._values(names)
+        weigh, decode = self._weigher.weigh_command, _decided.decode
+        for (found, owner, one, name), document in zip(kept, values, strict=True):
             if document is None:
                 found.wrong.append(f"of {owner} the verdict on {one.command} is missing")
                 continue
             found.reached["C"] += 1
-            name = f"C:{owner}:{one.command}"
-            found.weigh(self._weigher.weigh_command(name, one.elapsed_ms, document))
+            found.state_weight += weigh(name, one.elapsed_ms, document)
             try:
-                offset = _decided.decode(document).offset
+                offset = decode(document).offset
             except ValueError:
                 found.wrong.append(f"of {owner} the verdict on {one.command} can't be read")
                 continue
@@ -265,7 +271,7 @@ class ReadingBack:
                 found.wrong.append(f"machine {id_} of license {license_} is missing")
                 continue
             found.reached["M"] += 1
-            found.weigh(self._weigher.weigh(f"M:{id_}", document))
+            found.state_weight += self._weigher.weigh(f"M:{id_}", document)
             try:
                 machine = read_machine(document)
             except ValueError:
@@ -274,15 +280,10 @@ class ReadingBack:
             if machine.license != license_ or machine.activated_offset != offset:
                 found.wrong.append(f"machine {id_} is listed wrong at license {license_}")
             account = accounts[license_]
-            for name, member, score in (
-                (
-                    keys.machines_by_fingerprint(account),
-                    f"{machine.fingerprint_digest}:{id_}",
-                    0,
-                ),
-                (keys.machines_of_account(account), id_, machine.activated_ms),
-            ):
-                found.wanted[keys.short(name)] += hash((member, score))
+            by_fingerprint = keys.short(keys.machines_by_fingerprint(account))
+            found.wanted[by_fingerprint] += hash((f"{machine.fingerprint_digest}:{id_}", 0))
+            by_time = keys.short(keys.machines_of_account(account))
+            found.wanted[by_time] += hash((id_, machine.activated_ms))
 
     async def _scopes(self, named: Sequence[tuple[int, str]]) -> None:
         keys = self._keys
@@ -292,7 +293,7 @@ class ReadingBack:
             found = self._found[place]
             found.reached["S"] += 1
             found.reached["K"] += bool(memory)
-            found.weigh(self._weigher.weigh(f"S:{id_}", document or b""))
+            found.state_weight += self._weigher.weigh(f"S:{id_}", document or b"")
             try:
                 commands = read_scope(document or b"").commands
             except ValueError:
@@ -308,7 +309,7 @@ class ReadingBack:
             found, keys = self._found[place], self._keys[place]
             kind = rest[0]
             found.reached[kind] += 1
-            found.weigh(self._weigher.weigh(rest, document or b""))
+            found.state_weight += self._weigher.weigh(rest, document or b"")
             if kind == "E" and document is not None:
                 try:
                     entity = read_entity(document)
@@ -329,7 +330,7 @@ class ReadingBack:
             aside = rest[0] == "Q" and rest != f"Q:{FROZEN}"
             for member, score in members:
                 if aside:
-                    found.weigh(self._weigher.weigh_set_aside(rest, score, member))
+                    found.state_weight += self._weigher.weigh_set_aside(rest, score, member)
                 else:
                     text = member.decode(errors="backslashreplace")
                     found.listed[rest] += hash((text, score))
