@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from importlib.metadata import version
 from typing import Final
 
 from msgspec import Struct
@@ -20,11 +19,12 @@ from projector.discards import Discards
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
-from projector.rebuild.exchange import flip
+from projector.rebuild.exchange import flip, refuse_flip
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
 from projector.rebuild.progress import Progress, Work
 from projector.rebuild.proving import Proof, Proving
+from projector.rebuild.releases import release
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import EVERY_S, Watch
 from projector.views.digests import VIEW
@@ -51,11 +51,6 @@ class Built(Struct, frozen=True, kw_only=True):
     proof: Proof
 
 
-def release() -> str:
-    """Version of this software."""
-    return version("license-ledger")
-
-
 async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:
     """Begin a rebuild, or take up the one that was begun. Raises `RebuildRefusedError`."""
     intent = await site.store.intent()
@@ -65,6 +60,11 @@ async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:
         raise RebuildRefusedError(
             f"a rebuild by release {intent.release} is under way, and this is {release()}: "
             "`ledger rebuild cancel` it first"
+        )
+    if intent.phase == "collecting":
+        raise RebuildRefusedError(
+            f"generation {intent.dropped} of the last rebuild is still being deleted: a projector "
+            "goes on with that, and so does `ledger rebuild finish` or `cancel`"
         )
     if intent.phase not in {"building", "proved", "flipping"}:
         raise RebuildRefusedError(
@@ -139,6 +139,7 @@ class Run:
 
         Raises as `build` does.
         """
+        refuse_flip(intent)
         async with self._followed(intent) as following:
             proof = await self._compare(intent, following)
             with self._timed("flipping"):
