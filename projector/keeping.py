@@ -19,7 +19,7 @@ from projector.read_model.port import ReadModel, ReadModelError
 from projector.rebuild.exchange import drop
 from projector.rebuild.following import Following
 from projector.rebuild.intent import KEY, Intent, read_intent
-from projector.rebuild.lock import held
+from projector.rebuild.lock import LostLockError, held
 from projector.rebuild.releases import release
 from projector.rebuild.site import RebuildRefusedError
 from projector.rebuild.store import Store
@@ -117,9 +117,10 @@ class Keeper:
 
     async def _collect(self, intent: Intent) -> None:
         """Delete what doesn't serve, unless somebody works on it just now."""
-        async with held(self._model, wait_s=0) as is_alone:
-            if is_alone:
-                await self._drop(intent)
+        with suppress(LostLockError):
+            async with held(self._model, wait_s=0) as is_alone:
+                if is_alone:
+                    await self._drop(intent)
 
     async def _drop(self, intent: Intent) -> None:
         store = Store(self._url)

@@ -19,6 +19,7 @@ from projector.discards import Discards
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
+from projector.rebuild.elsewhere import objections
 from projector.rebuild.exchange import flip, refuse_flip
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
@@ -54,6 +55,8 @@ class Built(Struct, frozen=True, kw_only=True):
 async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:
     """Begin a rebuild, or take up the one that was begun. Raises `RebuildRefusedError`."""
     intent = await site.store.intent()
+    if intent is None or intent.phase == "building":
+        await _alone_in_the_ledger(site)
     if intent is None:
         return await _begin(site, foreseen)
     if intent.phase == "building" and (intent.view, intent.release) != (VIEW, release()):
@@ -101,7 +104,18 @@ async def _begin(site: Site, foreseen: Foreseen | None) -> Intent:
     # Whatever was left behind under that number would be taken for built.
     await collect(site.store, intent.generation, site.places)
     await site.store.intend(intent)
+    try:
+        # Who has begun in another replica at the same moment sees this one, or is seen here.
+        await _alone_in_the_ledger(site)
+    except RebuildRefusedError:
+        await site.store.intend(None)
+        raise
     return intent
+
+
+async def _alone_in_the_ledger(site: Site) -> None:
+    if reasons := await objections(site):
+        raise RebuildRefusedError("; ".join(reasons))
 
 
 class Run:

@@ -149,6 +149,9 @@ def test_what_was_built_is_given_up(ledger: System) -> None:
     told(ledger, "start", "--replica", "b")
     shown = rebuild(ledger, "status", "--replica", "B").stdout
     assert "proved" in shown
+    one_at_a_time = rebuild(ledger, "start", code=1)
+    assert "a rebuild of replica B is under way (generation 2, proved)" in one_at_a_time.stderr
+    assert "replica B" in told(ledger, "plan", code=1)["reasons"][0]
     assert told(ledger, "cancel", "--replica", "B")["deleted_keys"] >= 17
     refused = rebuild(ledger, "undo", "--replica", "B", code=1)
     assert "the last one was given up at" in refused.stderr

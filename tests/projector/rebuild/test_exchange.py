@@ -11,27 +11,20 @@ from ledger.settings import read_settings
 from projector.read_model.keys import CATALOG, Keys, serving
 from projector.rebuild import exchange
 from projector.rebuild.exchange import drop, flip, undo
-from projector.rebuild.intent import Intent, Phase
+from projector.rebuild.intent import Phase
 from projector.rebuild.releases import kept, release
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.views.digests import VIEW, Digests, digests_document
 from projector.views.documents import Head, head_document
-from tests.projector.replica import PARTITIONS, PEPPER
+from tests.projector.rebuild.rebuilding import environment, intent
+from tests.projector.replica import PARTITIONS
 from tests.servers import RedisServer
 
 
 @pytest.fixture
 async def site(redis_server: RedisServer) -> AsyncIterator[Site]:
     """A replica in which generation 1 serves, and 2 is level with it."""
-    env = {
-        "LEDGER_KAFKA": "127.0.0.1:1",
-        "LEDGER_REPLICAS": redis_server.url,
-        "LEDGER_PARTITIONS": str(PARTITIONS),
-        "LEDGER_PEPPER": PEPPER,
-        "LEDGER_SEAL_KEYS": f"k1:{PEPPER}",
-        "LEDGER_LOCAL": "1",
-    }
-    found = Site(read_settings(env), 0)
+    found = Site(read_settings(environment([redis_server.url])), 0)
     for place in found.places:
         await stand(found, place, "1", 7)
         await stand(found, place, "2", 7)
@@ -55,20 +48,6 @@ async def stand(
     digests = Digests(position=position, view=view)
     await site.store.write(
         [(names.head, head_document(head)), (names.digests, digests_document(digests))]
-    )
-
-
-def intent(phase: Phase, *, until_ms: int = 0, dropped: str = "") -> Intent:
-    return Intent(
-        generation="2",
-        previous="1",
-        phase=phase,
-        ends=(7,) * PARTITIONS,
-        view=VIEW,
-        release=release(),
-        started_ms=1,
-        until_ms=until_ms,
-        dropped=dropped,
     )
 
 
