@@ -250,6 +250,7 @@ def _environment(data: Path) -> dict[str, str]:
 
 
 async def _all(site: Site, work: Run, builders: int, memory_mb: int, window_s: int) -> Built:
+    await work.refuse_where_nobody_folds_on()
     built = await _proved(site, work, builders, memory_mb)
     flipped = await work.flip(await begun(site), window_s=window_s)
     return msgspec.structs.replace(flipped, events=built.events, keys=built.keys)

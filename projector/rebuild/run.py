@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.discards import Discards
+from projector.read_model.keys import Keys
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
@@ -29,10 +30,13 @@ from projector.rebuild.releases import release
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import EVERY_S, Watch
 from projector.views.digests import VIEW
+from projector.views.documents import read_head
 
 LEVEL_S: Final = 120.0
 """A generation that gets no further for so long isn't folded on."""
 TAKEN_OVER_S: Final = 60.0
+FOLDED_ON_S: Final = 15.0
+"""What is folded on was level once within it; a projector that was just started takes some."""
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
@@ -154,6 +158,7 @@ class Run:
         Raises as `build` does.
         """
         refuse_flip(intent)
+        await self.refuse_where_nobody_folds_on()
         async with self._followed(intent) as following:
             proof = await self._compare(intent, following)
             with self._timed("flipping"):
@@ -161,6 +166,33 @@ class Run:
             with self._timed("handing over"):
                 await self._hand_over(intent, following)
         return self._told(intent, proof)
+
+    async def refuse_where_nobody_folds_on(self) -> None:
+        """Raise `RebuildRefusedError` where what serves isn't level within some seconds.
+
+        Who folds that on will fold on whatever serves; where nobody does, its age would only grow.
+        """
+        store, places = self._site.store, self._site.places
+        began_ms = await store.time_ms()
+        deadline = time.monotonic() + FOLDED_ON_S
+        while True:
+            serving = await store.serving(places)
+            names = [Keys(place, generation).head for place, generation in serving.items()]
+            level = dict.fromkeys(places, 0)
+            for place, head in zip(serving, await store.get(names), strict=True):
+                level[place] = 0 if head is None else read_head(head).level_at_ms
+            last = min(level.values())
+            if last > began_ms:
+                return
+            if time.monotonic() > deadline:
+                count = sum(each <= began_ms for each in level.values())
+                since = f"for {(await store.time_ms() - last) / 1000:.0f} s" if last else "ever"
+                raise RebuildRefusedError(
+                    f"what serves isn't level in {count} of {len(places)} places, one of them not "
+                    f"{since}: no projector folds it on, and none would fold on what serves next. "
+                    "Start the replica's projector (`ledger doctor` says what is missing)"
+                )
+            await asyncio.sleep(_AGAIN_S)
 
     @asynccontextmanager
     async def _followed(self, intent: Intent) -> AsyncIterator[Following]:

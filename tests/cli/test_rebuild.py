@@ -159,6 +159,21 @@ def test_what_was_built_is_given_up(ledger: System) -> None:
     assert told(ledger, "status")["serving"] == before
 
 
+def test_nothing_is_begun_where_nobody_folds_on(
+    ledger: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projector.rebuild.run.FOLDED_ON_S", 0.5)
+    projector = ledger.projectors[1]
+    projector.freeze()
+    try:
+        refused = rebuild(ledger, "run", "--replica", "B", code=1)
+    finally:
+        projector.thaw()
+    assert "what serves isn't level in 17 of 17 places" in refused.stderr
+    assert "Start the replica's projector" in refused.stderr
+    assert told(ledger, "status", "--replica", "B")["rebuild"] is None
+
+
 def test_a_plan_that_does_not_fit_is_refused_with_its_numbers(ledger: System) -> None:
     with Redis.from_url(ledger.replicas[1].url) as client:
         before = client.config_get("maxmemory")["maxmemory"]

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from ledger.settings import read_settings
 from projector.read_model.keys import CATALOG, Keys, serving
-from projector.rebuild import exchange
+from projector.rebuild import exchange, run
 from projector.rebuild.exchange import drop, flip, undo
 from projector.rebuild.intent import Phase
 from projector.rebuild.releases import kept, release
+from projector.rebuild.run import Run
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.views.digests import VIEW, Digests, digests_document
 from projector.views.documents import Head, head_document
@@ -157,3 +158,30 @@ async def test_who_folded_both_and_what_is_rendered_otherwise_is_told(site: Site
     built, _ = await kept(site.store, opened, site.places)
     assert list(built.releases) == []
     assert built.as_built_by(release())
+
+
+async def test_what_nobody_folds_on_is_told_beforehand(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "FOLDED_ON_S", 0.1)
+    looking = Run(site, {})
+    for place in site.places:
+        await stand(site, place, "1", 7, level=0)
+    with pytest.raises(RebuildRefusedError, match="in 5 of 5 places"):
+        await looking.refuse_where_nobody_folds_on()
+    later_ms = await site.store.time_ms() + 3_600_000
+    for place in site.places[1:]:
+        await stand(site, place, "1", 7, level=later_ms)
+    ten_s_ago = await site.store.time_ms() - 10_000
+    await stand(site, 0, "1", 7, level=ten_s_ago)
+    # Also of a flip that has a proof, and before anything is done.
+    with pytest.raises(RebuildRefusedError, match=r"in 1 of 5 places, one of them not for 1\d s"):
+        await looking.flip(intent("proved"), window_s=60)
+    assert await site.store.intent() is None
+    assert await served(site) == {"1"}
+    await stand(site, 0, "1", 7, level=later_ms)
+    await looking.refuse_where_nobody_folds_on()
+    # What serves a place is what is looked at.
+    await site.store.write([(serving(0), b"2")])
+    with pytest.raises(RebuildRefusedError, match="in 1 of"):
+        await looking.refuse_where_nobody_folds_on()
