@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.rebuild.builders import Builders
+from projector.rebuild.elsewhere import objections
 from projector.rebuild.intent import Foreseen
 from projector.rebuild.reading_back import ReadingBack
 from projector.rebuild.sampling import Sampling
@@ -115,7 +116,7 @@ async def plan(
         lag_limit_ms=AGE_MAX_MS,
         reasons=(),
     )
-    return replace(made, reasons=_reasons(made, info, memory_mb))
+    return replace(made, reasons=[*_reasons(made, info, memory_mb), *await objections(site)])
 
 
 def _longest(sizes: Sequence[int], builders: int) -> int:
