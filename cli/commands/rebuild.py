@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -14,15 +14,15 @@ from cli import connection, output, trouble
 from cli.attributes import seconds
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json, Sure
-from cli.rebuilding import showing
+from cli.rebuilding import showing, standing
 from cli.running import run as run_
 from ledger.settings import Settings, read_settings
-from projector.rebuild import exchange
+from projector.rebuild import exchange, releases
 from projector.rebuild.intent import Intent
 from projector.rebuild.plan import Plan
 from projector.rebuild.plan import plan as foresee
-from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
 from projector.rebuild.proof import Changes, NotProvedError, Proof
+from projector.rebuild.releases import Kept
 from projector.rebuild.run import Built, Run, begun
 from projector.rebuild.site import RebuildRefusedError, Site
 
@@ -185,18 +185,20 @@ def undo(
     """Have the generation serve that did before, as of now: it was folded on meanwhile."""
     window_s = seconds(window, "--window") or 0
 
-    async def undone(site: Site) -> Intent:
+    async def undone(site: Site) -> tuple[Intent, Kept]:
         async with site.alone():
-            intent = await _intent(site)
-            if intent.phase not in {"window", "flipping", "undoing"}:
-                raise RebuildRefusedError("nothing was flipped, so nothing is to be undone")
-            return await exchange.undo(site, intent, window_s=window_s)
+            intent = await exchange.undo(site, await _intent(site), window_s=window_s)
+            _, previous = await releases.kept(site.store, intent, site.places)
+            return intent, previous
 
-    intent = _on(data, replica, undone)
+    intent, kept = _on(data, replica, undone)
     if as_json:
-        output.print_json({"serves": intent.previous, "other": intent.generation})
+        told = {"serves": intent.previous, "other": intent.generation}
+        output.print_json(told | {"kept": msgspec.to_builtins(kept)})
     else:
         output.console().print(f"Generation {intent.previous} serves again, as of now.")
+        if not kept.as_built_by(intent.release):
+            output.remark(standing.mixed(kept, intent.release))
 
 
 @app.command()
@@ -217,17 +219,11 @@ def cancel(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = Fal
 @app.command()
 def status(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = False) -> None:
     """Show what is under way: phase, how far, how long still, and how what serves fares."""
-
-    async def looked(site: Site) -> tuple[Intent | None, Progress | None, Mapping[int, str]]:
-        [document] = await site.store.get([PROGRESS_KEY])
-        moment = None if document is None else read_progress(document)
-        return await site.store.intent(), moment, await site.store.serving(site.places)
-
-    found = _on(data, replica, looked)
+    found = _on(data, replica, standing.look)
     if as_json:
-        output.print_json(showing.intent_document(*found))
+        output.print_json(standing.standing_document(found))
     else:
-        showing.print_intent(*found)
+        standing.print_standing(found)
 
 
 def _on(data: Path, replica: str, work: Callable[[Site], Awaitable[T]]) -> T:
@@ -301,6 +297,7 @@ async def _all(
     against_log: bool,  # noqa: FBT001 - as it was asked for
 ) -> tuple[Built, bool]:
     """Build and flip; what was built, and whether it serves: not where that is to be agreed to."""
+    await work.refuse_where_nobody_folds_on()
     built = await _proved(site, work, builders, memory_mb, against_log)
     if built.proof.changes is not None and built.proof.changes.count:
         return built, False
@@ -339,17 +336,18 @@ async def _changes(site: Site, work: Run) -> Proof | None:
 
 
 async def _flipped(site: Site, work: Run, window_s: int, agreed: Changes | None) -> Built:
-    intent = await _intent(site)
-    if intent.phase == "building":
-        raise RebuildRefusedError("it isn't proved yet: `ledger rebuild start` or `run` goes on")
-    return await work.flip(intent, window_s=window_s, agreed=agreed)
+    return await work.flip(await _intent(site), window_s=window_s, agreed=agreed)
 
 
 async def _intent(site: Site) -> Intent:
     intent = await site.store.intent()
-    if intent is None:
-        raise RebuildRefusedError("no rebuild is under way: `ledger rebuild plan` is how to begin")
-    return intent
+    if intent is not None:
+        return intent
+    closed = await site.store.closed()
+    before = "" if closed is None else f", and {standing.ended(closed)}"
+    raise RebuildRefusedError(
+        f"no rebuild is under way{before}: `ledger rebuild plan` is how to begin one"
+    )
 
 
 def _dropped(data: Path, replica: str, phases: set[str], *, as_json: bool) -> None:

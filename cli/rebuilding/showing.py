@@ -191,11 +191,16 @@ def built_document(built: Built) -> dict[str, Any]:
     return document
 
 
-def print_intent(intent: Intent | None, moment: Moment | None, serving: Mapping[int, str]) -> None:
-    """Print what is under way on a replica."""
+def print_intent(
+    intent: Intent | None,
+    moment: Moment | None,
+    serving: Mapping[int, str],
+    more: Mapping[str, str],
+) -> None:
+    """Print what is under way on a replica, and `more`."""
     if intent is None:
         shown = ", ".join(sorted(set(serving.values()))) or "none"
-        output.print_facts({"rebuild": "none", "generation that serves": shown})
+        output.print_facts({"rebuild": "none", "generation that serves": shown, **more})
         return
     now = sorted(set(serving.values()))
     facts = {
@@ -210,7 +215,7 @@ def print_intent(intent: Intent | None, moment: Moment | None, serving: Mapping[
         facts["now"] = f"{moment.phase}, {moment.percent:.1f} %: {said_of(moment)}"
     elif intent.phase == "building":
         facts["now"] = "nobody works on it: `ledger rebuild run` goes on where it was"
-    output.print_facts(facts)
+    output.print_facts({**facts, **more})
 
 
 def intent_document(
@@ -282,7 +287,7 @@ _PHASES: Final = {
     "flipping": "being flipped: `ledger rebuild flip` goes on",
     "undoing": "being undone: `ledger rebuild undo` goes on",
     "window": "built; either may serve",
-    "collecting": "done; what doesn't serve is being deleted",
+    "collecting": "done; what doesn't serve is being deleted, by a projector if nobody else",
 }
 
 

@@ -13,7 +13,7 @@ from cli.trouble import Failed
 from ledger.domain.clocks import rfc3339
 from ledger.event_log.port import Topic
 from projector.read_model.port import ReadModelUnavailableError
-from projector.rebuild.run import release
+from projector.rebuild.releases import release
 from projector.rebuild.store import Store
 from projector.rehearsal.outcome import KEY, Outcome, read_outcome
 

@@ -23,7 +23,7 @@ from projector.folding import LostRecordError
 from projector.read_model.keys import Keys
 from projector.read_model.port import ReadModelUnavailableError
 from projector.rebuild.license_events import LicenseEvents
-from projector.rebuild.run import release
+from projector.rebuild.releases import release
 from projector.rebuild.store import Store
 from projector.rehearsal.changes import Rehearsed
 from projector.rehearsal.comparing import Comparing, ReplicaMovedError

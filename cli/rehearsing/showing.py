@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from cli import output
 from ledger.domain.clocks import rfc3339
-from projector.rebuild.run import release
+from projector.rebuild.releases import release
 from projector.rehearsal.changes import Change, Rehearsed
 
 _CODE: Final = "code"

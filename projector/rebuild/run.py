@@ -10,26 +10,30 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from importlib.metadata import version
 from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.discards import Discards
+from projector.read_model.keys import Keys
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
-from projector.rebuild.exchange import flip
+from projector.rebuild.elsewhere import objections
+from projector.rebuild.exchange import flip, refuse_flip
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
+from projector.rebuild.plan import guessed
 from projector.rebuild.progress import Progress, Work
 from projector.rebuild.proof import Changes, Proof, see_to_agreed
 from projector.rebuild.proving import Proving
+from projector.rebuild.releases import release
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import EVERY_S, Watch
 from projector.verifying.reading import LogSource
 from projector.views.digests import VIEW
+from projector.views.documents import read_head
 
 T = TypeVar("T")
 
@@ -38,12 +42,11 @@ LEVEL_S: Final = 120.0
 TAKEN_OVER_S: Final = 60.0
 READ_BACK_S: Final = 60.0
 """What was read back longer ago is read back once more before it serves."""
+FOLDED_ON_S: Final = 15.0
+"""What is folded on was level once within it; a projector that was just started takes some."""
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
-_KEYS_AN_EVENT: Final = 1.5
-_EVENT_S, _KEY_S, _READ_S, _ELSE_S = 1e-4, 4e-5, 6e-5, 5.0
-"""Where nobody has planned it: how many keys there will be, and what they take."""
 
 
 class Built(Struct, frozen=True, kw_only=True):
@@ -61,20 +64,22 @@ class Built(Struct, frozen=True, kw_only=True):
     proof: Proof
 
 
-def release() -> str:
-    """Version of this software."""
-    return version("license-ledger")
-
-
 async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:
     """Begin a rebuild, or take up the one that was begun. Raises `RebuildRefusedError`."""
     intent = await site.store.intent()
+    if intent is None or intent.phase == "building":
+        await _alone_in_the_ledger(site)
     if intent is None:
         return await _begin(site, foreseen)
     if intent.phase == "building" and (intent.view, intent.release) != (VIEW, release()):
         raise RebuildRefusedError(
             f"a rebuild by release {intent.release} is under way, and this is {release()}: "
             "`ledger rebuild cancel` it first"
+        )
+    if intent.phase == "collecting":
+        raise RebuildRefusedError(
+            f"generation {intent.dropped} of the last rebuild is still being deleted: a projector "
+            "goes on with that, and so does `ledger rebuild finish` or `cancel`"
         )
     if intent.phase not in {"building", "proved", "flipping"}:
         raise RebuildRefusedError(
@@ -111,7 +116,18 @@ async def _begin(site: Site, foreseen: Foreseen | None) -> Intent:
     # Whatever was left behind under that number would be taken for built.
     await collect(site.store, intent.generation, site.places)
     await site.store.intend(intent)
+    try:
+        # Who has begun in another replica at the same moment sees this one, or is seen here.
+        await _alone_in_the_ledger(site)
+    except RebuildRefusedError:
+        await site.store.intend(None)
+        raise
     return intent
+
+
+async def _alone_in_the_ledger(site: Site) -> None:
+    if reasons := await objections(site):
+        raise RebuildRefusedError("; ".join(reasons))
 
 
 class Run:
@@ -161,6 +177,8 @@ class Run:
         One that nobody has read back for a while is read back once more. `agreed`: what may be
         another than in what serves, where it was proved by the log. Raises as `build` does.
         """
+        refuse_flip(intent)
+        await self.refuse_where_nobody_folds_on()
         async with self._followed(intent) as following:
             if intent.phase == "proved" and await self._is_long_ago(intent.read_back_ms):
                 intent = await self._read_back(intent, following)
@@ -171,6 +189,33 @@ class Run:
             with self._timed("handing over"):
                 await self._hand_over(intent, following)
         return self._told(intent, proof)
+
+    async def refuse_where_nobody_folds_on(self) -> None:
+        """Raise `RebuildRefusedError` where what serves isn't level within some seconds.
+
+        Who folds that on will fold on whatever serves; where nobody does, its age would only grow.
+        """
+        store, places = self._site.store, self._site.places
+        began_ms = await store.time_ms()
+        deadline = time.monotonic() + FOLDED_ON_S
+        while True:
+            serving = await store.serving(places)
+            names = [Keys(place, generation).head for place, generation in serving.items()]
+            level = dict.fromkeys(places, 0)
+            for place, head in zip(serving, await store.get(names), strict=True):
+                level[place] = 0 if head is None else read_head(head).level_at_ms
+            last = min(level.values())
+            if last > began_ms:
+                return
+            if time.monotonic() > deadline:
+                count = sum(each <= began_ms for each in level.values())
+                since = f"for {(await store.time_ms() - last) / 1000:.0f} s" if last else "ever"
+                raise RebuildRefusedError(
+                    f"what serves isn't level in {count} of {len(places)} places, one of them not "
+                    f"{since}: no projector folds it on, and none would fold on what serves next. "
+                    "Start the replica's projector (`ledger doctor` says what is missing)"
+                )
+            await asyncio.sleep(_AGAIN_S)
 
     @asynccontextmanager
     async def _followed(self, intent: Intent) -> AsyncIterator[Following]:
@@ -198,7 +243,7 @@ class Run:
         heads = await self._site.heads(intent.generation)
         left = [(place, end) for place, end in enumerate(intent.ends) if heads[place].position == 0]
         total, todo = sum(intent.ends), sum(end for _, end in left)
-        foreseen = intent.foreseen or _guessed(total)
+        foreseen = intent.foreseen or guessed(total)
         self._watch.begin(Work(total, foreseen, folded=total - todo))
         builders = Builders(
             self.environment,
@@ -241,8 +286,7 @@ class Run:
         if not against_log:
             return await self._beside(intent, following, lambda one: one.compare(intent.previous))
         if intent.phase != "flipping":
-            phase = "comparing with the log"
-            await self._beside(intent, following, lambda one: one.by_log(), phase=phase)
+            await self._beside(intent, following, Proving.by_log, phase="comparing with the log")
         return await self._beside(intent, following, lambda one: one.changes(intent.previous))
 
     async def _compare_again(
@@ -343,18 +387,6 @@ class Run:
         finally:
             took = self._seconds.get(phase, 0.0) + time.monotonic() - began
             self._seconds[phase] = round(took, 2)
-
-
-def _guessed(events: int) -> Foreseen:
-    """What a rebuild takes that nobody has planned."""
-    keys = round(_KEYS_AN_EVENT * events)
-    return Foreseen(
-        keys=keys,
-        folding_s=_EVENT_S * events,
-        writing_s=_KEY_S * keys,
-        reading_back_s=_READ_S * keys,
-        else_s=_ELSE_S,
-    )
 
 
 def _see_to(following: Following) -> None:

@@ -24,7 +24,17 @@ from projector.read_model.keys import Keys, serving
 from projector.read_model.port import ReadModelUnavailableError
 from projector.read_model.reasons import reason
 from projector.read_model.wire import Away, RefusedError
-from projector.rebuild.intent import KEY, Intent, intent_document, read_intent
+from projector.rebuild.intent import (
+    CLOSED,
+    KEY,
+    RELEASES,
+    Closed,
+    Intent,
+    closed_document,
+    intent_document,
+    read_closed,
+    read_intent,
+)
 
 TIMEOUT_S: Final = 10.0
 """Of one call; a Redis that rewrites its file may stand still for a moment."""
@@ -98,9 +108,28 @@ class Store:
     async def intend(self, intent: Intent | None) -> None:
         """Note what is being rebuilt; the caller holds the lock."""
         if intent is None:
-            await self._bounded(self._redis.delete(KEY))
+            await self._bounded(self._redis.delete(KEY, RELEASES))
         else:
             await self._bounded(self._redis.set(KEY, intent_document(intent)))
+
+    async def close_rebuild(self, closed: Closed) -> None:
+        """Note that a rebuild is over, and how it ended; the caller holds the lock."""
+        await self.put(CLOSED, closed_document(closed), ttl_s=None)
+        await self.intend(None)
+
+    async def note_release(self, release: str) -> None:
+        """Note that a release folds the generations of an open window on."""
+        await self._bounded(self._redis.sadd(RELEASES, release))
+
+    async def releases(self) -> list[str]:
+        """All that were noted, in their order by name."""
+        found = await self._bounded(self._redis.smembers(RELEASES))
+        return sorted(one.decode() for one in found)
+
+    async def closed(self) -> Closed | None:
+        """How the last rebuild ended; None: there was none."""
+        document = await self._bounded(self._redis.get(CLOSED))
+        return None if document is None else read_closed(document)
 
     async def serving(self, places: Sequence[int]) -> dict[int, str]:
         """The generation that serves, by place; without those that none serves."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,16 +13,44 @@ from msgspec.structs import replace
 from ledger.domain.identifiers import Pepper
 from ledger.settings import read_settings
 from projector.read_model.keys import Keys
+from projector.rebuild.intent import Intent, Phase
+from projector.rebuild.releases import release
 from projector.rebuild.run import Built, Run, begun
 from projector.rebuild.site import Site
-from projector.views.digests import digests_document, read_digests
+from projector.views.digests import VIEW, digests_document, read_digests
 from projector.views.documents import license_document, read_license
 from tests.projector.independent import stored_in_redis
-from tests.projector.replica import PARTITIONS, Replica
+from tests.projector.replica import PARTITIONS, PEPPER, Replica
 from tests.projector.weighing import digests_of
 from tests.servers import ROOT
 
 WINDOW_S = 600
+
+
+def environment(urls: Sequence[str]) -> dict[str, str]:
+    """Settings of a ledger with these replicas, for what asks no broker."""
+    return {
+        "LEDGER_KAFKA": "127.0.0.1:1",
+        "LEDGER_REPLICAS": ",".join(urls),
+        "LEDGER_PARTITIONS": str(PARTITIONS),
+        "LEDGER_PEPPER": PEPPER,
+        "LEDGER_SEAL_KEYS": f"k1:{PEPPER}",
+        "LEDGER_LOCAL": "1",
+    }
+
+
+def intent(phase: Phase, *, until_ms: int = 0, dropped: str = "") -> Intent:
+    return Intent(
+        generation="2",
+        previous="1",
+        phase=phase,
+        ends=(7,) * PARTITIONS,
+        view=VIEW,
+        release=release(),
+        started_ms=1,
+        until_ms=until_ms,
+        dropped=dropped,
+    )
 
 
 @asynccontextmanager
