@@ -26,6 +26,9 @@ _READ_BACK_S: Final = 2.0
 _ELSE_S: Final = 2.5
 """Starting builders, catching up, comparing, flipping, handing over."""
 _BUILDER_BYTES: Final = 90 << 20
+_KEYS_AN_EVENT: Final = 1.5
+_EVENT_S, _KEY_S, _READ_S, _ELSE_GUESSED_S = 1e-4, 4e-5, 6e-5, 5.0
+"""Where nobody has planned it: how many keys there will be, and what they take."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -117,6 +120,18 @@ async def plan(
         reasons=(),
     )
     return replace(made, reasons=[*_reasons(made, info, memory_mb), *await objections(site)])
+
+
+def guessed(events: int) -> Foreseen:
+    """What a rebuild takes that nobody has planned."""
+    keys = round(_KEYS_AN_EVENT * events)
+    return Foreseen(
+        keys=keys,
+        folding_s=_EVENT_S * events,
+        writing_s=_KEY_S * keys,
+        reading_back_s=_READ_S * keys,
+        else_s=_ELSE_GUESSED_S,
+    )
 
 
 def _longest(sizes: Sequence[int], builders: int) -> int:

@@ -24,6 +24,7 @@ from projector.rebuild.elsewhere import objections
 from projector.rebuild.exchange import flip, refuse_flip
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
+from projector.rebuild.plan import guessed
 from projector.rebuild.progress import Progress, Work
 from projector.rebuild.proof import Changes, Proof, see_to_agreed
 from projector.rebuild.proving import Proving
@@ -46,9 +47,6 @@ FOLDED_ON_S: Final = 15.0
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
-_KEYS_AN_EVENT: Final = 1.5
-_EVENT_S, _KEY_S, _READ_S, _ELSE_S = 1e-4, 4e-5, 6e-5, 5.0
-"""Where nobody has planned it: how many keys there will be, and what they take."""
 
 
 class Built(Struct, frozen=True, kw_only=True):
@@ -245,7 +243,7 @@ class Run:
         heads = await self._site.heads(intent.generation)
         left = [(place, end) for place, end in enumerate(intent.ends) if heads[place].position == 0]
         total, todo = sum(intent.ends), sum(end for _, end in left)
-        foreseen = intent.foreseen or _guessed(total)
+        foreseen = intent.foreseen or guessed(total)
         self._watch.begin(Work(total, foreseen, folded=total - todo))
         builders = Builders(
             self.environment,
@@ -288,8 +286,7 @@ class Run:
         if not against_log:
             return await self._beside(intent, following, lambda one: one.compare(intent.previous))
         if intent.phase != "flipping":
-            phase = "comparing with the log"
-            await self._beside(intent, following, lambda one: one.by_log(), phase=phase)
+            await self._beside(intent, following, Proving.by_log, phase="comparing with the log")
         return await self._beside(intent, following, lambda one: one.changes(intent.previous))
 
     async def _compare_again(
@@ -390,18 +387,6 @@ class Run:
         finally:
             took = self._seconds.get(phase, 0.0) + time.monotonic() - began
             self._seconds[phase] = round(took, 2)
-
-
-def _guessed(events: int) -> Foreseen:
-    """What a rebuild takes that nobody has planned."""
-    keys = round(_KEYS_AN_EVENT * events)
-    return Foreseen(
-        keys=keys,
-        folding_s=_EVENT_S * events,
-        writing_s=_KEY_S * keys,
-        reading_back_s=_READ_S * keys,
-        else_s=_ELSE_S,
-    )
 
 
 def _see_to(following: Following) -> None:

@@ -192,7 +192,7 @@ def test_a_plan_that_does_not_fit_is_refused_with_its_numbers(ledger: System) ->
     assert told(ledger, "status", "--replica", "B")["rebuild"] is None
 
 
-PLANTED_VIEW = """
+OTHERWISE = """
 from projector.rebuild import rendering
 
 license_document = rendering.license_document
@@ -207,7 +207,7 @@ rendering.license_document = planted
 def test_what_is_not_proved_is_shown_from_both_sides(
     ledger: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(PLANTED_VIEW)
+    (tmp_path / "sitecustomize.py").write_text(OTHERWISE)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
     before = told(ledger, "status", "--replica", "B")["serving"]
     failed = rebuild(ledger, "start", "--replica", "B", code=1)
