@@ -24,7 +24,7 @@ from bench.activations import (
 from bench.checks import batch_vs_single, check_p99_ms, check_vs_hello, check_vs_naive
 from bench.figures import Row, failed, machine, skipped
 from bench.lists import list_first_100k, list_hundredth_vs_first_100k
-from bench.live_fold import live_fold_vs_drain
+from bench.live_fold import live_fold_digests, live_fold_vs_drain
 from bench.load import has_wrk
 from bench.memory import memory_vs_json
 from bench.naive import Naive, naive
@@ -52,7 +52,10 @@ BESIDE_NAIVE: dict[str, Callable[[Bench, Naive], Row]] = {
     "check_vs_naive": check_vs_naive,
     "activation_vs_naive": activation_vs_naive,
 }
-ALONE: dict[str, Callable[[], Row]] = {"live_fold_vs_drain": live_fold_vs_drain}
+ALONE: dict[str, Callable[[], Row]] = {
+    "live_fold_vs_drain": live_fold_vs_drain,
+    "live_fold_digests": live_fold_digests,
+}
 
 
 def main(asked: list[str]) -> int:

@@ -1,9 +1,12 @@
-"""live_fold_vs_drain: a projector folding a log into its Redis, beside a bare drain of the log."""
+"""The live fold: a projector folding a log into its Redis, beside a drain, and without digests."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter, sleep
 
@@ -15,7 +18,7 @@ from bench.figures import Row, compare
 from projector.read_model.keys import Keys
 from projector.views.documents import read_head
 from tests.activity import ACTIVATIONS, Activity, append
-from tests.system import System, running
+from tests.system import Program, System, running
 
 EVENTS = 200_000
 LICENSES = 20_000
@@ -24,8 +27,54 @@ EVENTS_TOPIC = "license-events"
 FOLD_LIMIT_S = 120.0
 
 
+WITHOUT_DIGESTS = """
+from projector.views.digests import Weigher
+Weigher.weigh = Weigher.weigh_command = Weigher.weigh_set_aside = lambda *_: 0
+Weigher.weigh_license = lambda *_: (0, 0)
+from projector.__main__ import main
+raise SystemExit(main())
+"""
+
+
 def live_fold_vs_drain() -> Row:
     """Events a second of the running projector's process, once it is at work, to the log's end."""
+    with _filled() as system:
+        return compare(
+            "live_fold_vs_drain",
+            ours=lambda: _fold(system, system.projectors[0]),
+            baseline=lambda: asyncio.run(drained(system)),
+            unit="events/s",
+            bar="≥ 0.15",
+        )
+
+
+def live_fold_digests() -> Row:
+    """What of the live fold's rate is left with the digests that it keeps."""
+    with _filled() as system:
+        usual = system.projectors[0]
+        without = _Without(
+            system.directory / "without", "projector", port=usual.port, env=usual.env
+        )
+        return compare(
+            "live_fold_digests",
+            ours=lambda: _fold(system, usual),
+            baseline=lambda: _fold(system, without),
+            unit="events/s",
+            bar="≥ 0.95",
+            note=lambda: "the same projector without digests",
+        )
+
+
+class _Without(Program):
+    """A projector that keeps no digests."""
+
+    def _prepare(self) -> list[str]:
+        return [sys.executable, "-c", WITHOUT_DIGESTS]
+
+
+@contextmanager
+def _filled() -> Iterator[System]:
+    """A system whose log is full of activations, and nothing of it folded."""
     with (
         tempfile.TemporaryDirectory(prefix="ledger-bench-") as folder,
         running(Path(folder), workers=0) as system,
@@ -33,13 +82,7 @@ def live_fold_vs_drain() -> Row:
         asyncio.run(_fill(system))
         for projector in system.projectors:
             projector.stop()
-        return compare(
-            "live_fold_vs_drain",
-            ours=lambda: _fold(system),
-            baseline=lambda: asyncio.run(drained(system)),
-            unit="events/s",
-            bar="≥ 0.15",
-        )
+        yield system
 
 
 async def _fill(system: System) -> None:
@@ -80,9 +123,9 @@ async def drained(system: System) -> float:
         await consumer.stop()
 
 
-def _fold(system: System) -> float:
+def _fold(system: System, projector: Program) -> float:
     """Fold everything into an empty replica A; events a second from the first batch on."""
-    store, projector = system.replicas[0], system.projectors[0]
+    store = system.replicas[0]
     store.stop()
     store.wipe()
     store.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
@@ -14,15 +14,15 @@ from cli import connection, output, trouble
 from cli.attributes import seconds
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json, Sure
-from cli.rebuilding import showing
+from cli.rebuilding import showing, standing
 from cli.running import run as run_
 from ledger.settings import Settings, read_settings
-from projector.rebuild import exchange
+from projector.rebuild import exchange, releases
 from projector.rebuild.intent import Intent
 from projector.rebuild.plan import Plan
 from projector.rebuild.plan import plan as foresee
-from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
-from projector.rebuild.proving import NotProvedError
+from projector.rebuild.proof import Changes, NotProvedError, Proof
+from projector.rebuild.releases import Kept
 from projector.rebuild.run import Built, Run, begun
 from projector.rebuild.site import RebuildRefusedError, Site
 
@@ -56,6 +56,13 @@ _Window = Annotated[
     str,
     typer.Option("--window", metavar="SPAN", help="How long either may serve afterwards: 30m, 2h."),
 ]
+_AgainstLog = Annotated[
+    bool,
+    typer.Option(
+        "--against-log",
+        help="Prove it by a fresh fold of the log, where what serves may be wrong.",
+    ),
+]
 _CPUS: Final = os.cpu_count() or 1
 
 
@@ -85,24 +92,38 @@ def plan(
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one option each
     *,
     replica: _Replica = "A",
     builders: _Builders = _CPUS,
     memory_mb: _MemoryMb = MEMORY_MB,
+    against_log: _AgainstLog = False,
     window: _Window = WINDOW,
+    yes: Sure = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Plan, build, prove and flip; what was begun before and killed goes on where it was."""
+    """Plan, build, prove and flip; what was begun before and killed goes on where it was.
+
+    With --against-log it may differ from what serves: that is shown, and asked about.
+    """
     window_s = seconds(window, "--window") or 0
-    _built(
+    built, serves = _worked_alone(
         data,
         replica,
-        lambda site, work: _all(site, work, builders, memory_mb, window_s),
-        serves=True,
+        lambda site, work: _all(site, work, builders, memory_mb, window_s, against_log),
         as_json=as_json,
     )
+    if not serves:
+        agreed = _agreed(built.proof, yes=yes)
+        flipped = _worked_alone(
+            data,
+            replica,
+            lambda site, work: _flipped(site, work, window_s, agreed),
+            as_json=as_json,
+        )
+        built = _together(built, flipped)
+    _show(built, serves=True, as_json=as_json)
 
 
 @app.command()
@@ -111,17 +132,20 @@ def start(
     replica: _Replica = "A",
     builders: _Builders = _CPUS,
     memory_mb: _MemoryMb = MEMORY_MB,
+    against_log: _AgainstLog = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
     """Plan, build and prove; what serves goes on to serve until `ledger rebuild flip`."""
-    _built(
+    built = _worked_alone(
         data,
         replica,
-        lambda site, work: _proved(site, work, builders, memory_mb),
-        serves=False,
+        lambda site, work: _proved(site, work, builders, memory_mb, against_log),
         as_json=as_json,
     )
+    if built.proof.changes is not None and built.proof.changes.count and not as_json:
+        showing.print_changes(built.proof.changes)
+    _show(built, serves=False, as_json=as_json)
 
 
 @app.command()
@@ -129,18 +153,25 @@ def flip(
     *,
     replica: _Replica = "A",
     window: _Window = WINDOW,
+    yes: Sure = False,
     data: Data = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Have the generation serve that was built: compared once more, then at once."""
+    """Have the generation serve that was built: compared once more, then at once.
+
+    What was read back more than a minute ago is read back again, which takes its time; after an
+    undo it isn't. One that was proved with --against-log is shown with what will change, and asked
+    about.
+    """
     window_s = seconds(window, "--window") or 0
-    _built(
-        data,
-        replica,
-        lambda site, work: _flipped(site, work, window_s),
-        serves=True,
-        as_json=as_json,
+    agreed = None
+    proof = _worked_alone(data, replica, _changes, as_json=as_json)
+    if proof is not None:
+        agreed = _agreed(proof, yes=yes)
+    built = _worked_alone(
+        data, replica, lambda site, work: _flipped(site, work, window_s, agreed), as_json=as_json
     )
+    _show(built, serves=True, as_json=as_json)
 
 
 @app.command()
@@ -154,18 +185,20 @@ def undo(
     """Have the generation serve that did before, as of now: it was folded on meanwhile."""
     window_s = seconds(window, "--window") or 0
 
-    async def undone(site: Site) -> Intent:
+    async def undone(site: Site) -> tuple[Intent, Kept]:
         async with site.alone():
-            intent = await _intent(site)
-            if intent.phase not in {"window", "flipping", "undoing"}:
-                raise RebuildRefusedError("nothing was flipped, so nothing is to be undone")
-            return await exchange.undo(site, intent, window_s=window_s)
+            intent = await exchange.undo(site, await _intent(site), window_s=window_s)
+            _, previous = await releases.kept(site.store, intent, site.places)
+            return intent, previous
 
-    intent = _on(data, replica, undone)
+    intent, kept = _on(data, replica, undone)
     if as_json:
-        output.print_json({"serves": intent.previous, "other": intent.generation})
+        told = {"serves": intent.previous, "other": intent.generation}
+        output.print_json(told | {"kept": msgspec.to_builtins(kept)})
     else:
         output.console().print(f"Generation {intent.previous} serves again, as of now.")
+        if not kept.as_built_by(intent.release):
+            output.remark(standing.mixed(kept, intent.release))
 
 
 @app.command()
@@ -186,17 +219,11 @@ def cancel(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = Fal
 @app.command()
 def status(*, replica: _Replica = "A", data: Data = DEFAULT, as_json: Json = False) -> None:
     """Show what is under way: phase, how far, how long still, and how what serves fares."""
-
-    async def looked(site: Site) -> tuple[Intent | None, Progress | None, Mapping[int, str]]:
-        [document] = await site.store.get([PROGRESS_KEY])
-        moment = None if document is None else read_progress(document)
-        return await site.store.intent(), moment, await site.store.serving(site.places)
-
-    found = _on(data, replica, looked)
+    found = _on(data, replica, standing.look)
     if as_json:
-        output.print_json(showing.intent_document(*found))
+        output.print_json(standing.standing_document(found))
     else:
-        showing.print_intent(*found)
+        standing.print_standing(found)
 
 
 def _on(data: Path, replica: str, work: Callable[[Site], Awaitable[T]]) -> T:
@@ -217,23 +244,19 @@ async def _worked(settings: Settings, replica: str, work: Callable[[Site], Await
         await site.close()
 
 
-def _built(
-    data: Path,
-    replica: str,
-    work: Callable[[Site, Run], Awaitable[Built]],
-    *,
-    serves: bool,
-    as_json: bool,
-) -> None:
+def _worked_alone(
+    data: Path, replica: str, work: Callable[[Site, Run], Awaitable[T]], *, as_json: bool = False
+) -> T:
+    """Work on a rebuild, as the only one, and show how far it is."""
     environment = _environment(data)
     try:
         with showing.Shown() as shown:
 
-            async def alone(site: Site) -> Built:
+            async def alone(site: Site) -> T:
                 async with site.alone():
                     return await work(site, Run(site, environment, shown.tell))
 
-            built = _on(data, replica, alone)
+            return _on(data, replica, alone)
     except NotProvedError as error:
         if as_json:
             output.print_json(showing.unproved_document(error))
@@ -242,6 +265,18 @@ def _built(
         raise trouble.Failed(
             f"{error}. What serves is untouched; `ledger rebuild cancel` deletes what was built"
         ) from None
+
+
+def _agreed(proof: Proof, *, yes: bool) -> Changes | None:
+    """Show what will be another than in what serves, and ask whether it may be."""
+    changes = proof.changes
+    if changes is not None and changes.count:
+        showing.print_changes(changes)
+        trouble.confirmed("this makes the replica answer otherwise, as shown", yes=yes)
+    return changes
+
+
+def _show(built: Built, *, serves: bool, as_json: bool) -> None:
     if as_json:
         output.print_json(showing.built_document(built))
     else:
@@ -253,34 +288,66 @@ def _environment(data: Path) -> dict[str, str]:
     return {**os.environ, **connection.environment(data)}
 
 
-async def _all(site: Site, work: Run, builders: int, memory_mb: int, window_s: int) -> Built:
-    built = await _proved(site, work, builders, memory_mb)
-    flipped = await work.flip(await begun(site), window_s=window_s)
-    return msgspec.structs.replace(flipped, events=built.events, keys=built.keys)
+async def _all(
+    site: Site,
+    work: Run,
+    builders: int,
+    memory_mb: int,
+    window_s: int,
+    against_log: bool,  # noqa: FBT001 - as it was asked for
+) -> tuple[Built, bool]:
+    """Build and flip; what was built, and whether it serves: not where that is to be agreed to."""
+    await work.refuse_where_nobody_folds_on()
+    built = await _proved(site, work, builders, memory_mb, against_log)
+    if built.proof.changes is not None and built.proof.changes.count:
+        return built, False
+    return _together(built, await _flipped(site, work, window_s, None)), True
 
 
-async def _proved(site: Site, work: Run, builders: int, memory_mb: int) -> Built:
+def _together(built: Built, flipped: Built) -> Built:
+    """What both came to; seconds of the later are those of both, where one run did them."""
+    took = {**built.seconds, **flipped.seconds}
+    return msgspec.structs.replace(flipped, keys=built.keys, rendered=built.rendered, seconds=took)
+
+
+async def _proved(
+    site: Site,
+    work: Run,
+    builders: int,
+    memory_mb: int,
+    against_log: bool,  # noqa: FBT001 - as it was asked for
+) -> Built:
     foreseen = None
     if await site.store.intent() is None:
         made = await foresee(site, work.environment, builders=builders, memory_mb=memory_mb)
         if made.reasons:
             raise RebuildRefusedError(f"no-go: {'; '.join(made.reasons)}")
         foreseen = made.foreseen
-    return await work.build(await begun(site, foreseen), builders=builders, memory_mb=memory_mb)
+    intent = await begun(site, foreseen)
+    return await work.build(intent, builders=builders, memory_mb=memory_mb, against_log=against_log)
 
 
-async def _flipped(site: Site, work: Run, window_s: int) -> Built:
+async def _changes(site: Site, work: Run) -> Proof | None:
+    """See what will be another; None where nothing may be."""
     intent = await _intent(site)
-    if intent.phase == "building":
-        raise RebuildRefusedError("it isn't proved yet: `ledger rebuild start` or `run` goes on")
-    return await work.flip(intent, window_s=window_s)
+    if not intent.against_log or intent.phase in {"building", "collecting"}:
+        return None
+    return await work.changes(intent)
+
+
+async def _flipped(site: Site, work: Run, window_s: int, agreed: Changes | None) -> Built:
+    return await work.flip(await _intent(site), window_s=window_s, agreed=agreed)
 
 
 async def _intent(site: Site) -> Intent:
     intent = await site.store.intent()
-    if intent is None:
-        raise RebuildRefusedError("no rebuild is under way: `ledger rebuild plan` is how to begin")
-    return intent
+    if intent is not None:
+        return intent
+    closed = await site.store.closed()
+    before = "" if closed is None else f", and {standing.ended(closed)}"
+    raise RebuildRefusedError(
+        f"no rebuild is under way{before}: `ledger rebuild plan` is how to begin one"
+    )
 
 
 def _dropped(data: Path, replica: str, phases: set[str], *, as_json: bool) -> None:

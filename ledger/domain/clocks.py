@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -14,7 +15,7 @@ CLOCKS_APART_ALARM_MS: Final = 5_000
 CLOCKS_APART_REFUSE_MS: Final = 60_000
 
 
-class PartitionClock(Struct, frozen=True, kw_only=True):
+class PartitionClock(Struct, frozen=True, kw_only=True, gc=False):
     """The elapsed clock of a partition: advances over all of its records, whatever they are."""
 
     timestamp_ms: int | None = None
@@ -24,7 +25,11 @@ class PartitionClock(Struct, frozen=True, kw_only=True):
         """Clock after a record with the broker's `timestamp_ms`; it never runs back."""
         if self.timestamp_ms is None:
             return PartitionClock(timestamp_ms=timestamp_ms, elapsed_ms=0)
-        step = min(max(timestamp_ms - self.timestamp_ms, 0), ELAPSED_STEP_MS_MAX)
+        step = timestamp_ms - self.timestamp_ms
+        if step > ELAPSED_STEP_MS_MAX:
+            step = ELAPSED_STEP_MS_MAX
+        elif step < 0:
+            step = 0
         return PartitionClock(timestamp_ms=timestamp_ms, elapsed_ms=self.elapsed_ms + step)
 
 
@@ -60,13 +65,15 @@ def rfc3339(time_ms: int) -> str:
     An answer, a log line and the next answer say the same moment.
     """
     minutes, in_minute_ms = divmod(time_ms, 60_000)
-    return f"{_minute(minutes)}{in_minute_ms // 1000:02d}.{in_minute_ms % 1000:03d}Z"
+    days, minute = divmod(minutes, 1440)
+    seconds = f"{in_minute_ms // 1000:02d}.{in_minute_ms % 1000:03d}Z"
+    return f"{_day(days)}{_MINUTES[minute]}{seconds}"
 
 
 @lru_cache(maxsize=16_384)
-def _minute(minutes: int) -> str:
-    """All before the seconds: times share their minutes, and formatting a date is dear."""
-    return f"{datetime.fromtimestamp(minutes * 60, tz=UTC).isoformat()[:16]}:"
+def _day(days: int) -> str:
+    """Times share their days, and formatting a date is dear."""
+    return datetime.fromtimestamp(days * 86_400, tz=UTC).isoformat()[:10]
 
 
 def from_rfc3339(text: str) -> int:
@@ -79,14 +86,25 @@ def from_rfc3339(text: str) -> int:
 
 
 def from_log_time(text: str) -> int:
-    """Milliseconds since 1970 of a time as `rfc3339` writes it; `ValueError` for no day of any."""
-    return _minute_ms(text[:16]) + int(text[17:19]) * 1000 + int(text[20:23])
+    """Milliseconds since 1970 of a time as `rfc3339` writes it; `ValueError` for any other text."""
+    try:
+        in_day_ms = _MINUTE_MS[text[10:17]] + _SECOND_MS[text[17:20]] + _MS[text[20:]]
+    except KeyError:
+        raise ValueError("not a time of the log") from None
+    return _day_ms(text[:10]) + in_day_ms
 
 
 @lru_cache(maxsize=16_384)
-def _minute_ms(text: str) -> int:
-    """Times share their minutes, and reading a date is dear."""
-    return from_rfc3339(f"{text}Z")
+def _day_ms(text: str) -> int:
+    """Times share their days, and reading a date is dear."""
+    if _DAY.fullmatch(text) is None:
+        raise ValueError("not a time of the log")
+    return from_rfc3339(f"{text}T00:00Z")
 
 
+_DAY: Final = re.compile("(?:19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}")
+_MINUTES: Final = [f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(24 * 60)]
+_MINUTE_MS: Final = {text: minute * 60_000 for minute, text in enumerate(_MINUTES)}
+_SECOND_MS: Final = {f"{second:02d}.": second * 1000 for second in range(60)}
+_MS: Final = {f"{ms:03d}Z": ms for ms in range(1000)}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -44,7 +44,14 @@ Metadata = Annotated[str, Meta(max_length=METADATA_BYTES_MAX)]
 CheckCode = Annotated[str, Meta(max_length=64, pattern=r"^[A-Z][A-Z_]{1,63}$(?!\n)")]
 
 
-class Data(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+class Data(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    omit_defaults=True,
+    gc=False,
+):
     """What an event of one type carries."""
 
 
@@ -231,7 +238,7 @@ TYPES: Final[dict[str, type[EventData]]] = {
 TYPE_NAMES: Final[dict[type[EventData], str]] = {data: name for name, data in TYPES.items()}
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class Event(Struct, frozen=True, kw_only=True, gc=False):
     """One event of a license, as the fold takes it.
 
     `id`: the command id. `time_ms`: the sender's now, the calendar. `rules`: the version that

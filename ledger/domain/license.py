@@ -57,10 +57,14 @@ def fold(event: Event, offset: int, elapsed_ms: int, loaded: Loaded) -> Folded:
     `offset`: where the event stands; `elapsed_ms`: its partition's elapsed clock there.
     """
     license_ = loaded.license or License(id=event.license)
-    repeated = _repeated(event, offset, license_, loaded)
-    if repeated is not None:
-        return Folded(verdict=repeated, license=license_, changed=False)
-    folded = _decide(event, offset, license_, _current(license_, loaded.machine))
+    if event.sequence is not None or loaded.remembered is not None:
+        repeated = _repeated(event, offset, license_, loaded)
+        if repeated is not None:
+            return Folded(verdict=repeated, license=license_, changed=False)
+    machine = loaded.machine
+    if machine is not None:
+        machine = _current(license_, machine)
+    folded = _decide(event, offset, license_, machine)
     return _entered(event, elapsed_ms, folded, loaded.oldest)
 
 
@@ -83,9 +87,9 @@ def _repeated(event: Event, offset: int, license_: License, loaded: Loaded) -> V
     return verdict(verdicts.IDEMPOTENCY_MISMATCH, event, offset, license_)
 
 
-def _current(license_: License, machine: Machine | None) -> Machine | None:
+def _current(license_: License, machine: Machine) -> Machine | None:
     """Keep the machine if it holds seats of this license in this incarnation."""
-    if machine is None or machine.license != license_.id:
+    if machine.license != license_.id:
         return None
     return machine if license_.status == "live" and machine.epoch == license_.epoch else None
 
@@ -229,6 +233,13 @@ def _entered(event: Event, elapsed_ms: int, folded: Folded, oldest: Sequence[Rem
         heard = Heard(sequence=event.sequence, digest=event.source_digest)
         known = replace(license_, sources={**license_.sources, event.source: heard})
         return replace(folded, license=known)
-    forget = forgettable(license_.commands + 1, elapsed_ms, oldest)
+    forget = forgettable(license_.commands + 1, elapsed_ms, oldest) if oldest else ()
     counted = replace(license_, commands=license_.commands + 1 - len(forget))
-    return replace(folded, license=counted, remember=True, forget=forget)
+    return Folded(
+        verdict=folded.verdict,
+        license=counted,
+        machine=folded.machine,
+        machine_changed=folded.machine_changed,
+        remember=True,
+        forget=forget,
+    )

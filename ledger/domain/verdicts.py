@@ -41,7 +41,7 @@ ALREADY_APPLIED: Final = "already-applied"
 """The source's record was applied before; changes and counts nothing."""
 
 
-class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What was decided at `offset`, and the seats held and allowed right after.
 
     `limit` None is unlimited. `machine` names the machine that a request was about. `epoch` is
@@ -63,7 +63,7 @@ class Verdict(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.code == GRANTED
 
 
-class Remembered(Struct, frozen=True, kw_only=True):
+class Remembered(Struct, frozen=True, kw_only=True, gc=False):
     """A command in a license's memory, oldest offset first."""
 
     offset: int

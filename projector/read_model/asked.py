@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hiredis import ReplyError
 
@@ -87,6 +87,53 @@ class Command(Generic[T]):
             self.reply.set_result(reply)
         else:
             self.reply.set_exception(trouble(reply))
+
+
+class Several:
+    """Commands that go out in one piece; `replies`, in their order, raises as a command's does."""
+
+    __slots__ = ("_left", "_refused", "_replies", "packed", "replies", "sent_at")
+
+    def __init__(self, commands: Sequence[Sequence[object]]) -> None:
+        self.replies: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        self.packed = b"".join([packed(*words) for words in commands])
+        self.sent_at = time.monotonic()
+        self._replies: list[object] = []
+        self._left = len(commands)
+        self._refused: object = None
+
+    def answer(self, reply: object) -> None:
+        """Take the next reply; the last one gives them all, where they are still wanted."""
+        self._left -= 1
+        if isinstance(reply, ReplyError | Away | RefusedError):
+            self._refused = reply
+        self._replies.append(reply)
+        if self._left or self.replies.done():
+            return
+        if self._refused is None:
+            self.replies.set_result(self._replies)
+        else:
+            self.replies.set_exception(trouble(self._refused))
+
+
+class Next:
+    """The next reply of several commands: there is nothing of it to send."""
+
+    __slots__ = ("_several",)
+
+    packed = b""
+
+    def __init__(self, several: Several) -> None:
+        self._several = several
+
+    @property
+    def sent_at(self) -> float:
+        """When the piece went out."""
+        return self._several.sent_at
+
+    def answer(self, reply: object) -> None:
+        """Take it."""
+        self._several.answer(reply)
 
 
 def trouble(reply: object) -> Away | RefusedError:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from redis.asyncio import Connection
 
-from projector.read_model.asked import Command, Read, SharedReads, Values
+from projector.read_model.asked import Command, Next, Read, Several, SharedReads, Values
 from projector.read_model.reasons import reason
 from projector.read_model.wire import ENDED, NO_ANSWER, Away, RefusedError, Wire, wire_to
 
-_Asked = SharedReads | Command[int]
+_Asked = SharedReads | Command[int] | Several | Next
 SHARED_MAX: Final = 512
 """Names of an MGET to which nobody is added any more: one that is long holds up everybody else."""
 
@@ -54,6 +54,16 @@ class Calls:
         script = Command(int, *command)
         self._enter(script)
         return await script.reply
+
+    async def all(self, commands: Sequence[Sequence[object]]) -> list[Any]:
+        """Replies to commands, in their order; they go out in one piece, not as one step."""
+        if not commands:
+            return []
+        several = Several(commands)
+        self._enter(several)
+        following = Next(several)
+        self._asked.extend([following] * (len(commands) - 1))
+        return await several.replies
 
     async def close(self) -> None:
         """End the connection; whoever still waits is told that it is away."""
@@ -99,7 +109,7 @@ class Calls:
 
     @staticmethod
     def _answered(asked: _Asked, reply: object) -> None:
-        if isinstance(asked, Command):
+        if not isinstance(asked, SharedReads):
             asked.answer(reply)
         elif not asked.answer(reply):
             for read in asked.reads:

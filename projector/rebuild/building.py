@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 from msgspec import Struct
 
@@ -130,14 +130,16 @@ class Builder:
             place = keys.partition
             self._tell(Told(partition=place, folded=folding.position, written=written))
 
-        for piece in pieces(rendering.strings(), PIECE_KEYS):
-            await self._may_go_on()
-            await self._store.write(piece)
-            tell(len(piece))
-        for members in pieces(rendering.sorted_sets(), PIECE_SETS):
-            await self._may_go_on()
-            await self._store.write((), members)
-            tell(len(members))
+        # While the replica takes a piece the next one is rendered; no more than one is on its way.
+        async with OneAhead() as ahead:
+            for piece in pieces(rendering.strings(), PIECE_KEYS):
+                await self._may_go_on()
+                await ahead.do(self._store.write(piece))
+                tell(len(piece))
+            for members in pieces(rendering.sorted_sets(), PIECE_SETS):
+                await self._may_go_on()
+                await ahead.do(self._store.write((), members))
+                tell(len(members))
         head = folding.head
         digests = digests_document(rendering.digests(head.position))
         await self._store.write([(keys.digests, digests), (keys.head, head_document(head))])
@@ -148,6 +150,35 @@ def memory_bytes() -> int:
     """The most memory that this process ever took."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+class OneAhead:
+    """Lets one thing go on while the next one is prepared; at the end none does any more."""
+
+    def __init__(self) -> None:
+        self._going: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        going, self._going = self._going, None
+        if going is None:
+            return
+        if kind is not None:
+            going.cancel()
+            await asyncio.wait([going])
+        else:
+            await going
+
+    async def do(self, what: Coroutine[Any, Any, None]) -> None:
+        """Wait for the one before, then begin with this; raises what that one has raised."""
+        going, self._going = self._going, asyncio.create_task(what)
+        if going is not None:
+            await going
+        # It is on its way before anything else is prepared: one turn packs it, one sends it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 class Gate:

@@ -7,6 +7,7 @@ it has. What comes of it is byte for byte what the live fold would have stored.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,23 +18,40 @@ from msgspec.structs import replace
 from ledger.domain.catalog.entities import FIRST_RULES
 from ledger.domain.clocks import PartitionClock
 from ledger.domain.events import Event
-from ledger.domain.license import FORGOTTEN_MAX, MEMORY_COMMANDS, Folded, License, Machine, fold
+from ledger.domain.license import (
+    FORGOTTEN_MAX,
+    MEMORY_COMMANDS,
+    MEMORY_MS,
+    Folded,
+    License,
+    Machine,
+    fold,
+)
 from ledger.domain.state import Loaded
-from ledger.domain.verdicts import Remembered
+from ledger.domain.verdicts import Remembered, Verdict
 from ledger.event_log import chain
 from projector.folding import LostRecordError, as_set_aside, render_once
 from projector.read_model import keys
 from projector.reading import GENESIS, ROUTES_MAX, TROUBLE, LogRecord, decoded, route
-from projector.views.documents import Head, read_verdict, verdict_document
+from projector.views.documents import Head, verdict_document
 from projector.views.set_aside import SetAside
 
 
 class Kept(NamedTuple):
-    """A remembered verdict: its document, and where and when its memory began."""
+    """A remembered verdict, and the elapsed clock at which its memory began."""
 
-    document: bytes
+    verdict: Verdict
     elapsed_ms: int
-    offset: int
+
+    @property
+    def document(self) -> bytes:
+        """Its stored form."""
+        return verdict_document(self.verdict)
+
+    @property
+    def offset(self) -> int:
+        """Where its memory began."""
+        return self.verdict.offset
 
 
 @dataclass(slots=True)
@@ -88,6 +106,8 @@ class BulkFold:
         self._chain = chain.START
         self._before_last = b""
         self._routes: dict[bytes | None, str | None] = {}
+        self._orders: dict[str, deque[str]] = {}
+        """Commands of long memories, oldest first: the front of a dict is slow to find by then."""
 
     @property
     def position(self) -> int:
@@ -152,8 +172,10 @@ class BulkFold:
         loaded = Loaded(
             license=license_,
             machine=None if machine_id is None else held.machines.get(machine_id),
-            remembered=None if known is None else read_verdict(known.document),
-            oldest=() if memory is None or len(memory) < MEMORY_COMMANDS else _oldest(memory),
+            remembered=None if known is None else known.verdict,
+            oldest=()
+            if memory is None or len(memory) < MEMORY_COMMANDS
+            else self._due(id_, memory),
         )
         folded = self._tried(event, offset, loaded)
         if folded is None:
@@ -183,13 +205,28 @@ class BulkFold:
                 continue
         return None
 
+    def _due(self, id_: str, memory: dict[str, Kept]) -> Sequence[Remembered]:
+        """The first of a long memory, where the very first is old enough to be forgotten."""
+        order = self._orders.get(id_)
+        if order is None:
+            order = self._orders[id_] = deque(memory)
+        if self._clock.elapsed_ms - memory[order[0]].elapsed_ms <= MEMORY_MS:
+            return ()
+        firsts = [(command, memory[command]) for command in islice(order, FORGOTTEN_MAX)]
+        return [
+            Remembered(offset=kept.offset, elapsed_ms=kept.elapsed_ms, command=command)
+            for command, kept in firsts
+        ]
+
     def _remember(self, event: Event, folded: Folded, memory: dict[str, Kept] | None) -> None:
         if memory is None:
             memory = self.held.memories[event.license] = {}
-        verdict = folded.verdict
-        memory[event.id] = Kept(verdict_document(verdict), self._clock.elapsed_ms, verdict.offset)
-        for old in folded.forget:
-            del memory[old.command]
+        memory[event.id] = Kept(folded.verdict, self._clock.elapsed_ms)
+        order = self._orders.get(event.license)
+        if order is not None:
+            order.append(event.id)
+            for old in folded.forget:
+                del memory[old.command], order[0]
 
     def _freeze(self, license_id: str, license_: License | None, record: LogRecord) -> None:
         last_good = license_ or License(id=license_id)
@@ -199,10 +236,3 @@ class BulkFold:
     def _set_aside(self, license_id: str, record: LogRecord) -> None:
         waiting = as_set_aside(record, self._clock)
         self.held.aside.setdefault(license_id, []).append(waiting)
-
-
-def _oldest(memory: dict[str, Kept]) -> list[Remembered]:
-    return [
-        Remembered(offset=kept.offset, elapsed_ms=kept.elapsed_ms, command=command)
-        for command, kept in islice(memory.items(), FORGOTTEN_MAX)
-    ]

@@ -82,6 +82,11 @@ class Following:
         """Why places can't be folded on, by place."""
         return {one.place: one.stopped for one in self.sessions if one.stopped is not None}
 
+    @property
+    def started(self) -> bool:
+        """Whether it folds, or has ended by itself."""
+        return self._task is not None
+
     def start(self) -> None:
         """Begin to fold, in the background."""
         self._task = asyncio.create_task(self._run())

@@ -10,6 +10,10 @@ from msgspec import Struct
 from projector.read_model.keys import CATALOG, tag
 
 KEY: Final = f"{tag(CATALOG)}:rebuild"
+CLOSED: Final = f"{KEY}:closed"
+"""How the last one ended."""
+RELEASES: Final = f"{KEY}:releases"
+"""Set of the releases that fold its generations on since the flip."""
 HOLDER: Final = f"{KEY}:holder"
 """Lock of the process that works on it."""
 
@@ -45,6 +49,8 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     folded in memory, fixed at the start, so that doing it again writes the same. `view`, `release`:
     by which code. `foreseen`: what it was to take, None where nobody has planned it. Times are the
     replica's clock. `until_ms`: when the window closes. `dropped`: the generation that is deleted.
+    `read_back_ms`: when all of it was read back last (0: never). `against_log`: it is proved by a
+    fresh fold of the log, and may differ from what served.
     """
 
     generation: str
@@ -57,15 +63,40 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     foreseen: Foreseen | None = None
     until_ms: int = 0
     dropped: str = ""
+    read_back_ms: int = 0
+    against_log: bool = False
+
+
+class Closed(Struct, frozen=True, kw_only=True):
+    """How a rebuild ended: `dropped` was deleted, `serves` serves.
+
+    `flipped`: it was, and the window closed at `at_ms`; else it was given up then.
+    """
+
+    dropped: str
+    serves: str
+    flipped: bool
+    at_ms: int
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _decoder: Final = msgspec.json.Decoder(Intent)
+_closed: Final = msgspec.json.Decoder(Closed)
 
 
 def intent_document(intent: Intent) -> bytes:
     """Stored form of an intent."""
     return _encoder.encode(intent)
+
+
+def closed_document(closed: Closed) -> bytes:
+    """Stored form of how a rebuild ended."""
+    return _encoder.encode(closed)
+
+
+def read_closed(document: bytes) -> Closed:
+    """Read how a rebuild ended from its stored form."""
+    return _closed.decode(document)
 
 
 def read_intent(document: bytes) -> Intent:

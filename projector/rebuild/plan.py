@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.rebuild.builders import Builders
+from projector.rebuild.elsewhere import objections
 from projector.rebuild.intent import Foreseen
 from projector.rebuild.reading_back import ReadingBack
 from projector.rebuild.sampling import Sampling
@@ -25,6 +26,9 @@ _READ_BACK_S: Final = 2.0
 _ELSE_S: Final = 2.5
 """Starting builders, catching up, comparing, flipping, handing over."""
 _BUILDER_BYTES: Final = 90 << 20
+_KEYS_AN_EVENT: Final = 1.5
+_EVENT_S, _KEY_S, _READ_S, _ELSE_GUESSED_S = 1e-4, 4e-5, 6e-5, 5.0
+"""Where nobody has planned it: how many keys there will be, and what they take."""
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -115,7 +119,19 @@ async def plan(
         lag_limit_ms=AGE_MAX_MS,
         reasons=(),
     )
-    return replace(made, reasons=_reasons(made, info, memory_mb))
+    return replace(made, reasons=[*_reasons(made, info, memory_mb), *await objections(site)])
+
+
+def guessed(events: int) -> Foreseen:
+    """What a rebuild takes that nobody has planned."""
+    keys = round(_KEYS_AN_EVENT * events)
+    return Foreseen(
+        keys=keys,
+        folding_s=_EVENT_S * events,
+        writing_s=_KEY_S * keys,
+        reading_back_s=_READ_S * keys,
+        else_s=_ELSE_GUESSED_S,
+    )
 
 
 def _longest(sizes: Sequence[int], builders: int) -> int:

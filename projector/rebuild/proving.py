@@ -3,50 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from random import getrandbits
 from typing import Final
 
-from msgspec import Struct
+import msgspec
 
 from projector.discards import Discards
-from projector.read_model.keys import CATALOG, Keys
-from projector.rebuild.building import RecordSource
-from projector.rebuild.differences import Difference, beside_a_fold, beside_another, same_state
-from projector.rebuild.reading_back import Found, ReadingBack
+from projector.read_model.keys import CATALOG, FROZEN, Keys
+from projector.rebuild.differences import (
+    SHOWN_MAX,
+    ApartError,
+    Difference,
+    apart,
+    named,
+    same_state,
+)
+from projector.rebuild.found import Found
+from projector.rebuild.moments import Moment, moment
+from projector.rebuild.proof import Changes, NotProvedError, Proof, listed, places_named
+from projector.rebuild.reading_back import ReadingBack
 from projector.rebuild.store import Store
-from projector.views.digests import MIXED_VIEW, VIEW, Digests, Weigher, digests_at
-from projector.views.documents import read_head
+from projector.verifying.beside import NotComparedError, Verifying
+from projector.verifying.reading import OneGeneration, Source
+from projector.views.digests import Weigher
+from projector.views.documents import head_document
 
-EQUAL_S: Final = 60.0
-_AGAIN_S: Final = 0.02
-
-
-class Proof(Struct, frozen=True, kw_only=True):
-    """What the comparison with the generation that serves gave.
-
-    `compared`: places whose state digests are equal. `documents`: how many of those have equal
-    digests of the documents, too; of the others the view has changed. `frozen`: licenses frozen in
-    one of the two only, by place, which were left out.
-    """
-
-    compared: int
-    documents: int
-    frozen: Mapping[int, Sequence[str]]
+SETTLED_S: Final = 1.0
+"""A retry of records set aside changes what a generation holds, and not its position: the other
+generation does the same soon.
+"""
 
 
-class NotProvedError(Exception):
-    """A generation isn't what it has to be.
+class _Place:
+    """What came of a place beside what serves."""
 
-    `wrong`: in words, by place. `differences`: the documents, with both forms.
-    """
+    def __init__(self, seen: Moment) -> None:
+        self.seen = seen
+        self.count = 0
+        self.differences: list[Difference] = []
+        self.owners: dict[str, None] = {}
+        self.wrong: list[str] = []
+        self.unseen = False
+        """The two were never at one position while documents were compared."""
+        self.frozen: Sequence[str] = ()
 
-    def __init__(
-        self, text: str, wrong: Mapping[int, Sequence[str]], differences: Sequence[Difference]
-    ) -> None:
-        super().__init__(text)
-        self.wrong = wrong
-        self.differences = differences
+    def take(self, difference: Difference) -> None:
+        """Note what differs; both forms of the first ones only."""
+        self.count += 1
+        self.owners[difference.owner] = None
+        if len(self.differences) < SHOWN_MAX:
+            self.differences.append(difference)
 
 
 class Proving:
@@ -55,7 +63,7 @@ class Proving:
     def __init__(
         self,
         store: Store,
-        source: RecordSource,
+        source: Source,
         weigher: Weigher,
         discards: Discards,
         *,
@@ -68,6 +76,7 @@ class Proving:
         self._discards = discards
         self._partitions = partitions
         self._generation = generation
+        self._salt = getrandbits(32)
 
     @property
     def places(self) -> list[int]:
@@ -80,116 +89,229 @@ class Proving:
         suspects = [place for place, one in found.items() if one.trouble or one.stale]
         if suspects:
             # A scan may have named a key twice: once more.
-            found |= await self._read(suspects, tell)
+            stale = [license_ for one in found.values() for license_ in one.stale]
+            found |= await self._read(suspects, tell, stale)
         wrong = {place: one.trouble for place, one in found.items() if one.trouble}
-        stale = {place: one.stale for place, one in found.items() if one.stale}
-        if not wrong and not stale:
-            return found
-        for place, licenses in stale.items():
-            wrong.setdefault(place, []).append(
-                f"the documents of licenses {', '.join(licenses[:5])} aren't as they are rendered"
-            )
-        raise NotProvedError(
-            f"what is stored isn't what was folded, in {_named(wrong)}",
-            wrong,
-            await self._differences(wrong),
-        )
+        for place, one in found.items():
+            if one.stale:
+                wrong.setdefault(place, []).append(
+                    f"the documents of licenses {listed(one.stale)} aren't as they are rendered"
+                )
+        if wrong:
+            text = "what is stored isn't what was folded"
+            await self._beside_the_log(wrong, wrong, text, still=True)
+        return found
+
+    async def by_log(self, tell: Callable[[int], None] = lambda _: None) -> None:
+        """Compare all that is stored with a fresh fold of the log; it is folded on meanwhile.
+
+        Raises `NotProvedError`.
+        """
+        text = "it isn't what the log says"
+        await self._beside_the_log(self.places, {}, text, still=False, tell=tell)
 
     async def compare(self, other: str) -> Proof:
         """Compare with another generation at equal positions; both are folded on meanwhile.
 
-        Raises `NotProvedError`, `ApartError`.
+        Raises `NotProvedError`.
         """
-        equal, documents = 0, 0
-        frozen: dict[int, Sequence[str]] = {}
-        wrong: dict[int, list[str]] = {}
-        differences: list[Difference] = []
-        for place in self.places:
-            mine, theirs = await self._at_one_position(place, other)
-            same_view = theirs is not None and {mine.view, theirs.view} == {VIEW}
-            if theirs is not None and mine.state == theirs.state:
-                if not same_view or mine.documents == theirs.documents:
-                    equal += 1
-                    documents += mine.documents == theirs.documents
-                    continue
-            elif theirs is None or theirs.view == MIXED_VIEW:
-                same_view = False
-            left_out = await self._frozen(place, other)
-            found = await beside_another(
-                self._store, place, self._generation, other, frozen=left_out
-            )
-            if not same_view:
-                found = [one for one in found if not same_state(one)]
-            if found:
-                differences += found
-                owners = sorted({one.owner for one in found})
-                wrong[place] = [f"licenses {', '.join(owners[:10])} differ from what serves"]
-            else:
-                equal += 1
-                frozen |= {place: left_out} if left_out else {}
+        places = {place: await self._compared(place, other, whole=False) for place in self.places}
+        wrong = {place: one.wrong for place, one in places.items() if one.wrong}
         if wrong:
             raise NotProvedError(
-                f"it differs from what serves, in {_named(wrong)}", wrong, differences
+                f"it differs from what serves, in {places_named(wrong)}",
+                wrong,
+                [each for one in places.values() for each in one.differences],
+                against="what serves",
+                count=sum(one.count for one in places.values()),
             )
-        return Proof(compared=equal, documents=documents, frozen=frozen)
+        return _proof(places)
 
-    async def _at_one_position(self, place: int, other: str) -> tuple[Digests, Digests | None]:
-        """Digests of both generations at the same position."""
-        mine, theirs = Keys(place, self._generation), Keys(place, other)
-        deadline = time.monotonic() + EQUAL_S
-        while True:
-            head, digests, other_head, other_digests = await self._store.get(
-                [mine.head, mine.digests, theirs.head, theirs.digests]
+    async def changes(self, other: str) -> Proof:
+        """See what will be another than in the generation that serves; it may be anything.
+
+        Raises `NotProvedError` where that can't be seen.
+        """
+        places = {place: await self._compared(place, other, whole=True) for place in self.places}
+        unseen = {place: one.wrong for place, one in places.items() if one.unseen}
+        if unseen:
+            raise NotProvedError(
+                f"it can't be compared with what serves, in {places_named(unseen)}",
+                unseen,
+                against="what serves",
             )
-            ours = 0 if head is None else read_head(head).position
-            other_position = 0 if other_head is None else read_head(other_head).position
-            if ours == other_position:
-                known = digests_at(ours, digests)
-                if known is None:
-                    raise NotProvedError(
-                        f"{_named([place])} has no digests of its position", {place: []}, ()
-                    )
-                return known, digests_at(ours, other_digests)
-            if time.monotonic() > deadline:
-                raise NotProvedError(
-                    f"{_named([place])} is never where the generation is that serves: one of the "
-                    "two isn't folded on",
-                    {place: []},
-                    (),
-                )
-            await asyncio.sleep(_AGAIN_S)
+        changes = Changes(
+            owners={place: list(one.owners) for place, one in places.items() if one.count},
+            count=sum(one.count for one in places.values()),
+            differences=[each for one in places.values() for each in one.differences],
+        )
+        return _proof(places, changes)
+
+    async def _compared(self, place: int, other: str, *, whole: bool) -> _Place:
+        """Compare a place with another generation.
+
+        `whole`: also what is frozen in one of the two only.
+        """
+        mine, theirs = Keys(place, self._generation), Keys(place, other)
+        try:
+            seen = await moment(self._store, mine, theirs)
+            if not seen.equal:
+                await asyncio.sleep(SETTLED_S)
+                seen = await moment(self._store, mine, theirs)
+        except ApartError:
+            raise NotProvedError(
+                f"{named(place)} is never where the generation is that serves: one of the two "
+                "isn't folded on",
+                {place: []},
+                against="what serves",
+            ) from None
+        except ValueError:
+            raise NotProvedError(
+                f"the head or the digests of {named(place)} can't be read",
+                {place: []},
+                against="what serves",
+            ) from None
+        if seen.mine is None:
+            raise NotProvedError(
+                f"{named(place)} has no digests of its position", {place: []}, against="the log"
+            )
+        found = _Place(seen)
+        if seen.clocks_apart:
+            found.wrong.append(
+                f"its {', '.join(seen.clocks_apart)} at {seen.position} differ from what serves"
+            )
+            found.take(_of_heads(place, seen))
+        if not seen.equal:
+            await self._by_documents(found, place, other, whole=whole)
+        return found
+
+    async def _by_documents(self, found: _Place, place: int, other: str, *, whole: bool) -> None:
+        seen, before = found.seen, found.count
+        if not whole:
+            found.frozen = await self._frozen(place, other)
+        left_out = frozenset(found.frozen)
+        owners: dict[str, None] = {}
+        try:
+            async with aclosing(apart(self._store, place, self._generation, other)) as differing:
+                async for each in differing:
+                    if each.owner in left_out or (same_state(each) and not seen.same_view):
+                        continue
+                    owners[each.owner] = None
+                    found.take(each)
+        except ApartError as error:
+            found.unseen = True
+            found.wrong.append(
+                f"the digests at {seen.position} differ from those of what serves, and {error}"
+            )
+        if owners:
+            whose = "ids" if place == CATALOG else "licenses"
+            found.wrong.append(f"{whose} {listed(sorted(owners))} differ from what serves")
+        elif found.count == before and not found.wrong and seen.theirs is not None and not left_out:
+            found.wrong.append(
+                f"the digests at {seen.position} differ from those of what serves, and no document "
+                "and no remembered command does: what serves keeps another sum than that of what "
+                "it holds, or held something else just before"
+            )
+            found.take(_of_digests(place, seen))
 
     async def _frozen(self, place: int, other: str) -> list[str]:
         """Licenses that are frozen in one of the two generations only."""
-        names = [Keys(place, each).set_aside("frozen") for each in (self._generation, other)]
+        names = [Keys(place, each).set_aside(FROZEN) for each in (self._generation, other)]
         mine, theirs = (
-            {member.decode() for member, _ in members}
+            {member.decode(errors="backslashreplace") for member, _ in members}
             for members in await self._store.members(names)
         )
         return sorted(mine ^ theirs)
 
-    async def _read(self, places: Sequence[int], tell: Callable[[int], None]) -> dict[int, Found]:
-        reading = ReadingBack(self._store, self._weigher, self._generation, places, tell)
-        return await reading.run()
+    async def _read(
+        self, places: Sequence[int], tell: Callable[[int], None], also: Sequence[str] = ()
+    ) -> dict[int, Found]:
+        return await ReadingBack(
+            self._store,
+            self._weigher,
+            self._generation,
+            places,
+            tell,
+            salt=self._salt,
+            also=also,
+        ).run()
 
-    async def _differences(self, wrong: Mapping[int, Sequence[str]]) -> list[Difference]:
-        found: list[Difference] = []
-        await self._discards.refresh()
-        for place in wrong:
-            if place != CATALOG:
-                found += await beside_a_fold(
-                    self._store,
-                    self._source,
-                    self._weigher,
-                    place=place,
-                    partitions=self._partitions,
-                    generation=self._generation,
-                    discarded=self._discards.of(place),
+    async def _beside_the_log(
+        self,
+        places: Iterable[int],
+        known: Mapping[int, Sequence[str]],
+        text: str,
+        *,
+        still: bool,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """Compare with a fresh fold of the log. Raises `NotProvedError` with all that is wrong.
+
+        `known`: what is wrong already, by place. `still`: nobody folds it on meanwhile.
+        """
+        wrong = {place: list(lines) for place, lines in known.items()}
+        differences: list[Difference] = []
+        count = 0
+        verifying = Verifying(
+            OneGeneration(self._store, self._generation, still=still),
+            self._source,
+            self._weigher,
+            self._discards,
+            partitions=self._partitions,
+            whole=True,
+        )
+        for place in places:
+            try:
+                found = await verifying.place(place, tell)
+            except NotComparedError as error:
+                wrong.setdefault(place, []).append(str(error))
+                continue
+            lines = list(found.wrong)
+            if found.differing:
+                owners = sorted({one.owner for one in found.differences})
+                lines.append(
+                    f"{found.differing} documents and members aren't what a fresh fold of the log "
+                    f"has, of {listed(owners)}"
+                    + (" and others" if found.differing > len(found.differences) else "")
                 )
-        return found
+            if lines:
+                wrong.setdefault(place, []).extend(lines)
+            differences += found.differences
+            count += found.differing
+        if wrong:
+            raise NotProvedError(
+                f"{text}, in {places_named(wrong)}",
+                wrong,
+                differences,
+                against="the log",
+                count=count,
+            )
 
 
-def _named(places: Mapping[int, object] | Sequence[int]) -> str:
-    named = ["the catalog" if place == CATALOG else f"partition {place}" for place in places]
-    shown = ", ".join(named[:5])
-    return shown if len(named) <= len(shown.split(", ")) else f"{shown} and {len(named) - 5} more"
+def _proof(places: Mapping[int, _Place], changes: Changes | None = None) -> Proof:
+    equal = [one for one in places.values() if not one.count and one.seen.equal]
+    return Proof(
+        compared=len(equal),
+        documents=sum(one.seen.same_documents for one in equal),
+        by_cut=sum(one.seen.by == "cut" for one in equal),
+        one_by_one=sum(not one.count and not one.seen.equal for one in places.values()),
+        frozen={place: one.frozen for place, one in places.items() if one.frozen},
+        changes=changes,
+    )
+
+
+def _of_heads(place: int, seen: Moment) -> Difference:
+    if seen.by == "cut":
+        return _of_digests(place, seen)
+    there, expected = (
+        None if one is None else head_document(msgspec.structs.replace(one, level_at_ms=0))
+        for one in (seen.my_head, seen.their_head)
+    )
+    return Difference(place=place, name="head", owner="head", there=there, expected=expected)
+
+
+def _of_digests(place: int, seen: Moment) -> Difference:
+    there, expected = (
+        None if one is None else msgspec.json.encode(one) for one in (seen.mine, seen.theirs)
+    )
+    return Difference(place=place, name="digests", owner="digests", there=there, expected=expected)

@@ -7,24 +7,31 @@ who finds something wrong reads once more.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from random import getrandbits
 from typing import Final
+from zlib import crc32
+
+import msgspec
+from msgspec import Struct
 
 from ledger.domain.catalog.entities import RULES_ID
 from ledger.domain.identifiers import PARTITIONS_MAX
+from ledger.domain.license import License
+from ledger.domain.verdicts import Remembered
 from projector.catalog_folding import LISTED_IN_THE_LEDGER
 from projector.changes import places as lists_of
 from projector.loaded import remembered
 from projector.read_model.keys import CATALOG, FROZEN, Keys, tag
+from projector.rebuild.found import Found
+from projector.rebuild.rendering import UNRENDERABLE
 from projector.rebuild.store import Store
 from projector.views.catalog import read_entity, read_scope
-from projector.views.digests import NOTHING, Weigher, digests_at, plus
+from projector.views.digests import Weigher, digests_at
 from projector.views.documents import (
-    Head,
     license_document,
     read_head,
     read_license,
@@ -35,65 +42,26 @@ NAMES: Final = 5_000
 """Names looked at together: a scan brings few at a time of one generation among two."""
 PIECE: Final = 200
 """Licenses read at a time."""
-NAMED_MAX: Final = 20
 SAMPLE: Final = 100
-"""One license in so many is rendered anew."""
+"""One license in so many is rendered anew, and the first one of each place."""
 _TAGS: Final = {tag(place): place for place in (CATALOG, *range(PARTITIONS_MAX))}
 
 
-@dataclass(slots=True)
-class Found:
-    """What was read of one place: digests summed anew, and what is wrong with it, in words."""
+class _Decided(Struct):
+    """All that is asked of a remembered verdict: where it was decided."""
 
-    place: int
-    head: Head = field(default_factory=Head)
-    state: str = NOTHING.state
-    documents: str = NOTHING.documents
-    kept: tuple[str, str] | None = None
-    """Digests that the fold has kept, of the same position."""
-    counted: Counter[str] = field(default_factory=Counter)
-    """Keys there are, by their kind."""
-    reached: Counter[str] = field(default_factory=Counter)
-    """Keys that a license, or a scope of the catalog, leads to."""
-    wanted: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By list, a sum over the members that it has to have."""
-    listed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    """By list, the sum over those it has."""
-    frozen: dict[str, int] = field(default_factory=dict)
-    stale: list[str] = field(default_factory=list)
-    """Of a sample, those whose document isn't as it would be rendered now."""
-    wrong: list[str] = field(default_factory=list)
+    offset: int
 
-    @property
-    def trouble(self) -> list[str]:
-        """All that is wrong, at most so many."""
-        found = list(self.wrong)
-        if self.kept is not None:
-            now = (self.state, self.documents)
-            for name, was, is_ in zip(("state", "documents"), self.kept, now, strict=True):
-                if was != is_:
-                    found.append(f"the digest of the {name} is {is_}, and the fold kept {was}")
-        found += [
-            f"{self.counted[kind]} keys {kind}:… are there, and {self.reached[kind]} are led to"
-            for kind in sorted(self.counted.keys() | self.reached.keys())
-            if self.counted[kind] != self.reached[kind]
-        ]
-        found += [
-            f"the list {name} isn't what the documents say"
-            for name in sorted(self.wanted.keys() | self.listed.keys())
-            if self.wanted.get(name, 0) != self.listed.get(name, 0)
-        ]
-        return found[:NAMED_MAX]
 
-    def weigh(self, state: int, documents: int = 0) -> None:
-        """Take weights in."""
-        self.state = plus(self.state, state)
-        if documents:
-            self.documents = plus(self.documents, documents)
+_decided: Final = msgspec.json.Decoder(_Decided)
 
 
 class ReadingBack:
-    """Reads one generation of some places. `read` is told how many keys were looked at."""
+    """Reads one generation of some places. `read` is told how many keys were looked at.
+
+    `salt`: picks the sample of licenses that are rendered anew, by chance unless given; `also`:
+    those that are rendered in any case.
+    """
 
     def __init__(
         self,
@@ -102,6 +70,9 @@ class ReadingBack:
         generation: str,
         places: Sequence[int],
         read: Callable[[int], None] = lambda _: None,
+        *,
+        salt: int | None = None,
+        also: Collection[str] = (),
     ) -> None:
         self._store = store
         self._weigher = weigher
@@ -109,6 +80,8 @@ class ReadingBack:
         self._keys = {place: Keys(place, generation) for place in places}
         self._found = {place: Found(place) for place in places}
         self._tell = read
+        self._salt = getrandbits(32) if salt is None else salt
+        self._also = frozenset(also)
 
     async def run(self) -> dict[int, Found]:
         """Read it all. Raises `ReadModelUnavailableError`."""
@@ -194,10 +167,10 @@ class ReadingBack:
 
     async def _licenses(self, named: Sequence[tuple[int, str]]) -> None:
         keys = self._keys
-        documents = await self._store.get([keys[place].license(id_) for place, id_ in named])
-        memories = await self._store.members([keys[place].commands(id_) for place, id_ in named])
-        machines = await self._store.members(
-            [keys[place].machines_of_license(id_) for place, id_ in named]
+        documents, memories, machines = await asyncio.gather(
+            self._store.get([keys[place].license(id_) for place, id_ in named]),
+            self._store.members([keys[place].commands(id_) for place, id_ in named]),
+            self._store.members([keys[place].machines_of_license(id_) for place, id_ in named]),
         )
         accounts = {
             id_: self._license(place, id_, document, held)
@@ -215,7 +188,7 @@ class ReadingBack:
             self._found[place].reached["I"] += bool(held)
         await self._machines(
             [
-                (place, id_, member.decode(), offset)
+                (place, id_, member.decode(errors="backslashreplace"), offset)
                 for (place, id_), held in zip(named, machines, strict=True)
                 for member, offset in held
             ],
@@ -229,7 +202,9 @@ class ReadingBack:
         found, keys = self._found[place], self._keys[place]
         found.reached["L"] += 1
         try:
-            found.weigh(*self._weigher.weigh_license(f"L:{id_}", document or b""))
+            state, whole = self._weigher.weigh_license(f"L:{id_}", document or b"")
+            found.state_weight += state
+            found.documents_weight += whole
             license_ = read_license(document or b"")
         except ValueError:
             found.wrong.append(f"the document of license {id_} can't be read")
@@ -240,8 +215,10 @@ class ReadingBack:
             found.wrong.append(
                 f"license {id_} has {license_.machines} machines, and {len(held)} are listed"
             )
-        if int(id_[:8], 16) % SAMPLE == 0 and document != license_document(license_):
-            found.stale.append(id_)
+        if not found.rendered or self._is_sampled(id_):
+            found.rendered += 1
+            if not _is_rendered(license_, document):
+                found.stale.append(id_)
         for name, score in lists_of(keys, license_).items():
             found.wanted[keys.short(name)] += hash((id_, score))
         if license_.frozen_at is not None:
@@ -249,21 +226,40 @@ class ReadingBack:
             found.wanted[f"Q:{FROZEN}"] += hash((id_, license_.frozen_at))
         return license_.account
 
+    def _is_sampled(self, id_: str) -> bool:
+        return crc32(id_.encode(), self._salt) % SAMPLE == 0 or id_ in self._also
+
     async def _commands(self, named: Sequence[tuple[int, str, bytes, int]]) -> None:
-        kept = [
-            (place, owner, remembered(member, offset)) for place, owner, member, offset in named
-        ]
-        values = await self._values(
-            [self._keys[place].command(owner, one.command) for place, owner, one in kept]
-        )
-        for (place, owner, one), document in zip(kept, values, strict=True):
+        kept: list[tuple[Found, str, Remembered, str]] = []
+        names: list[str] = []
+        for place, owner, member, offset in named:
             found = self._found[place]
+            try:
+                one = remembered(member, offset)
+            except ValueError:
+                found.wrong.append(f"of {owner} a remembered command can't be read")
+                continue
+            name = f"C:{owner}:{one.command}"
+            kept.append((found, owner, one, name))
+            names.append(self._keys[place].prefix + name)
+        values = await self._values(names)
+        weigh, decode = self._weigher.weigh_command, _decided.decode
+        for (found, owner, one, name), document in zip(kept, values, strict=True):
             if document is None:
                 found.wrong.append(f"of {owner} the verdict on {one.command} is missing")
                 continue
             found.reached["C"] += 1
-            name = f"C:{owner}:{one.command}"
-            found.weigh(self._weigher.weigh_command(name, one.elapsed_ms, document))
+            found.state_weight += weigh(name, one.elapsed_ms, document)
+            try:
+                offset = decode(document).offset
+            except ValueError:
+                found.wrong.append(f"of {owner} the verdict on {one.command} can't be read")
+                continue
+            if offset != one.offset:
+                found.wrong.append(
+                    f"of {owner} the verdict on {one.command} is remembered at {one.offset}, and "
+                    f"was decided at {offset}"
+                )
 
     async def _machines(
         self, named: Sequence[tuple[int, str, str, int]], accounts: Mapping[str, str]
@@ -275,7 +271,7 @@ class ReadingBack:
                 found.wrong.append(f"machine {id_} of license {license_} is missing")
                 continue
             found.reached["M"] += 1
-            found.weigh(self._weigher.weigh(f"M:{id_}", document))
+            found.state_weight += self._weigher.weigh(f"M:{id_}", document)
             try:
                 machine = read_machine(document)
             except ValueError:
@@ -284,15 +280,10 @@ class ReadingBack:
             if machine.license != license_ or machine.activated_offset != offset:
                 found.wrong.append(f"machine {id_} is listed wrong at license {license_}")
             account = accounts[license_]
-            for name, member, score in (
-                (
-                    keys.machines_by_fingerprint(account),
-                    f"{machine.fingerprint_digest}:{id_}",
-                    0,
-                ),
-                (keys.machines_of_account(account), id_, machine.activated_ms),
-            ):
-                found.wanted[keys.short(name)] += hash((member, score))
+            by_fingerprint = keys.short(keys.machines_by_fingerprint(account))
+            found.wanted[by_fingerprint] += hash((f"{machine.fingerprint_digest}:{id_}", 0))
+            by_time = keys.short(keys.machines_of_account(account))
+            found.wanted[by_time] += hash((id_, machine.activated_ms))
 
     async def _scopes(self, named: Sequence[tuple[int, str]]) -> None:
         keys = self._keys
@@ -302,7 +293,7 @@ class ReadingBack:
             found = self._found[place]
             found.reached["S"] += 1
             found.reached["K"] += bool(memory)
-            found.weigh(self._weigher.weigh(f"S:{id_}", document or b""))
+            found.state_weight += self._weigher.weigh(f"S:{id_}", document or b"")
             try:
                 commands = read_scope(document or b"").commands
             except ValueError:
@@ -318,7 +309,7 @@ class ReadingBack:
             found, keys = self._found[place], self._keys[place]
             kind = rest[0]
             found.reached[kind] += 1
-            found.weigh(self._weigher.weigh(rest, document or b""))
+            found.state_weight += self._weigher.weigh(rest, document or b"")
             if kind == "E" and document is not None:
                 try:
                     entity = read_entity(document)
@@ -339,15 +330,24 @@ class ReadingBack:
             aside = rest[0] == "Q" and rest != f"Q:{FROZEN}"
             for member, score in members:
                 if aside:
-                    found.weigh(self._weigher.weigh_set_aside(rest, score, member))
+                    found.state_weight += self._weigher.weigh_set_aside(rest, score, member)
                 else:
-                    found.listed[rest] += hash((member.decode(), score))
+                    text = member.decode(errors="backslashreplace")
+                    found.listed[rest] += hash((text, score))
 
     async def _values(self, names: Sequence[str]) -> list[bytes | None]:
         values: list[bytes | None] = []
         for piece in _pieces(names):
             values += await self._store.get(piece)
         return values
+
+
+def _is_rendered(license_: License, document: bytes | None) -> bool:
+    """Whether a document is what is rendered now."""
+    try:
+        return document == license_document(license_)
+    except UNRENDERABLE:
+        return False
 
 
 def _pieces(names: Sequence[str], size: int = 1_000) -> Iterator[Sequence[str]]:

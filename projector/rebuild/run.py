@@ -8,45 +8,58 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.discards import Discards
+from projector.read_model.keys import Keys
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
-from projector.rebuild.exchange import flip
+from projector.rebuild.elsewhere import objections
+from projector.rebuild.exchange import flip, refuse_flip
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
+from projector.rebuild.plan import guessed
 from projector.rebuild.progress import Progress, Work
-from projector.rebuild.proving import Proof, Proving
+from projector.rebuild.proof import Changes, Proof, see_to_agreed
+from projector.rebuild.proving import Proving
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.watching import EVERY_S, Watch
 from projector.release import release
+from projector.verifying.reading import LogSource
 from projector.views.digests import VIEW
+from projector.views.documents import read_head
+
+T = TypeVar("T")
 
 LEVEL_S: Final = 120.0
 """A generation that gets no further for so long isn't folded on."""
 TAKEN_OVER_S: Final = 60.0
+READ_BACK_S: Final = 60.0
+"""What was read back longer ago is read back once more before it serves."""
+FOLDED_ON_S: Final = 15.0
+"""What is folded on was level once within it; a projector that was just started takes some."""
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
-_KEYS_AN_EVENT: Final = 1.5
-_EVENT_S, _KEY_S, _READ_S, _ELSE_S = 1e-4, 4e-5, 6e-5, 5.0
-"""Where nobody has planned it: how many keys there will be, and what they take."""
 
 
 class Built(Struct, frozen=True, kw_only=True):
-    """A generation that was built and proved: keys as they were read back, seconds by phase."""
+    """A generation that was built and proved: keys as they were read back, seconds by phase.
+
+    `rendered`: licenses whose documents were rendered anew meanwhile, as a sample.
+    """
 
     generation: str
     previous: str
     events: int
     keys: int
+    rendered: int
     seconds: Mapping[str, float]
     proof: Proof
 
@@ -54,12 +67,19 @@ class Built(Struct, frozen=True, kw_only=True):
 async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:
     """Begin a rebuild, or take up the one that was begun. Raises `RebuildRefusedError`."""
     intent = await site.store.intent()
+    if intent is None or intent.phase == "building":
+        await _alone_in_the_ledger(site)
     if intent is None:
         return await _begin(site, foreseen)
     if intent.phase == "building" and (intent.view, intent.release) != (VIEW, release()):
         raise RebuildRefusedError(
             f"a rebuild by release {intent.release} is under way, and this is {release()}: "
             "`ledger rebuild cancel` it first"
+        )
+    if intent.phase == "collecting":
+        raise RebuildRefusedError(
+            f"generation {intent.dropped} of the last rebuild is still being deleted: a projector "
+            "goes on with that, and so does `ledger rebuild finish` or `cancel`"
         )
     if intent.phase not in {"building", "proved", "flipping"}:
         raise RebuildRefusedError(
@@ -96,7 +116,18 @@ async def _begin(site: Site, foreseen: Foreseen | None) -> Intent:
     # Whatever was left behind under that number would be taken for built.
     await collect(site.store, intent.generation, site.places)
     await site.store.intend(intent)
+    try:
+        # Who has begun in another replica at the same moment sees this one, or is seen here.
+        await _alone_in_the_ledger(site)
+    except RebuildRefusedError:
+        await site.store.intend(None)
+        raise
     return intent
+
+
+async def _alone_in_the_ledger(site: Site) -> None:
+    if reasons := await objections(site):
+        raise RebuildRefusedError("; ".join(reasons))
 
 
 class Run:
@@ -113,34 +144,78 @@ class Run:
         self._watch = Watch(site, tell)
         self._seconds: dict[str, float] = {}
         self._built: dict[int, Report] = {}
+        self._rendered = 0
 
-    async def build(self, intent: Intent, *, builders: int, memory_mb: int) -> Built:
+    async def build(
+        self, intent: Intent, *, builders: int, memory_mb: int, against_log: bool = False
+    ) -> Built:
         """Build a generation and prove it; what serves is what served before.
 
-        Raises `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, `ApartError`, and
-        trouble with the log and the replica.
+        `against_log`: by a fresh fold of the log, where what serves may be wrong. Raises
+        `NotProvedError`, `BuilderFailedError`, `RebuildRefusedError`, and trouble with the log and
+        the replica.
         """
+        against_log = against_log or intent.against_log
         async with self._followed(intent) as following:
             if intent.phase == "building":
                 await self._build(intent, builders, memory_mb)
-                await self._read_back(intent, following)
-            proof = await self._compare(intent, following)
-            if intent.phase == "building":
-                await self._site.store.intend(replace(intent, phase="proved"))
+                intent = await self._read_back(intent, following)
+            proof = await self._compare(intent, following, against_log=against_log)
+            if intent.phase in {"building", "proved"}:
+                proved = replace(intent, phase="proved", against_log=against_log)
+                await self._site.store.intend(proved)
         return self._told(intent, proof)
 
-    async def flip(self, intent: Intent, *, window_s: int) -> Built:
+    async def changes(self, intent: Intent) -> Proof:
+        """See what will be another than in what serves. Raises as `build` does."""
+        async with self._followed(intent) as following:
+            return await self._beside(intent, following, lambda one: one.changes(intent.previous))
+
+    async def flip(self, intent: Intent, *, window_s: int, agreed: Changes | None = None) -> Built:
         """Have a generation serve that was proved, once it is level and compared again.
 
-        Raises as `build` does.
+        One that nobody has read back for a while is read back once more. `agreed`: what may be
+        another than in what serves, where it was proved by the log. Raises as `build` does.
         """
+        refuse_flip(intent)
+        await self.refuse_where_nobody_folds_on()
         async with self._followed(intent) as following:
-            proof = await self._compare(intent, following)
+            if intent.phase == "proved" and await self._is_long_ago(intent.read_back_ms):
+                intent = await self._read_back(intent, following)
+                await self._site.store.intend(intent)
+            proof = await self._compare_again(intent, following, agreed)
             with self._timed("flipping"):
                 await flip(self._site, intent, window_s=window_s)
             with self._timed("handing over"):
                 await self._hand_over(intent, following)
         return self._told(intent, proof)
+
+    async def refuse_where_nobody_folds_on(self) -> None:
+        """Raise `RebuildRefusedError` where what serves isn't level within some seconds.
+
+        Who folds that on will fold on whatever serves; where nobody does, its age would only grow.
+        """
+        store, places = self._site.store, self._site.places
+        began_ms = await store.time_ms()
+        deadline = time.monotonic() + FOLDED_ON_S
+        while True:
+            serving = await store.serving(places)
+            names = [Keys(place, generation).head for place, generation in serving.items()]
+            level = dict.fromkeys(places, 0)
+            for place, head in zip(serving, await store.get(names), strict=True):
+                level[place] = 0 if head is None else read_head(head).level_at_ms
+            last = min(level.values())
+            if last > began_ms:
+                return
+            if time.monotonic() > deadline:
+                count = sum(each <= began_ms for each in level.values())
+                since = f"for {(await store.time_ms() - last) / 1000:.0f} s" if last else "ever"
+                raise RebuildRefusedError(
+                    f"what serves isn't level in {count} of {len(places)} places, one of them not "
+                    f"{since}: no projector folds it on, and none would fold on what serves next. "
+                    "Start the replica's projector (`ledger doctor` says what is missing)"
+                )
+            await asyncio.sleep(_AGAIN_S)
 
     @asynccontextmanager
     async def _followed(self, intent: Intent) -> AsyncIterator[Following]:
@@ -159,6 +234,7 @@ class Run:
             previous=intent.previous,
             events=sum(intent.ends),
             keys=self._watch.work.read,
+            rendered=self._rendered,
             seconds=dict(self._seconds),
             proof=proof,
         )
@@ -167,7 +243,7 @@ class Run:
         heads = await self._site.heads(intent.generation)
         left = [(place, end) for place, end in enumerate(intent.ends) if heads[place].position == 0]
         total, todo = sum(intent.ends), sum(end for _, end in left)
-        foreseen = intent.foreseen or _guessed(total)
+        foreseen = intent.foreseen or guessed(total)
         self._watch.begin(Work(total, foreseen, folded=total - todo))
         builders = Builders(
             self.environment,
@@ -190,7 +266,7 @@ class Run:
                 await asyncio.wait([building])
         self._watch.work.built()
 
-    async def _read_back(self, intent: Intent, following: Following) -> None:
+    async def _read_back(self, intent: Intent, following: Following) -> Intent:
         with self._timed("catching up"):
             following.start()
             await self._level(following, intent.generation)
@@ -198,13 +274,44 @@ class Run:
             await following.stop()
         with self._timed("reading back"):
             self._watch.work.read = 0
-            await self._proving(intent).read_back(self._note_read)
+            found = await self._proving(intent).read_back(self._note_read)
+        self._rendered = sum(one.rendered for one in found.values())
+        return replace(intent, read_back_ms=await self._site.store.time_ms())
 
-    async def _compare(self, intent: Intent, following: Following) -> Proof:
-        with self._timed("comparing"):
-            following.start()
+    async def _is_long_ago(self, time_ms: int) -> bool:
+        return await self._site.store.time_ms() - time_ms > READ_BACK_S * 1000
+
+    async def _compare(self, intent: Intent, following: Following, *, against_log: bool) -> Proof:
+        """Compare with what serves; or with the log, and tell how what serves differs."""
+        if not against_log:
+            return await self._beside(intent, following, lambda one: one.compare(intent.previous))
+        if intent.phase != "flipping":
+            await self._beside(intent, following, Proving.by_log, phase="comparing with the log")
+        return await self._beside(intent, following, lambda one: one.changes(intent.previous))
+
+    async def _compare_again(
+        self, intent: Intent, following: Following, agreed: Changes | None
+    ) -> Proof:
+        if not intent.against_log:
+            return await self._compare(intent, following, against_log=False)
+        proof = await self._beside(intent, following, lambda one: one.changes(intent.previous))
+        see_to_agreed(proof, agreed)
+        return proof
+
+    async def _beside(
+        self,
+        intent: Intent,
+        following: Following,
+        compare: Callable[[Proving], Awaitable[T]],
+        *,
+        phase: str = "comparing",
+    ) -> T:
+        """Compare in some way, while the generation is level and is folded on."""
+        with self._timed(phase):
+            if not following.started:
+                following.start()
             await self._level(following, intent.generation)
-            comparing = asyncio.create_task(self._proving(intent).compare(intent.previous))
+            comparing = asyncio.ensure_future(compare(self._proving(intent)))
             try:
                 while not comparing.done():
                     await asyncio.wait([comparing], timeout=EVERY_S)
@@ -254,7 +361,7 @@ class Run:
     def _proving(self, intent: Intent) -> Proving:
         return Proving(
             self._site.store,
-            self._site.records,
+            LogSource(self._site.log),
             self._site.weigher,
             Discards(self._site.log),
             partitions=self._site.settings.partitions,
@@ -280,18 +387,6 @@ class Run:
         finally:
             took = self._seconds.get(phase, 0.0) + time.monotonic() - began
             self._seconds[phase] = round(took, 2)
-
-
-def _guessed(events: int) -> Foreseen:
-    """What a rebuild takes that nobody has planned."""
-    keys = round(_KEYS_AN_EVENT * events)
-    return Foreseen(
-        keys=keys,
-        folding_s=_EVENT_S * events,
-        writing_s=_KEY_S * keys,
-        reading_back_s=_READ_S * keys,
-        else_s=_ELSE_S,
-    )
 
 
 def _see_to(following: Following) -> None:

@@ -14,8 +14,7 @@ from ledger.settings import Settings
 from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.redis import RedisReadModel
 from projector.rebuild.following import Following
-from projector.rebuild.license_events import LicenseEvents
-from projector.rebuild.lock import FORGOTTEN_S, held
+from projector.rebuild.lock import FORGOTTEN_S, LostLockError, held
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
 from projector.views.documents import Head, read_head
@@ -44,11 +43,6 @@ class Site:
         """All partitions, then the catalog."""
         return [*range(self.settings.partitions), CATALOG]
 
-    @property
-    def records(self) -> LicenseEvents:
-        """The log, as a builder reads it."""
-        return LicenseEvents(self.log)
-
     async def close(self) -> None:
         """End all connections."""
         await self.store.close()
@@ -57,13 +51,20 @@ class Site:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Be the only one who works on this replica. Raises `RebuildRefusedError`."""
-        async with held(self.model, wait_s=FORGOTTEN_S) as is_alone:
-            if not is_alone:
-                raise RebuildRefusedError(
-                    "another process works on a rebuild of this replica: `ledger rebuild status`"
-                )
-            yield
+        """Be the only one who works on this replica. Raises `RebuildRefusedError`.
+
+        It does so, too, where another one takes over since this process stood still.
+        """
+        try:
+            async with held(self.model, wait_s=FORGOTTEN_S) as is_alone:
+                if not is_alone:
+                    raise RebuildRefusedError(
+                        "another process works on a rebuild of this replica: "
+                        "`ledger rebuild status`"
+                    )
+                yield
+        except LostLockError as error:
+            raise RebuildRefusedError(str(error)) from None
 
     async def heads(self, generation: str) -> dict[int, Head]:
         """Heads of a generation by place, empty where there is none."""

@@ -8,28 +8,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Iterable, Mapping, Sequence
 from hashlib import sha1
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from msgspec import Struct
 from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from projector.read_model.calls import Calls
 from projector.read_model.connection import connection_class
 from projector.read_model.keys import Keys, serving
 from projector.read_model.port import ReadModelUnavailableError
 from projector.read_model.reasons import reason
-from projector.rebuild.intent import KEY, Intent, intent_document, read_intent
+from projector.read_model.wire import Away, RefusedError
+from projector.rebuild.intent import (
+    CLOSED,
+    KEY,
+    RELEASES,
+    Closed,
+    Intent,
+    closed_document,
+    intent_document,
+    read_closed,
+    read_intent,
+)
 
 TIMEOUT_S: Final = 10.0
 """Of one call; a Redis that rewrites its file may stand still for a moment."""
+CONNECT_TIMEOUT_S: Final = 2.0
 SCANNED: Final = 1_000
 MEMBERS: Final = 1_000
 MEMBERS_WEIGHED: Final = 50
 _PIECE: Final = 500
+Page = Sequence[tuple[bytes, int]]
+"""Members of a sorted set with their scores, lowest first."""
 Flipped = Literal["serves", "behind", "other"]
 _FLIPPED: Final[dict[int, Flipped]] = {1: "serves", 0: "behind", -1: "other"}
 
@@ -60,15 +75,19 @@ class Store:
             max_connections=8,
             timeout=TIMEOUT_S,
             socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=2.0,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
         )
         self._redis = Redis(connection_pool=self._pool)
+        self._calls = Calls(
+            self._pool.make_connection, timeout_s=TIMEOUT_S, connect_timeout_s=CONNECT_TIMEOUT_S
+        )
         self._flip = Path(__file__).with_name("flip.lua").read_text(encoding="utf-8")
 
     async def close(self) -> None:
         """End all connections."""
+        await self._calls.close()
         await self._redis.aclose()
         await self._pool.disconnect()
 
@@ -89,9 +108,28 @@ class Store:
     async def intend(self, intent: Intent | None) -> None:
         """Note what is being rebuilt; the caller holds the lock."""
         if intent is None:
-            await self._bounded(self._redis.delete(KEY))
+            await self._bounded(self._redis.delete(KEY, RELEASES))
         else:
             await self._bounded(self._redis.set(KEY, intent_document(intent)))
+
+    async def close_rebuild(self, closed: Closed) -> None:
+        """Note that a rebuild is over, and how it ended; the caller holds the lock."""
+        await self.put(CLOSED, closed_document(closed), ttl_s=None)
+        await self.intend(None)
+
+    async def note_release(self, release: str) -> None:
+        """Note that a release folds the generations of an open window on."""
+        await self._bounded(self._redis.sadd(RELEASES, release))
+
+    async def releases(self) -> list[str]:
+        """All that were noted, in their order by name."""
+        found = await self._bounded(self._redis.smembers(RELEASES))
+        return sorted(one.decode() for one in found)
+
+    async def closed(self) -> Closed | None:
+        """How the last rebuild ended; None: there was none."""
+        document = await self._bounded(self._redis.get(CLOSED))
+        return None if document is None else read_closed(document)
 
     async def serving(self, places: Sequence[int]) -> dict[int, str]:
         """The generation that serves, by place; without those that none serves."""
@@ -116,7 +154,8 @@ class Store:
         """Values of keys, all of one moment."""
         if not names:
             return []
-        return cast("list[bytes | None]", await self._bounded(self._redis.mget(names)))
+        [values] = await self._all([("MGET", *names)])
+        return cast("list[bytes | None]", values)
 
     async def snapshot(
         self,
@@ -158,14 +197,14 @@ class Store:
         sorted_sets: Iterable[tuple[str, Mapping[str | bytes, int]]] = (),
     ) -> None:
         """Write keys and members in one pipeline; not all at once."""
-        pipeline = self._pipeline()
-        for at in range(0, len(strings), _PIECE):
-            pairs = [part for pair in strings[at : at + _PIECE] for part in pair]
-            pipeline.execute_command("MSET", *pairs)
+        commands: list[tuple[object, ...]] = [
+            ("MSET", *chain.from_iterable(strings[at : at + _PIECE]))
+            for at in range(0, len(strings), _PIECE)
+        ]
         for key, members in sorted_sets:
             scored = [part for member, score in members.items() for part in (score, member)]
-            pipeline.execute_command("ZADD", key, *scored)
-        await self._bounded(pipeline.execute())
+            commands.append(("ZADD", key, *scored))
+        await self._all(commands)
 
     async def members(self, names: Sequence[str]) -> list[list[tuple[bytes, int]]]:
         """Members of sorted sets with their scores, lowest first; long ones in pieces."""
@@ -173,17 +212,32 @@ class Store:
         left = list(range(len(names)))
         start = 0
         while left:
-            pipeline = self._pipeline()
-            for number in left:
-                end = start + MEMBERS - 1
-                pipeline.execute_command("ZRANGE", names[number], start, end, "WITHSCORES")
-            replies = await self._bounded(pipeline.execute())
+            end = start + MEMBERS - 1
+            replies = await self._all(
+                [("ZRANGE", names[number], start, end, "WITHSCORES") for number in left]
+            )
             for number, reply in zip(left, replies, strict=True):
                 pairs = zip(reply[::2], reply[1::2], strict=True)
                 found[number] += [(member, int(float(score))) for member, score in pairs]
             start += MEMBERS
             left = [number for number in left if len(found[number]) == start]
         return found
+
+    async def paged(
+        self, names: Sequence[str], lists: Sequence[str], start: int
+    ) -> tuple[list[bytes | None], list[Page]]:
+        """Values of keys, and of sorted sets up to `MEMBERS` members from a rank on; at one moment.
+
+        What is no sorted set has the one member that says so.
+        """
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.execute_command("MGET", *names)
+        for name in lists:
+            pipeline.execute_command("ZRANGE", name, start, start + MEMBERS - 1, "WITHSCORES")
+        values, *replies = await self._bounded(pipeline.execute(raise_on_error=False))
+        if isinstance(values, ResponseError):
+            raise ReadModelUnavailableError(reason(values))
+        return values, [_ranked(one) for one in replies]
 
     async def scanned(self, match: str = "*") -> AsyncGenerator[list[bytes], None]:
         """All names that match, in pieces; one may come twice."""
@@ -203,17 +257,14 @@ class Store:
 
     async def lengths(self, names: Sequence[str]) -> list[int]:
         """How many members sorted sets have."""
-        pipeline = self._pipeline()
-        for name in names:
-            pipeline.execute_command("ZCARD", name)
-        return [int(one) for one in await self._bounded(pipeline.execute())]
+        return [int(one) for one in await self._all([("ZCARD", name) for name in names])]
 
     async def weights(self, names: Sequence[str]) -> list[int]:
         """Memory of keys with their names, in bytes; of long lists by some of their members."""
-        pipeline = self._pipeline()
-        for name in names:
-            pipeline.execute_command("MEMORY USAGE", name, "SAMPLES", MEMBERS_WEIGHED)
-        return [int(one or 0) for one in await self._bounded(pipeline.execute())]
+        replies = await self._all(
+            [("MEMORY", "USAGE", name, "SAMPLES", MEMBERS_WEIGHED) for name in names]
+        )
+        return [int(one or 0) for one in replies]
 
     async def unlink(self, names: Sequence[bytes]) -> int:
         """Delete keys; how many there were."""
@@ -227,8 +278,18 @@ class Store:
         """One round trip."""
         await self._bounded(self._redis.ping())
 
-    def _pipeline(self) -> Pipeline:
-        return self._redis.pipeline(transaction=False)
+    async def _all(self, commands: Sequence[Sequence[object]]) -> list[Any]:
+        """Replies to commands that go out in one piece; to do them again changes nothing."""
+        try:
+            return await self._calls.all(commands)
+        except Away as error:
+            raise ReadModelUnavailableError(str(error)) from None
+        except RefusedError:
+            # The client's own way tells what is wrong.
+            pipeline = self._redis.pipeline(transaction=False)
+            for words in commands:
+                pipeline.execute_command(*words)
+            return cast("list[Any]", await self._bounded(pipeline.execute()))
 
     async def _bounded(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - a reply of Redis
         try:
@@ -242,6 +303,14 @@ class Store:
 
 def _score(reply: object) -> int | None:
     return None if reply is None or isinstance(reply, ResponseError) else int(float(reply))  # type: ignore[arg-type] # a number as Redis has it
+
+
+def _ranked(reply: Any) -> Page:  # noqa: ANN401 - a reply of Redis
+    if isinstance(reply, ResponseError):
+        return ((b"(no sorted set)", 0),)
+    return [
+        (member, int(float(score))) for member, score in zip(reply[::2], reply[1::2], strict=True)
+    ]
 
 
 def _page(reply: Any) -> tuple[int, list[tuple[bytes, int]]] | None:  # noqa: ANN401 - a reply of Redis

@@ -43,7 +43,10 @@ class NotComparedError(Exception):
 
 
 class Verifying:
-    """Compares one replica with the log, a place at a time: so one place is in memory at most."""
+    """Compares one replica with the log, a place at a time: so one place is in memory at most.
+
+    `whole`: nothing is left out, also not what is frozen in one of the two only.
+    """
 
     def __init__(
         self,
@@ -53,12 +56,14 @@ class Verifying:
         discards: Discards,
         *,
         partitions: int,
+        whole: bool = False,
     ) -> None:
         self._replica = replica
         self._source = source
         self._weigher = weigher
         self._discards = discards
         self._partitions = partitions
+        self._whole = whole
 
     async def place(self, place: int, tell: Tell = lambda _: None) -> Beside:
         """Compare a place. `tell` is told of work: each record counts twice.
@@ -81,7 +86,12 @@ class Verifying:
             keys = Keys(place, serving.get(place, FIRST_GENERATION))
             try:
                 return await Comparison(
-                    self._replica, self._source, keys, self._fresh(keys, careful=careful), tell
+                    self._replica,
+                    self._source,
+                    keys,
+                    self._fresh(keys, careful=careful),
+                    tell,
+                    whole=self._whole,
                 ).run()
             except MovedError:
                 await asyncio.sleep(patience.AGAIN_S)

@@ -76,16 +76,24 @@ class _WrongError(Exception):
 
 
 class Comparison:
-    """One place, once."""
+    """One place, once. `whole`: nothing is left out, also not what is frozen in one only."""
 
     def __init__(
-        self, replica: Replica, source: Source, keys: Keys, fresh: Fresh, tell: Tell
+        self,
+        replica: Replica,
+        source: Source,
+        keys: Keys,
+        fresh: Fresh,
+        tell: Tell,
+        *,
+        whole: bool = False,
     ) -> None:
         self._replica = replica
         self._source = source
         self._keys = keys
         self._fresh = fresh
         self._tell = tell
+        self._whole = whole
         self._found: dict[Item, Difference] = {}
         self._notes: list[str] = []
         self._read = 0
@@ -102,7 +110,7 @@ class Comparison:
             wrong.append(str(error))
             stored = digests = None
         differing = self._owned()
-        frozen = _frozen(differing)
+        frozen = set() if self._whole else _frozen(differing)
         found = [one for one in differing if one.owner not in frozen]
         if not wrong and (stored is None or stored.view != VIEW):
             # Another release has rendered answers: what they are made of is compared.

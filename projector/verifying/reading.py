@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import Topic
 from projector.read_model.keys import CATALOG, Keys
@@ -32,6 +34,38 @@ class Replica(Protocol):
     ) -> Snapshot:
         """Read all of it at one moment (`projector.rebuild.store.Store.snapshot`)."""
         ...
+
+
+class OneGeneration:
+    """One generation of a replica, whether it serves or not; see `Replica`.
+
+    `still`: nobody folds it on meanwhile, so that its age says nothing.
+    """
+
+    def __init__(self, store: Replica, generation: str, *, still: bool) -> None:
+        self._store = store
+        self._generation = generation
+        self._still = still
+
+    async def serving(self, places: Sequence[int]) -> dict[int, str]:
+        """See `Replica.serving`: it is this one everywhere."""
+        return dict.fromkeys(places, self._generation)
+
+    def scanned(self, match: str) -> AsyncGenerator[list[bytes], None]:
+        """See `Replica.scanned`."""
+        return self._store.scanned(match)
+
+    async def snapshot(
+        self,
+        keys: Keys,
+        values: Sequence[str],
+        scores: Sequence[tuple[str, bytes]],
+        scans: Sequence[tuple[str, int]],
+    ) -> Snapshot:
+        """See `Replica.snapshot`."""
+        found = await self._store.snapshot(keys, values, scores, scans)
+        now_ms = 0 if self._still else found.now_ms
+        return replace(found, serving=self._generation, now_ms=now_ms)
 
 
 class Source(Protocol):

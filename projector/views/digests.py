@@ -25,6 +25,7 @@ DIGEST_BYTES: Final = 16
 
 _MODULUS: Final = 1 << 8 * DIGEST_BYTES
 _length: Final = Packed(">H").pack
+_number: Final = int.from_bytes
 
 
 class Cut(Struct, frozen=True, kw_only=True):
@@ -80,26 +81,26 @@ def digests_at(position: int, document: bytes | None) -> Digests | None:
 class Weigher:
     """Weighs what is stored: a weight is a keyed hash, as a number; a digest is their sum."""
 
-    __slots__ = ("_begun",)
+    __slots__ = ("_begin",)
 
     def __init__(self, key: bytes) -> None:
-        self._begun = blake2b(key=key, digest_size=DIGEST_BYTES)
+        self._begin = blake2b(key=key, digest_size=DIGEST_BYTES).copy
 
     def weigh(self, name: str, value: bytes) -> int:
         """Weight of a value under its name in the partition, which has no generation in it."""
-        state = self._begun.copy()
+        state = self._begin()
         encoded = name.encode()
-        state.update(b"%b%b%b" % (_length(len(encoded)), encoded, value))
-        return int.from_bytes(state.digest(), "big")
+        state.update(_length(len(encoded)) + encoded + value)
+        return _number(state.digest(), "big")
 
     def weigh_license(self, name: str, document: bytes) -> tuple[int, int]:
         """Weights of a license's state and of its whole document."""
-        state = self._begun.copy()
+        state = self._begin()
         encoded, at = name.encode(), document.index(b"\n")
-        state.update(b"%b%b%b" % (_length(len(encoded)), encoded, document[:at]))
-        weight = int.from_bytes(state.digest(), "big")
+        state.update(_length(len(encoded)) + encoded + document[:at])
+        weight = _number(state.digest(), "big")
         state.update(document[at:])
-        return weight, int.from_bytes(state.digest(), "big")
+        return weight, _number(state.digest(), "big")
 
     def weigh_command(self, name: str, elapsed_ms: int, document: bytes) -> int:
         """Weight of a remembered verdict with the elapsed clock at which its memory began."""

@@ -34,9 +34,16 @@ DESTRUCTIVE = {
     "token revoke": ID,
 }
 """What can't be undone, asked of the API, and an argument of it."""
-AT_THE_LOG = {"forget", "rules activate", "rebuild finish", "quarantine discard"}
-"""What can't be undone without the API; their consent is tried by test_commands.py, test_rules.py,
-test_rebuild.py and test_quarantine.py."""
+AT_THE_LOG = {
+    "forget",
+    "rules activate",
+    "rebuild finish",
+    "rebuild flip",
+    "rebuild run",
+    "quarantine discard",
+}
+"""What can't be undone without the API, or has answers change; their consent is tried by
+test_commands.py, test_rules.py, test_rebuild.py and test_quarantine.py."""
 UNDONE_BY_ANOTHER = {"license suspend", "license usage", "entitlement detach"}
 """Commands that take something away that another order brings back as it was."""
 

@@ -1,7 +1,7 @@
-"""A second generation, made by hand: there is no rebuild yet that would make one.
+"""A second generation, made by hand: one that a rebuild made would answer as what serves does.
 
-In it all licenses are suspended, and every partition is a million records further: so each answer
-tells by its position which generation it is of, and by its code which one it should be of.
+In this one all licenses are suspended, and every partition is a million records further: so each
+answer tells by its position which generation it is of, and by its code which one it should be of.
 """
 
 from __future__ import annotations

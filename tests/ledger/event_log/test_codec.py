@@ -14,7 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from ledger.domain.events import EVENT_BYTES_MAX, METADATA_BYTES_MAX, Event, EventData, TermsChanged
+from ledger.domain.events import (
+    EVENT_BYTES_MAX,
+    METADATA_BYTES_MAX,
+    Event,
+    EventData,
+    TermsChanged,
+)
 from ledger.domain.terms import Terms
 from ledger.event_log.codec import (
     DEPTH_MAX,

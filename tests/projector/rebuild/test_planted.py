@@ -13,12 +13,17 @@ from random import Random
 import pytest
 import redis
 
+from ledger.domain.license import License
 from projector.read_model.redis import RedisReadModel
+from projector.rebuild import moments, reading_back, run
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Intent
-from projector.rebuild.proving import NotProvedError
+from projector.rebuild.proof import NotProvedError
 from projector.rebuild.run import Run, begun
 from projector.rebuild.site import Site
+from projector.verifying import comparison, fresh
+from projector.views import digests
+from projector.views.documents import license_document
 from tests.activity import Activity
 from tests.projector.rebuild.rebuilding import at, run_of, served
 from tests.projector.replica import PARTITIONS, Replica
@@ -68,10 +73,10 @@ async def filled(replica: Replica) -> tuple[Replica, str]:
     return replica, lives[len(lives) // 2]
 
 
-async def _unproved(replica: Replica, site: Site, run: Run) -> NotProvedError:
+async def _unproved(replica: Replica, site: Site, planted: Run) -> NotProvedError:
     async with site.alone():
         with pytest.raises(NotProvedError) as raised:
-            await run.build(await begun(site), builders=1, memory_mb=2_000)
+            await planted.build(await begun(site), builders=1, memory_mb=2_000)
         intent = await site.store.intent()
     assert intent is not None
     assert intent.phase == "building"
@@ -102,6 +107,58 @@ async def test_a_bug_in_the_fold_or_in_the_view(
         assert b"knils" in difference.there
 
 
+ANOTHER_VIEW = """
+from msgspec.structs import replace
+from projector.rebuild import rendering
+
+VIEW = 2
+license_document = rendering.license_document
+rendering.NOTHING = replace(rendering.NOTHING, view=VIEW)
+
+def planted(license_):
+    document = license_document(license_).replace(b'"lastCheckIn"', b'"latestCheckIn"')
+    if license_.id == {license!r}:
+        return document.replace(b'"links"', b'"knils"')
+    return document
+
+rendering.license_document = planted
+"""
+
+
+@pytest.mark.parametrize("wrong", ["one", "none"])
+async def test_a_changed_view_is_proved_by_a_sample(
+    filled: tuple[Replica, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    replica, license_ = filled
+    planted = ANOTHER_VIEW.format(license=license_ if wrong == "one" else "")
+    (tmp_path / "sitecustomize.py").write_text(planted)
+    for module in (digests, run, moments, comparison):
+        monkeypatch.setattr(module, "VIEW", 2)
+
+    def rendered(state: License) -> bytes:
+        return license_document(state).replace(b'"lastCheckIn"', b'"latestCheckIn"')
+
+    for module in (reading_back, fresh):
+        monkeypatch.setattr(module, "license_document", rendered)
+    monkeypatch.setattr(reading_back, "SAMPLE", 1)
+    async with at(replica) as site:
+        if wrong == "one":
+            error = await _unproved(replica, site, run_of(replica, site, tmp_path))
+            assert [each.owner for each in error.differences] == [license_]
+            assert b"knils" in (error.differences[0].there or b"")
+            told = [one for lines in error.wrong.values() for one in lines]
+            assert f"the documents of licenses {license_} aren't as they are rendered" in told
+            return
+        async with site.alone():
+            built = await run_of(replica, site, tmp_path).build(
+                await begun(site), builders=1, memory_mb=2_000
+            )
+        assert built.proof.compared == PARTITIONS + 1
+        # The catalog, and a partition that is empty, have no answers.
+        assert built.proof.documents < PARTITIONS
+        assert built.rendered >= 30
+
+
 class _Planting(Run):
     """Does something to what was built before it is read back."""
 
@@ -111,7 +168,7 @@ class _Planting(Run):
         self._random = Random(seed)
         self.name = ""
 
-    async def _read_back(self, intent: Intent, following: Following) -> None:
+    async def _read_back(self, intent: Intent, following: Following) -> Intent:
         with redis.Redis.from_url(self._replica.store.url) as client:
             names = sorted(client.scan_iter("{p*}:2:[LMC]:*", count=1000))
             name = self._random.choice(names)
@@ -119,16 +176,16 @@ class _Planting(Run):
             at_, bit = self._random.randrange(len(value)), 1 << self._random.randrange(7)
             client.set(name, bytes((*value[:at_], value[at_] ^ bit, *value[at_ + 1 :])))
         self.name = name.decode().split(":", 2)[2]
-        await super()._read_back(intent, following)
+        return await super()._read_back(intent, following)
 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_a_flipped_bit_of_a_document(filled: tuple[Replica, str], seed: int) -> None:
     replica, _ = filled
     async with at(replica) as site:
-        run = _Planting(replica, site, seed)
-        error = await _unproved(replica, site, run)
-    assert [each.name for each in error.differences] == [run.name]
+        planting = _Planting(replica, site, seed)
+        error = await _unproved(replica, site, planting)
+    assert [each.name for each in error.differences] == [planting.name]
     assert error.wrong
 
 
@@ -147,12 +204,12 @@ class _Late(Run):
         super().__init__(site, replica.environment)
         self._replica = replica
 
-    async def _read_back(self, intent: Intent, following: Following) -> None:
+    async def _read_back(self, intent: Intent, following: Following) -> Intent:
         activity = Activity(21, partitions=PARTITIONS, licenses=40)
         list(activity.appendables(1_200))
         await self._replica.append(list(activity.appendables(900)))
         await self._replica.level()
-        await super()._read_back(intent, following)
+        return await super()._read_back(intent, following)
 
 
 @pytest.mark.parametrize("which", LUA)
@@ -162,8 +219,16 @@ async def test_a_bug_in_the_script(filled: tuple[Replica, str], which: str) -> N
         _plant(site.model, *LUA[which])
         error = await _unproved(replica, site, _Late(replica, site))
     assert error.wrong
-    if which == "sets":
-        assert error.differences
+    assert error.count >= len(error.differences) > 0
+    kinds = {each.name.partition(":")[0] for each in error.differences}
+    owners = {each.owner for each in error.differences}
+    if which == "lists":
+        assert kinds & set("AFIKPTV")
+    if which == "deletes":
+        assert all(each.expected is None for each in error.differences)
+    with redis.Redis.from_url(replica.store.url) as client:
+        licenses = {name.decode().split(":")[3] for name in client.scan_iter("*:1:L:*", count=1000)}
+    assert owners <= licenses
 
 
 def _plant(model: RedisReadModel, there: str, instead: str) -> None:
