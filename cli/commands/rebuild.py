@@ -18,6 +18,7 @@ from cli.rebuilding import showing, standing
 from cli.running import run as run_
 from ledger.settings import Settings, read_settings
 from projector.rebuild import exchange, releases
+from projector.rebuild.folded_on import refuse_where_nobody_folds_on
 from projector.rebuild.intent import Intent
 from projector.rebuild.plan import Plan
 from projector.rebuild.plan import plan as foresee
@@ -297,7 +298,7 @@ async def _all(
     against_log: bool,  # noqa: FBT001 - as it was asked for
 ) -> tuple[Built, bool]:
     """Build and flip; what was built, and whether it serves: not where that is to be agreed to."""
-    await work.refuse_where_nobody_folds_on()
+    await refuse_where_nobody_folds_on(site)
     built = await _proved(site, work, builders, memory_mb, against_log)
     if built.proof.changes is not None and built.proof.changes.count:
         return built, False

@@ -16,12 +16,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from projector.discards import Discards
-from projector.read_model.keys import Keys
 from projector.rebuild.__main__ import Report
 from projector.rebuild.builders import Builders
 from projector.rebuild.collecting import collect
 from projector.rebuild.elsewhere import objections
 from projector.rebuild.exchange import flip, refuse_flip
+from projector.rebuild.folded_on import refuse_where_nobody_folds_on
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent
 from projector.rebuild.plan import guessed
@@ -33,7 +33,6 @@ from projector.rebuild.watching import EVERY_S, Watch
 from projector.release import release
 from projector.verifying.reading import LogSource
 from projector.views.digests import VIEW
-from projector.views.documents import read_head
 
 T = TypeVar("T")
 
@@ -42,8 +41,6 @@ LEVEL_S: Final = 120.0
 TAKEN_OVER_S: Final = 60.0
 READ_BACK_S: Final = 60.0
 """What was read back longer ago is read back once more before it serves."""
-FOLDED_ON_S: Final = 15.0
-"""What is folded on was level once within it; a projector that was just started takes some."""
 _LOOKED_S: Final = 2.0
 """By then the projector has seen which generation serves: it looks four times a second."""
 _AGAIN_S: Final = 0.05
@@ -178,7 +175,7 @@ class Run:
         another than in what serves, where it was proved by the log. Raises as `build` does.
         """
         refuse_flip(intent)
-        await self.refuse_where_nobody_folds_on()
+        await refuse_where_nobody_folds_on(self._site)
         async with self._followed(intent) as following:
             if intent.phase == "proved" and await self._is_long_ago(intent.read_back_ms):
                 intent = await self._read_back(intent, following)
@@ -189,33 +186,6 @@ class Run:
             with self._timed("handing over"):
                 await self._hand_over(intent, following)
         return self._told(intent, proof)
-
-    async def refuse_where_nobody_folds_on(self) -> None:
-        """Raise `RebuildRefusedError` where what serves isn't level within some seconds.
-
-        Who folds that on will fold on whatever serves; where nobody does, its age would only grow.
-        """
-        store, places = self._site.store, self._site.places
-        began_ms = await store.time_ms()
-        deadline = time.monotonic() + FOLDED_ON_S
-        while True:
-            serving = await store.serving(places)
-            names = [Keys(place, generation).head for place, generation in serving.items()]
-            level = dict.fromkeys(places, 0)
-            for place, head in zip(serving, await store.get(names), strict=True):
-                level[place] = 0 if head is None else read_head(head).level_at_ms
-            last = min(level.values())
-            if last > began_ms:
-                return
-            if time.monotonic() > deadline:
-                count = sum(each <= began_ms for each in level.values())
-                since = f"for {(await store.time_ms() - last) / 1000:.0f} s" if last else "ever"
-                raise RebuildRefusedError(
-                    f"what serves isn't level in {count} of {len(places)} places, one of them not "
-                    f"{since}: no projector folds it on, and none would fold on what serves next. "
-                    "Start the replica's projector (`ledger doctor` says what is missing)"
-                )
-            await asyncio.sleep(_AGAIN_S)
 
     @asynccontextmanager
     async def _followed(self, intent: Intent) -> AsyncIterator[Following]:

@@ -164,7 +164,7 @@ def test_what_was_built_is_given_up(ledger: System) -> None:
 def test_nothing_is_begun_where_nobody_folds_on(
     ledger: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("projector.rebuild.run.FOLDED_ON_S", 0.5)
+    monkeypatch.setattr("projector.rebuild.folded_on.FOLDED_ON_S", 0.5)
     projector = ledger.projectors[1]
     projector.freeze()
     try:

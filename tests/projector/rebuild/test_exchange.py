@@ -9,8 +9,9 @@ from msgspec.structs import replace
 
 from ledger.settings import read_settings
 from projector.read_model.keys import CATALOG, Keys, serving
-from projector.rebuild import exchange, run
+from projector.rebuild import exchange, folded_on
 from projector.rebuild.exchange import drop, flip, undo
+from projector.rebuild.folded_on import refuse_where_nobody_folds_on
 from projector.rebuild.intent import Phase
 from projector.rebuild.releases import kept
 from projector.rebuild.run import Run
@@ -164,12 +165,12 @@ async def test_who_folded_both_and_what_is_rendered_otherwise_is_told(site: Site
 async def test_what_nobody_folds_on_is_told_beforehand(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "FOLDED_ON_S", 0.1)
+    monkeypatch.setattr(folded_on, "FOLDED_ON_S", 0.1)
     looking = Run(site, {})
     for place in site.places:
         await stand(site, place, "1", 7, level=0)
     with pytest.raises(RebuildRefusedError, match="in 5 of 5 places"):
-        await looking.refuse_where_nobody_folds_on()
+        await refuse_where_nobody_folds_on(site)
     later_ms = await site.store.time_ms() + 3_600_000
     for place in site.places[1:]:
         await stand(site, place, "1", 7, level=later_ms)
@@ -181,8 +182,8 @@ async def test_what_nobody_folds_on_is_told_beforehand(
     assert await site.store.intent() is None
     assert await served(site) == {"1"}
     await stand(site, 0, "1", 7, level=later_ms)
-    await looking.refuse_where_nobody_folds_on()
+    await refuse_where_nobody_folds_on(site)
     # What serves a place is what is looked at.
     await site.store.write([(serving(0), b"2")])
     with pytest.raises(RebuildRefusedError, match="in 1 of"):
-        await looking.refuse_where_nobody_folds_on()
+        await refuse_where_nobody_folds_on(site)
