@@ -19,6 +19,7 @@ from api.app import build_app, build_services
 from api.catalog.reading import Catalog
 from api.ending import end
 from api.fast_lane import FastLane
+from api.log_end import LogEnd, farthest
 from api.logs import AccessLog, alarm, say, set_up
 from api.renewal import Held, follow
 from api.replicas import Replicas
@@ -115,7 +116,10 @@ async def _work(
         server = make_server(app, settings, lane)
         renewed = _renewed(server, settings.ledger.kafka)
         serving = asyncio.create_task(server.serve(list(sockets)))
-        opening = asyncio.create_task(_open(origin, gatekeeper))
+        copy = replicas.local_copy
+        known = [*replicas.standings, *([] if copy is None else [copy])]
+        log_end = LogEnd(log, lambda: farthest(known))
+        opening = asyncio.create_task(_open(origin, gatekeeper, log_end))
         beside = [
             asyncio.create_task(part)
             for part in (
@@ -160,15 +164,16 @@ async def _until_any(
 ) -> None:
     """Wait until it is told to stop, or can't serve; or the log turned out to be foreign."""
     await asyncio.wait((stopping, serving, opening), return_when=asyncio.FIRST_COMPLETED)
-    if opening.done() and opening.exception() is None:
-        await asyncio.wait((stopping, serving), return_when=asyncio.FIRST_COMPLETED)
 
 
-async def _open(origin: Origin, gatekeeper: Gatekeeper) -> None:
-    """Let writes in once the log is known to be this ledger's. Raises `ForeignLog`."""
+async def _open(origin: Origin, gatekeeper: Gatekeeper, log_end: LogEnd) -> None:
+    """Let writes in once the log is known to be this ledger's, and while it is whole.
+
+    Raises `ForeignLog`.
+    """
     await origin.verified()
-    gatekeeper.open()
-    say(_log, logging.INFO, "the log is this ledger's: writes are open")
+    say(_log, logging.INFO, "the log is this ledger's")
+    await log_end.follow(gatekeeper)
 
 
 if __name__ == "__main__":

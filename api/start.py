@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from api.ending import end
+from api.log_end import LogBehindError
 from api.logs import say
 from api.replicas import Replicas
 from ledger.event_log import genesis
@@ -53,16 +54,24 @@ class Gatekeeper:
     def __init__(self, log: EventLog) -> None:
         self._log = log
         self._opened = asyncio.Event()
+        self._shut: str | None = None
         self._began = time.monotonic()
 
     @property
     def closed(self) -> str | None:
         """Why nothing may be appended; None where it may."""
-        return None if self._opened.is_set() else "the log was not reached yet"
+        if self._opened.is_set():
+            return None
+        return self._shut or "the log was not reached yet"
 
     def open(self) -> None:
         """Let appends through from now on."""
         self._opened.set()
+
+    def shut(self, why: str) -> None:
+        """Let none through from now on."""
+        self._shut = why
+        self._opened.clear()
 
     async def append(
         self,
@@ -79,7 +88,7 @@ class Gatekeeper:
                 async with asyncio.timeout(self._began + OPEN_S - time.monotonic()):
                     await self._opened.wait()
         if self.closed is not None:
-            raise AppendRefused(self.closed)
+            raise LogBehindError(self.closed) if self._shut else AppendRefused(self.closed)
         return await self._log.append(topic, partition, key=key, value=value, headers=headers)
 
     async def ends(self, topic: Topic) -> dict[int, int]:

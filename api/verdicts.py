@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from api.log_end import LogBehindError
 from api.metrics import Metrics
 from api.pending import Command, VerdictPending, command_of, verdict_pending
 from api.problems import Problem, replica_behind, unavailable, unprocessable
@@ -32,6 +33,7 @@ from projector.views.documents import read_license, read_verdict
 
 DECIDED_S: Final = 2.0
 """From the request to the verdict, with the time to the acknowledgement."""
+_BEHIND_RETRY_S: Final = 60
 _CONTENT_TYPE: Final = ("content-type", CONTENT_TYPE.encode())
 
 
@@ -171,6 +173,15 @@ class Verdicts:
         outcome = "unknown" if unknown else "refused"
         self._metrics.undecided.labels(outcome).inc()
         known = "may have been written" if unknown else "was not written"
+        if isinstance(error, LogBehindError):
+            return unavailable(
+                "The log ends before what the replicas know of it, so nothing is written until "
+                f"the ledger's operator has seen to that. {written} was not written: repeat it "
+                "later with its Idempotency-Key, which is safe.",
+                code="LOG_BEHIND",
+                retry_after_s=_BEHIND_RETRY_S,
+                meta={"outcome": outcome},
+            )
         return unavailable(
             f"The log takes nothing at the moment. {written} {known}: repeat it with its "
             "Idempotency-Key, which is safe.",

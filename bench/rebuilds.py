@@ -1,9 +1,10 @@
 """A big rebuild, measured: `python -m bench.rebuilds --licenses 50000 --events 500000`.
 
 Writes a realistic log (bench.history), fills both replicas from it, and rebuilds replica A under
-500 checks and 50 activations a second: flip, undo, flip. Prints whether every answer was right,
-what the plan foresaw and what happened, and how good the time left was that people were shown; and,
-with nothing else at work, how fast builders are beside a bare drain of the log.
+500 checks and 50 activations a second: flip, undo, flip, and what doesn't serve is deleted. Prints
+whether every answer was right, what the plan foresaw and what happened, and how good the time left
+was that people were shown; and, with nothing else at work, how fast builders are beside a bare
+drain of the log.
 """
 
 from __future__ import annotations
@@ -187,8 +188,12 @@ async def _under_load(
         undone = time.monotonic()
         intent = await exchange.flip(site, intent, window_s=3_600)
         again = time.monotonic()
+        checks, collecting = len(load.judged.check_ms), time.monotonic()
+        async with site.alone():
+            gone = await exchange.finish(site, intent)
+        collected = time.monotonic()
+        meanwhile = load.judged.check_ms[checks:]
         judged = await load.stop()
-        await exchange.finish(site, intent)
     finally:
         seeing.cancel()
         await site.close()
@@ -198,6 +203,14 @@ async def _under_load(
         "by_phase": dict(built.seconds),
         "undo_s": round(undone - back, 2),
         "flip_again_s": round(again - undone, 2),
+        "collect": {
+            "keys": gone,
+            "seconds": round(collected - collecting, 1),
+            "checks": len(meanwhile),
+            "check_p50_p99_max_ms": [
+                judged.percentile(meanwhile, share) for share in (0.5, 0.99, 1.0)
+            ],
+        },
         "keys": built.keys,
         "grown_mb": grown >> 20,
         "proof": {"places": built.proof.compared, "documents": built.proof.documents},

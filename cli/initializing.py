@@ -12,17 +12,18 @@ from ledger.event_log.topics import create_topics, describe
 from ledger.settings import Settings
 
 
-async def initialize(settings: Settings, copies: int) -> str:
+async def initialize(settings: Settings, copies: int, go_on: str = GO_ON) -> str:
     """Make what is missing of a ledger's beginning, and see whose log it is: the ledger's id.
 
-    `copies`: on how many brokers each record of a topic lies that is made.
+    `copies`: on how many brokers each record of a topic lies that is made. `go_on`: what to do
+    where a restore did not come to its end.
     Raises `SettingsError`; `ForeignLog` for a log of another ledger, N or pepper; `MissingTopic`,
     `NotInitialized` for one that is restored by half, `LogUnavailable`, `BrokerAwayError`.
     """
     topics = Topics(prefix=settings.topic_prefix)
     found = await patiently(lambda: describe(settings.kafka, topics))
     if (half := half_restored(found)) is not None:
-        raise NotInitialized(f"{half}; {GO_ON}")
+        raise NotInitialized(f"{half}; {go_on}")
     await create_topics(
         settings.kafka, partitions=settings.partitions, topics=topics, replication=copies
     )

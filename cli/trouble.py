@@ -1,8 +1,8 @@
 """Trouble that a person can do something about: one line, and the exit code.
 
 0 done, and the answer is yes; 1 it failed, or the answer is no; 2 wrong usage, or something that
-must be there isn't; 3 what has to be asked can't be reached or can't answer now: the API, of the
-commands that ask it for more than a check; 130 interrupted.
+must be there isn't, or is not this ledger's; 3 what has to be asked (the API, Kafka, all replicas)
+can't be reached or can't answer now; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -76,16 +76,24 @@ def _usage() -> tuple[type[Exception], ...]:
     from cli.local.plan import PortError
     from cli.local.ports import NoFreePortError
     from cli.local.redis import RedisSetupError
+    from ledger.archive.trouble import ForeignBackup, NoBackup
+    from ledger.event_log.port import ForeignLog, MissingTopic, NotInitialized
     from ledger.settings import SettingsError
 
+    not_there = (NoBackup, ForeignBackup, ForeignLog, MissingTopic, NotInitialized)
     setup = (KafkaSetupError, RedisSetupError, FolderError, FolderInUse, PortError, NoFreePortError)
-    return (Missing, SettingsError, ImportRefusedError, *setup)
+    return (Missing, SettingsError, ImportRefusedError, *not_there, *setup)
 
 
 def _unavailable() -> tuple[type[Exception], ...]:
     from cli.api import ApiAway
+    from cli.patience import BrokerAwayError
+    from cli.replica import ReplicasAwayError
+    from ledger.event_log.port import LogUnavailable
+    from projector.read_model.port import ReadModelUnavailableError
 
-    return (Away, ApiAway)
+    kafka = (LogUnavailable, BrokerAwayError)
+    return (Away, ApiAway, *kafka, ReplicasAwayError, ReadModelUnavailableError)
 
 
 def _failures() -> tuple[type[Exception], ...]:
@@ -94,8 +102,6 @@ def _failures() -> tuple[type[Exception], ...]:
     from cli.importing.run import ImportIncompleteError
     from cli.local.orphans import OrphansLeft
     from cli.local.up import UpError
-    from cli.patience import BrokerAwayError
-    from cli.replica import ReplicasAwayError
     from cli.web import ApiUnavailable
     from ledger.archive.trouble import ArchiveError
     from ledger.event_log.port import LogError
@@ -106,12 +112,11 @@ def _failures() -> tuple[type[Exception], ...]:
 
     local = (UpError, OrphansLeft)
     rebuilding = (ReadModelError, BuilderFailedError, ApartError)
-    importing = (ImportIncompleteError, BrokerAwayError, NotFoldedError)
+    importing = (ImportIncompleteError, NotFoldedError)
     return (
         Failed,
         ApiRefused,
         ApiUnavailable,
-        ReplicasAwayError,
         LogError,
         ArchiveError,
         ErasureUnfinishedError,

@@ -36,6 +36,11 @@ class KafkaBrokers(Struct, frozen=True, kw_only=True):
     key_file: str = ""
 
     @property
+    def named(self) -> str:
+        """Who they are, for people."""
+        return f"Kafka at {self.bootstrap}"
+
+    @property
     def has_tls(self) -> bool:
         """Whether what goes over the wire is encrypted."""
         return self.security in {"SSL", "SASL_SSL"}

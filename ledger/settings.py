@@ -87,7 +87,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     pepper, seal_keys = read_pepper(environment), _seal_keys(environment)
     found = Settings(
         kafka=read_brokers(environment),
-        partitions=_partitions(environment),
+        partitions=read_partitions(environment),
         topic_prefix=environment.get("LEDGER_TOPIC_PREFIX", ""),
         replicas=read_replicas(environment),
         pepper=Pepper(pepper),
@@ -142,7 +142,8 @@ def _seal_keys(environment: Mapping[str, str]) -> tuple[tuple[str, bytes], ...]:
     return tuple(keys)
 
 
-def _partitions(environment: Mapping[str, str]) -> int:
+def read_partitions(environment: Mapping[str, str]) -> int:
+    """How many partitions the ledger has; raises `SettingsError`."""
     try:
         return partition_count(whole_number(environment, "LEDGER_PARTITIONS", 16) or 0)
     except ValueError as error:

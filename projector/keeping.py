@@ -19,9 +19,10 @@ from projector.read_model.port import ReadModel, ReadModelError
 from projector.rebuild.exchange import drop
 from projector.rebuild.following import Following
 from projector.rebuild.intent import KEY, Intent, read_intent
-from projector.rebuild.lock import held
+from projector.rebuild.lock import LostLockError, held
 from projector.rebuild.site import RebuildRefusedError
 from projector.rebuild.store import Store
+from projector.release import release
 from projector.session import Session
 
 EVERY_S: Final = 0.5
@@ -69,16 +70,25 @@ class Keeper:
         [document] = await self._model.get([KEY])
         intent = None if document is None else read_intent(document)
         folds = [one for one in self._sessions() if isinstance(one, FoldSession)]
-        if intent is None or intent.phase not in _KEPT or not folds:
+        if intent is None or not folds:
             await self._keep(None)
             return
-        if intent.phase == "window" and await self._model.time_ms() >= intent.until_ms:
+        if await self._is_over(intent):
             await self._keep(None)
             if any(one.place == CATALOG for one in folds):
                 await self._collect(intent)
             return
+        if intent.phase not in _KEPT:
+            await self._keep(None)
+            return
         places = tuple(sorted(one.place for one in folds))
         await self._keep((intent.generation, intent.previous, places))
+
+    async def _is_over(self, intent: Intent) -> bool:
+        """Whether what doesn't serve is to go, also where somebody was killed who had begun."""
+        if intent.phase == "window":
+            return await self._model.time_ms() >= intent.until_ms
+        return intent.phase == "collecting"
 
     async def _keep(self, wanted: Kept | None) -> None:
         """Follow what is wanted, and nothing else."""
@@ -86,6 +96,8 @@ class Keeper:
             self._following.check()
         if wanted == self._kept:
             return
+        if wanted is not None:
+            await self._note_release()
         self._kept = wanted
         if self._following is not None:
             await self._following.stop()
@@ -96,11 +108,19 @@ class Keeper:
             self._following = self._follow(lambda serving: other if serving == one else one, places)
             self._following.start()
 
+    async def _note_release(self) -> None:
+        store = Store(self._url)
+        try:
+            await store.note_release(release())
+        finally:
+            await store.close()
+
     async def _collect(self, intent: Intent) -> None:
         """Delete what doesn't serve, unless somebody works on it just now."""
-        async with held(self._model, wait_s=0) as is_alone:
-            if is_alone:
-                await self._drop(intent)
+        with suppress(LostLockError):
+            async with held(self._model, wait_s=0) as is_alone:
+                if is_alone:
+                    await self._drop(intent)
 
     async def _drop(self, intent: Intent) -> None:
         store = Store(self._url)

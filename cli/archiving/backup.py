@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.archiving.stages import Stage, Stages
+from cli.one_record import record_at
 from cli.patience import patiently
 from cli.trouble import plain
 from ledger.archive.folder import Folder
@@ -28,7 +29,7 @@ from ledger.archive.trouble import ForeignBackup, OtherLog
 from ledger.domain.identifiers import Pepper
 from ledger.event_log import chain, genesis
 from ledger.event_log.genesis import Genesis
-from ledger.event_log.port import EventLog, MissingTopic, Record, Topic
+from ledger.event_log.port import EventLog, MissingTopic, Topic
 
 SEGMENT_BYTES: Final = 64 << 20
 """Of records before compression; what an interruption costs at most, a partition at work."""
@@ -110,6 +111,8 @@ class Backup:
         )
         begun = self._folder.begun()
         if begun is None:
+            # From now on the folder is this ledger's, whatever becomes of the run.
+            self._folder.save(own, self._pepper, whole=False)
             return own
         if begun.ledger != own.ledger:
             raise ForeignBackup(
@@ -159,7 +162,7 @@ class Backup:
                 f"{last.end}: the log was replaced or cut off. Keep the backup as it is, and name "
                 "another folder for this log"
             )
-        record = await patiently(partial(self._record, place, last.end - 1))
+        record = await record_at(self._log, *place, last.end - 1)
         if record is None:
             return
         running = chain.extend(
@@ -175,13 +178,6 @@ class Backup:
                 "than the backup: the log was replaced since. Keep the backup as it is, and name "
                 "another folder for this log"
             )
-
-    async def _record(self, place: Place, offset: int) -> Record | None:
-        """The record at an offset; None where compaction took it away."""
-        async with aclosing(self._log.read(*place, start=offset, stop=offset + 1)) as batches:
-            async for batch in batches:
-                return batch[0]
-        return None
 
     async def _take(self, place: Place, end: int, *, moved: Callable[[int], None]) -> None:
         """Bring one partition up to its end."""

@@ -39,13 +39,15 @@ Place = tuple[Topic, int]
 class Restored:
     """What is in the cluster now, as it was at `made_at` (UTC).
 
-    `records` are in the backup; `written`: by this run.
+    `records` are in the backup; `written`: by this run. `changed`: whether anything was: records,
+    or the config of topics that were under restore.
     """
 
     ledger: str
     made_at: str
     records: int
     written: int
+    changed: bool
 
 
 class Restore:
@@ -60,6 +62,7 @@ class Restore:
         """Up to where each partition was found to be as in the backup."""
         self._types: Mapping[Topic, str] = {}
         self._written = 0
+        self._opened = False
 
     async def run(self, stages: Stages) -> Restored:
         """Restore all of it. Raises `ArchiveError`, `LogError`, `OSError`.
@@ -77,6 +80,7 @@ class Restore:
             made_at=self._archive.manifest.made_at,
             records=records,
             written=self._written,
+            changed=bool(self._written or self._opened),
         )
 
     async def _look(self, stages: Stages) -> None:
@@ -124,6 +128,7 @@ class Restore:
         for topic in topics:
             if self._types.get(topic) != LOG_APPEND_TIME:
                 await patiently(partial(self._restorer.open, topic))
+                self._opened = True
 
     async def _write(self, moved: Callable[[int], None], place: Place) -> None:
         start = self._there.get(place, 0)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.importing.progress import Bar, Lines, Quiet
+from cli.importing.progress import Shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Stage:
 class Stages:
     """Shows one stage after the other."""
 
-    def __init__(self, shown: Bar | Lines | Quiet) -> None:
+    def __init__(self, shown: Shown) -> None:
         self._shown = shown
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,4 +17,6 @@ def on_files(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or type(error).__name__
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            reason += ". Make room there, and run it again: it goes on where it was"
         raise Failed(f"{error.filename or folder}: {reason}") from None

@@ -11,7 +11,7 @@ from cli import connection, key_files, output, trouble
 from cli.local.folder import DEFAULT, data_folder
 from cli.options import Data, Json
 from cli.running import run
-from cli.verifying.files import PublicKeys, believed, read
+from cli.verifying.files import PublicKeys, believed, check_writable, read
 from cli.verifying.making import Made, make
 from cli.verifying.showing import print_findings, shown
 from ledger.checkpoints.keys import VARIABLE
@@ -92,8 +92,7 @@ def make_(
     """
     settings, signing = connection.settings(data), key_files.read(key)
     keys = {public_hex(signing): "this key"} | believed(public_key, connection.environment(data))
-    if not file.expanduser().parent.is_dir():
-        raise trouble.Missing(f"{file.parent} is no folder: make it first")
+    check_writable(file)
     earlier = None if begun is None else read(begun, keys)
     replaced = [read(file, keys)] if file.expanduser().exists() and file != begun else []
     made = run(make(settings, file, signing, begun=earlier, others=replaced))

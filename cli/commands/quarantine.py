@@ -20,6 +20,7 @@ from cli.quarantining.discarding import discard as order_discard
 from cli.quarantining.discarding import is_discarded, obeyed, waits_at
 from cli.quarantining.explaining import Explained, explain_stray
 from cli.quarantining.explaining import explain as explain_license
+from cli.quarantining.finding import meant, silence
 from cli.quarantining.looking import Held, look
 from cli.quarantining.progress import partitions_shown
 from cli.quarantining.retrying import Retried, wanted
@@ -103,15 +104,15 @@ def retry(
     """Have every replica's projector fold again what is set aside, and wait for it.
 
     They do so by themselves when they start, and when a record is discarded. Exit code 1 where
-    some stay frozen. Example: `ledger quarantine retry --all`.
+    some stay frozen, 2 where there is no such license. Example: `ledger quarantine retry --all`.
     """
     if (license_ is None) != everything:
         raise trouble.Missing("name a license, or all of them: ledger quarantine retry --all")
-    done = run(_retried(connection.settings(data), license_))
+    done, id_ = run(_retried(connection.settings(data), license_))
     if as_json:
         output.print_json(wording.retried(done))
     else:
-        wording.print_retried(done)
+        wording.print_retried(done, id_)
     raise typer.Exit(trouble.OK if all(one.well for one in done) else trouble.FAILED)
 
 
@@ -148,15 +149,17 @@ async def _explained(settings: Settings, what: str) -> Explained:
     names = await _named(settings, key_of(what))
     async with _replicas(settings) as replicas:
         held = await _answering(replicas, settings)
+        id_ = await _asked(meant(replicas, held, names, settings.partitions))
         for one in held:
-            found = next((it for it in one.frozen if it.license in names), None)
+            found = one.license(id_)
             if found is None:
                 continue
             explained = await _asked(explain_license(replicas, settings, one, found))
             if explained is not None:
                 return explained
+    where = "in no replica that answers" if silence(held) else "in no replica"
     raise trouble.Failed(
-        f"the license {names[0]} is frozen in no replica: `ledger quarantine list` shows all"
+        f"the license {id_} is frozen {where}{silence(held)}: `ledger quarantine list` shows all"
     )
 
 
@@ -164,6 +167,8 @@ async def _explained_at(settings: Settings, partition: int, offset: int) -> Expl
     async with _replicas(settings) as replicas:
         held = await _answering(replicas, settings)
         for one in held:
+            if one.trouble is not None:
+                continue
             here = [it for it in one.frozen if it.partition == partition]
             found = next((it for it in here if it.offset == offset), None)
             if found is None:
@@ -174,23 +179,26 @@ async def _explained_at(settings: Settings, partition: int, offset: int) -> Expl
                 explained = await _asked(explain_license(replicas, settings, one, found))
             if explained is not None:
                 return explained
+    where = "any replica that answers" if silence(held) else "any replica"
     raise trouble.Failed(
-        f"no license is frozen by {partition}:{offset} in any replica, and it isn't a record of no "
-        "license: `ledger quarantine list` shows all"
+        f"no license is frozen by {partition}:{offset} in {where}, and it isn't a record of no "
+        f"license there{silence(held)}: `ledger quarantine list` shows all"
     )
 
 
-async def _retried(settings: Settings, license_: str | None) -> list[Retried]:
+async def _retried(settings: Settings, license_: str | None) -> tuple[list[Retried], str | None]:
+    """What came of it, and the id of the license, None where it was of all."""
     names = None if license_ is None else await _named(settings, key_of(license_))
     async with _replicas(settings) as replicas:
         held = await look(replicas, settings.partitions)
         id_ = None
-        if names is not None:
-            frozen = {it.license for one in held for it in one.frozen}
-            id_ = next((name for name in names if name in frozen), names[0])
+        if names is not None and any(one.trouble is None for one in held):
+            id_ = await _asked(meant(replicas, held, names, settings.partitions))
+        elif names is not None:
+            id_ = names[0]
         total = sum(len(set(wanted(one, id_).values())) for one in held)
         with partitions_shown(total) as tell:
-            return await order_retry(replicas, held, id_, tell)
+            return await order_retry(replicas, held, id_, tell), id_
 
 
 async def _discardable(settings: Settings, partition: int, offset: int) -> bool:
@@ -240,11 +248,11 @@ async def _named(settings: Settings, named: str) -> tuple[str, ...]:
 
 
 async def _answering(replicas: Replicas, settings: Settings) -> Sequence[Held]:
+    """What all replicas have set aside, of which one answers at least."""
     held = await look(replicas, settings.partitions)
-    answering = [one for one in held if one.trouble is None]
-    if not answering:
-        raise trouble.Failed(f"no replica answers: {held[0].trouble if held else 'there is none'}")
-    return answering
+    if all(one.trouble is not None for one in held):
+        raise trouble.Away(f"no replica answers: {held[0].trouble if held else 'there is none'}")
+    return held
 
 
 async def _asked(call: Awaitable[T]) -> T:

@@ -14,19 +14,21 @@ from cli import connection, output, trouble
 from cli.attributes import seconds
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json, Sure
-from cli.rebuilding import looking, planned, showing
+from cli.rebuilding import planned, showing, standing
 from cli.rebuilding.bar import Shown
 from cli.running import run as run_
 from ledger.event_log.port import LogUnavailable
 from ledger.settings import Settings, read_settings
 from projector.read_model.port import ReadModelUnavailableError
-from projector.rebuild import exchange
+from projector.rebuild import exchange, releases
 from projector.rebuild.builders import BuilderAwayError
 from projector.rebuild.built import Built
+from projector.rebuild.folded_on import refuse_where_nobody_folds_on
 from projector.rebuild.intent import Intent
 from projector.rebuild.plan import MEMORY_MB_MIN, Plan
 from projector.rebuild.plan import plan as foresee
 from projector.rebuild.proof import Changes, NotProvedError, Proof
+from projector.rebuild.releases import Kept
 from projector.rebuild.run import Run, begun
 from projector.rebuild.site import RebuildRefusedError, Site
 
@@ -192,18 +194,20 @@ def undo(
     """Have the generation serve that did before, as of now: it was folded on meanwhile."""
     window_s = seconds(window, "--window") or 0
 
-    async def undone(site: Site) -> Intent:
+    async def undone(site: Site) -> tuple[Intent, Kept]:
         async with site.alone():
-            intent = await _intent(site)
-            if intent.phase not in {"window", "flipping", "undoing"}:
-                raise RebuildRefusedError("nothing was flipped, so nothing is to be undone")
-            return await exchange.undo(site, intent, window_s=window_s)
+            intent = await exchange.undo(site, await _intent(site), window_s=window_s)
+            _, previous = await releases.kept(site.store, intent, site.places)
+            return intent, previous
 
-    intent = _on(data, replica, undone)
+    intent, kept = _on(data, replica, undone)
     if as_json:
-        output.print_json({"serves": intent.previous, "other": intent.generation})
+        told = {"serves": intent.previous, "other": intent.generation}
+        output.print_json(told | {"kept": msgspec.to_builtins(kept)})
     else:
         output.console().print(f"Generation {intent.previous} serves again, as of now.")
+        if not kept.as_built_by(intent.release):
+            output.remark(standing.mixed(kept, intent.release))
 
 
 @app.command()
@@ -227,15 +231,15 @@ def status(
 ) -> None:
     """Show what is under way: phase, how far, how long still, and how what serves fares."""
     if watch:
-        found = _on(data, replica, lambda site: looking.watch(site, as_json=as_json))
+        found = _on(data, replica, lambda site: standing.watch(site, as_json=as_json))
     else:
-        found = _on(data, replica, looking.look)
+        found = _on(data, replica, standing.look)
     if not as_json:
-        found.show()
+        standing.print_standing(found)
     elif watch:
-        output.print_json_line(found.document())
+        output.print_json_line(standing.standing_document(found))
     else:
-        output.print_json(found.document())
+        output.print_json(standing.standing_document(found))
 
 
 def _on(data: Path, replica: str, work: Callable[[Site], Awaitable[T]]) -> T:
@@ -314,6 +318,7 @@ async def _all(
     against_log: bool,  # noqa: FBT001 - as it was asked for
 ) -> tuple[Built, bool]:
     """Build and flip; what was built, and whether it serves: not where that is to be agreed to."""
+    await refuse_where_nobody_folds_on(site)
     built = await _proved(site, work, builders, memory_mb, against_log)
     if built.proof.changes is not None and built.proof.changes.count:
         return built, False
@@ -358,17 +363,18 @@ async def _changes(site: Site, work: Run) -> Proof | None:
 
 
 async def _flipped(site: Site, work: Run, window_s: int, agreed: Changes | None) -> Built:
-    intent = await _intent(site)
-    if intent.phase == "building":
-        raise RebuildRefusedError("it isn't proved yet: `ledger rebuild start` or `run` goes on")
-    return await work.flip(intent, window_s=window_s, agreed=agreed)
+    return await work.flip(await _intent(site), window_s=window_s, agreed=agreed)
 
 
 async def _intent(site: Site) -> Intent:
     intent = await site.store.intent()
-    if intent is None:
-        raise RebuildRefusedError("no rebuild is under way: `ledger rebuild plan` is how to begin")
-    return intent
+    if intent is not None:
+        return intent
+    closed = await site.store.closed()
+    before = "" if closed is None else f", and {standing.ended(closed)}"
+    raise RebuildRefusedError(
+        f"no rebuild is under way{before}: `ledger rebuild plan` is how to begin one"
+    )
 
 
 def _dropped(data: Path, replica: str, phases: set[str], *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import connection, output, trouble
+from cli import connection, trouble
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
 from cli.rehearsing import showing
@@ -38,7 +38,7 @@ def rehearse(
     It is compared with what a replica holds, folded by the release that runs; nothing is written
     that serves, and checks and activations go on. With `--rules N` the history is compared with
     what it would be had rules N been active all along. Exit code 0: nothing changes; 1: something
-    does; 2: it can't be rehearsed.
+    does; 2: it can't be rehearsed; 3: Kafka or all replicas are away.
     """
     settings = connection.settings(data)
     replica: str | None = None
@@ -47,7 +47,7 @@ def rehearse(
     else:
         found = run(suppose(settings, rules))
     if as_json:
-        output.print_json(showing.document(found, rules=rules, replica=replica))
+        showing.print_document(found, rules=rules, replica=replica)
     else:
         showing.print_rehearsed(found, limit)
     raise typer.Exit(trouble.OK if found.same else trouble.FAILED)

@@ -17,6 +17,7 @@ from cli.importing.progress import on_stderr
 from cli.local.folder import DEFAULT
 from cli.options import Data, Json
 from cli.running import run
+from cli.trouble import Missing
 
 
 def restore(
@@ -40,7 +41,12 @@ def restore(
     process opens the ledger. Run again after an interruption it goes on; what is not of this
     backup it never touches. Example: `ledger restore /mnt/backups/ledger --copies 1`.
     """
-    settings = connection.settings(data)
+    try:
+        settings = connection.settings(data)
+    except Missing as error:
+        raise Missing(
+            f"{error}; `ledger up --restore FOLDER` begins a local one with a backup"
+        ) from None
     with on_files(folder):
         done = run(run_of(settings, folder, copies, Stages(on_stderr())))
     if as_json:
@@ -51,6 +57,7 @@ def restore(
                 "madeAt": done.made_at,
                 "records": done.records,
                 "written": done.written,
+                "changed": done.changed,
             }
         )
         return
@@ -64,6 +71,9 @@ def _print(done: Restored) -> None:
         f"{done.written:,} were written now",
         markup=False,
     )
+    if not done.changed:
+        console.print("It was all there already, and the ledger may run: nothing was changed.")
+        return
     console.print(
         "Next: `ledger init` says that it is whole; empty the replicas, start projectors, then the "
         "API; `ledger forget` again whoever was forgotten after the backup was made"

@@ -39,7 +39,7 @@ def rules(context: typer.Context, *, data: Data = DEFAULT, as_json: Json = False
         output.print_json(_document(replicas))
     else:
         _print(replicas)
-    raise typer.Exit(trouble.FAILED if active(replicas) is None else trouble.OK)
+    raise typer.Exit(trouble.UNAVAILABLE if active(replicas) is None else trouble.OK)
 
 
 @app.command()
@@ -66,7 +66,7 @@ def activate(
     standing = run(_rehearsed(settings, version, accept_changes=accept_changes))
     how = "" if standing is None else f" ({standing.said})"
     trouble.confirmed(f"this activates rules {version}, for good{how}", yes=yes)
-    offset = run(_activate(settings, version))
+    offset = run(_activate(settings, version, standing, accept_changes=accept_changes))
     if as_json:
         rehearsal = None if standing is None else standing.document
         output.print_json({"active": version, "offset": offset, "rehearsal": rehearsal})
@@ -82,11 +82,25 @@ async def _rehearsed(settings: Settings, version: int, *, accept_changes: bool) 
         return await rehearsed(connected, version, accept_changes=accept_changes)
 
 
-async def _activate(settings: Settings, version: int) -> int:
+async def _activate(
+    settings: Settings, version: int, asked: Standing | None, *, accept_changes: bool
+) -> int:
     async with connection.connected(settings) as connected:
-        # While a person was asked, an older projector may have come.
+        # While a person was asked, an older projector may have come, or another rehearsal.
         check(version, await look(settings))
+        now = await rehearsed(connected, version, accept_changes=accept_changes)
+        if _changed(now) != _changed(asked):
+            raise trouble.Failed(
+                "it was rehearsed again meanwhile, and came to something else: ask once more"
+            )
         return (await order(connected, version)).offset
+
+
+def _changed(standing: Standing | None) -> tuple[int, int]:
+    """What a rehearsal came to; none finds nothing to change."""
+    if standing is None:
+        return 0, 0
+    return standing.outcome.changed_verdicts, standing.outcome.changed_licenses
 
 
 def _document(replicas: Sequence[Replica]) -> dict[str, Any]:

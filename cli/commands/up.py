@@ -14,8 +14,8 @@ import typer
 
 from cli import trouble
 from cli.archiving.stages import Stages
+from cli.archiving.trouble import on_files
 from cli.commands.check import VALIDATE_KEY, ask
-from cli.importing.progress import Quiet
 from cli.local import folder as folders
 from cli.local import plan
 from cli.local.folder import DEFAULT, DataFolder
@@ -23,8 +23,11 @@ from cli.local.screen import Screen
 from cli.local.up import Order
 from cli.local.up import up as run
 from cli.options import Data
-from ledger.domain.identifiers import slug_id
-from ledger.settings import read_settings
+from ledger.archive.folder import Folder
+from ledger.archive.manifest import check
+from ledger.domain.identifiers import Pepper, slug_id
+from ledger.event_log.restoring import GO_ON_LOCALLY
+from ledger.settings import read_partitions, read_pepper, read_settings
 
 SAMPLE: Final = Path(__file__).resolve().parents[2] / "examples" / "activity.csv"
 
@@ -85,12 +88,10 @@ def up(
     folder = folders.data_folder(data)
     if brokers not in {None, *folders.BROKERS}:
         raise typer.BadParameter("a local ledger has 1 or 3 brokers", param_hint="--brokers")
-    if restore is not None and not folder.pepper.exists():
-        raise trouble.Missing(
-            f"{folder.pepper} is not there: copy pepper and seal-keys, which were kept beside the "
-            "backup, into the new data folder"
-        )
-    welcome = _Welcome(folder, SAMPLE if sample and restore is None else None, restore)
+    screen = Screen()
+    if restore is not None:
+        _look_at(restore, folder)
+    welcome = _Welcome(folder, SAMPLE if sample and restore is None else None, restore, screen)
     run(
         Order(
             folder=folder,
@@ -102,14 +103,39 @@ def up(
             welcome=welcome.say,
             unhurried=restore is not None,
         ),
-        Screen(),
+        screen,
     )
+    if restore is not None and not welcome.begun:
+        screen.line(f"The restore did not come to its end: {GO_ON_LOCALLY}")
+        raise typer.Exit(trouble.INTERRUPTED)
+
+
+def _look_at(backup: Path, folder: DataFolder) -> None:
+    """See that a backup is there, all its files, and its secrets, before anything is started."""
+    for secret in (folder.pepper, folder.seal_keys):
+        if not secret.exists():
+            raise trouble.Missing(
+                f"{secret} is not there: copy pepper and seal-keys, which were kept beside the "
+                "backup, into the new data folder"
+            )
+    environment = {**os.environ, "LEDGER_PEPPER_FILE": str(folder.pepper)}
+    environment.pop("LEDGER_PEPPER", None)
+    with on_files(backup):
+        manifest = Folder(backup).manifest()
+        pepper, partitions = Pepper(read_pepper(environment)), read_partitions(environment)
+        check(manifest, pepper=pepper, partitions=partitions)
+        Folder(backup).check_files(manifest)
 
 
 class _Welcome:
     """What is done once the broker, and then all, is ready: genesis; the sample, what to know."""
 
-    def __init__(self, folder: DataFolder, sample: Path | None, backup: Path | None) -> None:
+    def __init__(
+        self, folder: DataFolder, sample: Path | None, backup: Path | None, screen: Screen
+    ) -> None:
+        self.begun = False
+        """Whether the log has its beginning, and with a backup all of that."""
+        self._screen = screen
         self._folder = folder
         self._sample = sample
         self._backup = backup
@@ -123,8 +149,10 @@ class _Welcome:
         if self._backup is not None:
             from cli.archiving.restore import restore
 
-            await restore(settings, self._backup, copies, Stages(Quiet()))
-        self._ledger = await initialize(settings, copies)
+            with on_files(self._backup):
+                await restore(settings, self._backup, copies, Stages(self._screen))
+        self._ledger = await initialize(settings, copies, GO_ON_LOCALLY)
+        self.begun = True
 
     async def say(self, ledger: Mapping[str, str], screen: Screen) -> None:
         """Load the sample and say where everything is; trouble with that stops nothing."""

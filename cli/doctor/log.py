@@ -77,7 +77,7 @@ async def _look(settings: Settings, log: KafkaLog) -> Log:
         if isinstance(error.__context__, TimeoutError):
             return hung(settings)
         step = "is it running? `ledger status`; else start it, or correct LEDGER_KAFKA"
-        return Log(findings=[fail("broker", f"{settings.kafka.bootstrap}: {error}", step)], ends={})
+        return Log(findings=[fail("broker", str(error), step)], ends={})
     findings = [
         ok("broker", f"{settings.kafka.bootstrap} answers"),
         *await _topics(settings, counts),

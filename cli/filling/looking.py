@@ -42,7 +42,7 @@ async def look(settings: Settings, data: Path | None) -> Capacity:
         past = await looking.history(log, await looking.began_ms(log))
         found = await volumes(settings.kafka)
     except LogUnavailable as error:
-        raise Away(f"{settings.kafka.bootstrap}: {error}") from None
+        raise Away(str(error)) from None
     finally:
         await log.close()
     topics = Topics(prefix=settings.topic_prefix)

@@ -34,6 +34,18 @@ class Work(Protocol):
     def moves(self) -> int: ...  # noqa: D102 - said above
 
 
+class Shown(Protocol):
+    """Where it is shown."""
+
+    def begin(self, found: Work) -> Callable[[int], None]:
+        """Begin to show a work; what is given counts its steps."""
+        ...
+
+    def end(self) -> None:
+        """It has come to its end, whatever that was."""
+        ...
+
+
 class Quiet:
     """Tells nobody."""
 

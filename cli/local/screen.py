@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TextIO
 
@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from cli.importing.progress import Lines, Work
 from cli.local.parts import READY, WAITING, Part
 
 
@@ -25,6 +26,7 @@ class Screen:
         self._shown: dict[str, str] = {}
         self._since: dict[str, float] = {}
         self._started = time.monotonic()
+        self._work: tuple[str, str] | None = None
 
     @property
     def elapsed_s(self) -> float:
@@ -48,6 +50,27 @@ class Screen:
         if self._console.is_terminal:
             self._draw(parts)
 
+    def begin(self, found: Work) -> Callable[[int], None]:
+        """Show how far a work is, below the parts; elsewhere than in a terminal now and then."""
+        title = found.path.name
+        if not self._console.is_terminal:
+            if found.moves:
+                self.line(f"{self.elapsed_s:5.1f} s  {title}: {found.moves:,} to do")
+            return Lines(self._console).begin(found)
+        done = 0
+
+        def moved(count: int) -> None:
+            nonlocal done
+            done += count
+            self._work = title, f"{done:,} of {found.moves:,}"
+
+        moved(0)
+        return moved
+
+    def end(self) -> None:
+        """Show that work no longer."""
+        self._work = None
+
     def settle(self) -> None:
         """Leave the list as it stands; what comes next is written below it."""
         if self._live is not None:
@@ -70,4 +93,7 @@ class Screen:
             mark = "[green]✓[/]" if is_ready else "[yellow]·[/]"
             after = f"{self._since.get(part.name, 0.0):.1f} s" if is_ready else ""
             table.add_row(mark, escape(part.title), escape(word), str(part.port), after)
+        if self._work is not None:
+            title, far = self._work
+            table.add_row("[yellow]·[/]", escape(title), far, "", "")
         return table

@@ -109,15 +109,16 @@ def retried(done: Sequence[Retried]) -> dict[str, Any]:
     }
 
 
-def print_retried(done: Sequence[Retried]) -> None:
-    """Print what came of a retry, replica by replica."""
+def print_retried(done: Sequence[Retried], asked: str | None) -> None:
+    """Print what came of a retry of a license, or of all, replica by replica."""
     console = output.console()
     for one in done:
         if one.trouble is not None:
             console.print(output.plain(f"replica {one.letter} doesn't answer: {one.trouble}"))
             continue
         if not one.thawed and not one.frozen and not one.unanswered:
-            console.print(f"replica {one.letter}: nothing of it is frozen")
+            what = "nothing is" if asked is None else f"license {asked} isn't"
+            console.print(f"replica {one.letter}: {what} frozen")
         for license_ in one.thawed:
             console.print(f"replica {one.letter}: license {license_} is frozen no more")
         for license_, offset in sorted(one.frozen.items()):

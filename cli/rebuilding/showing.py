@@ -15,10 +15,9 @@ from projector.rebuild.built import Built
 from projector.rebuild.differences import Difference
 from projector.rebuild.intent import Intent
 from projector.rebuild.progress import Progress as Moment
-from projector.rebuild.proof import Changes, NotProvedError, Proof
+from projector.rebuild.proof import Changes, NotProvedError, Proof, listed
 
 SHOWN_MAX: Final = 5
-NAMED_MAX: Final = 10
 OWNERS_MAX: Final = 100
 """Licenses of one place that are named before somebody agrees."""
 PIECE_BEFORE: Final = 40
@@ -66,7 +65,7 @@ def _proved(proof: Proof) -> dict[str, str]:
             f"in {proof.one_by_one} places all documents are equal, one by one"
         )
     for place, licenses in proof.frozen.items():
-        facts[f"left out in {_place(place)}"] = f"frozen in one only: {', '.join(licenses)}"
+        facts[f"left out in {_place(place)}"] = f"frozen in one only: {listed(licenses)}"
     if changes is not None and changes.count:
         facts["changed"] = f"{changes.count:,} documents and members of {_whose(changes)}"
     return facts
@@ -80,18 +79,14 @@ def print_changes(changes: Changes) -> None:
         markup=False,
     )
     for place, owners in changes.owners.items():
-        console.print(f"  {_place(place)}: {_some(owners)}", markup=False, overflow="fold")
+        console.print(
+            f"  {_place(place)}: {listed(owners, OWNERS_MAX)}", markup=False, overflow="fold"
+        )
     print_differences(console, changes.differences, changes.count, ("will be", "serves now"))
 
 
 def _whose(changes: Changes) -> str:
-    owners = sorted({one for each in changes.owners.values() for one in each})
-    return _some(owners, NAMED_MAX)
-
-
-def _some(names: Sequence[str], most: int = OWNERS_MAX) -> str:
-    left = len(names) - most
-    return ", ".join(names[:most]) + (f" and {left:,} more" if left > 0 else "")
+    return listed(sorted({one for each in changes.owners.values() for one in each}))
 
 
 def built_document(built: Built) -> dict[str, Any]:
@@ -100,11 +95,16 @@ def built_document(built: Built) -> dict[str, Any]:
     return document
 
 
-def print_intent(intent: Intent | None, now: Mapping[str, str], serving: Mapping[int, str]) -> None:
-    """Print what is under way on a replica, and how far it is `now`."""
+def print_intent(
+    intent: Intent | None,
+    now: Mapping[str, str],
+    serving: Mapping[int, str],
+    more: Mapping[str, str],
+) -> None:
+    """Print what is under way on a replica, how far it is `now`, and `more`."""
     if intent is None:
         shown = ", ".join(sorted(set(serving.values()))) or "none"
-        output.print_facts({"rebuild": "none", "generation that serves": shown})
+        output.print_facts({"rebuild": "none", "generation that serves": shown, **more})
         return
     serves = sorted(set(serving.values()))
     facts = {
@@ -115,7 +115,7 @@ def print_intent(intent: Intent | None, now: Mapping[str, str], serving: Mapping
     }
     if intent.until_ms:
         facts["window"] = f"until {_moment(intent.until_ms)}: then what doesn't serve is deleted"
-    output.print_facts({**facts, **now})
+    output.print_facts({**facts, **now, **more})
 
 
 def intent_document(
@@ -187,7 +187,7 @@ _PHASES: Final = {
     "flipping": "being flipped: `ledger rebuild flip` goes on",
     "undoing": "being undone: `ledger rebuild undo` goes on",
     "window": "built; either may serve",
-    "collecting": "done; what doesn't serve is being deleted",
+    "collecting": "done; what doesn't serve is being deleted, by a projector if nobody else",
 }
 
 

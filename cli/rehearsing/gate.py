@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct, to_builtins
 
 from cli.connection import Connection
+from cli.one_record import record_at
 from cli.patience import patiently
 from cli.trouble import Failed
 from ledger.domain.clocks import rfc3339
-from ledger.event_log.port import Topic
+from ledger.event_log.port import EventLog, Topic
 from projector.read_model.port import ReadModelUnavailableError
-from projector.rebuild.run import release
 from projector.rebuild.store import Store
 from projector.rehearsal.outcome import KEY, Outcome, read_outcome
+from projector.release import release
+
+_AT_ONCE: Final = 4
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -53,6 +57,11 @@ async def rehearsed(
         return None
     kept = await _kept(connected.settings.replicas)
     found = _fitting(connected, kept, version, ends)
+    if found is not None and not await _of_this_log(connected.log, found.outcome):
+        raise Failed(
+            f"rules {version} were rehearsed on a log that was replaced or restored since: run "
+            f"`{_how(version)}`"
+        )
     if found is None:
         raise Failed(f"rules {version} aren't rehearsed{_instead(kept)}: run `{_how(version)}`")
     changed = found.outcome.changed_verdicts or found.outcome.changed_licenses
@@ -92,6 +101,20 @@ def _fitting(
         and (grown := one.grown(ends)) is not None
     ]
     return min(standings, key=lambda one: one.grown, default=None)
+
+
+async def _of_this_log(log: EventLog, outcome: Outcome) -> bool:
+    """Whether the log still has the last record of each partition that was rehearsed."""
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def same(partition: int, position: int) -> bool:
+        if not position:
+            return True
+        async with limit:
+            record = await record_at(log, Topic.LICENSE_EVENTS, partition, position - 1)
+        return record is not None and outcome.ends_with(record)
+
+    return all(await asyncio.gather(*(same(*one) for one in enumerate(outcome.positions))))
 
 
 def _instead(kept: Sequence[Outcome]) -> str:

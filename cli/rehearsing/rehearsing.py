@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Final
 
 from msgspec import Struct
@@ -13,6 +15,7 @@ from cli import rules as rules_
 from cli.connection import Connection, connected
 from cli.importing.progress import on_stderr
 from cli.patience import patiently
+from cli.replica import ReplicasAwayError
 from cli.trouble import Failed, Missing
 from ledger.domain.events import RULES_VERSION
 from ledger.event_log.codec import UnknownRulesError
@@ -23,12 +26,12 @@ from projector.folding import LostRecordError
 from projector.read_model.keys import Keys
 from projector.read_model.port import ReadModelUnavailableError
 from projector.rebuild.license_events import LicenseEvents
-from projector.rebuild.run import release
 from projector.rebuild.store import Store
 from projector.rehearsal.changes import Rehearsed
 from projector.rehearsal.comparing import Comparing, ReplicaMovedError
 from projector.rehearsal.outcome import KEY, Outcome, outcome_document
 from projector.rehearsal.run import beside_a_replica, under_rules
+from projector.release import release
 from projector.views.digests import weigher
 from projector.views.documents import read_head
 
@@ -47,7 +50,8 @@ class _History(Struct, frozen=True, kw_only=True):
 async def rehearse(settings: Settings) -> tuple[Rehearsed, str]:
     """Compare this release with what the first replica that answers holds; also its letter.
 
-    Raises `Missing` where that can't be done, `Failed`, `LogError`, `ReadModelError`.
+    Raises `Missing` where that can't be done, `Failed`, `ReplicasAwayError`, `LogError`,
+    `ReadModelError`.
     """
     async with _trouble_told(), connected(settings) as connection, _a_replica(settings) as found:
         letter, store = found
@@ -72,7 +76,7 @@ async def suppose(settings: Settings, version: int) -> Rehearsed:
         raise Missing(f"this software knows rules up to {RULES_VERSION}: upgrade it first")
     now = rules_.active(await rules_.look(settings))
     if now is None:
-        raise Missing(NO_REPLICA)
+        raise ReplicasAwayError(NO_REPLICA)
     if version < now:
         raise Missing(f"rules {now} are active, and there is no way back: name {now} or later")
     async with _trouble_told(), connected(settings) as connection:
@@ -91,6 +95,8 @@ async def _keep(connection: Connection, version: int, found: Rehearsed) -> None:
         rules=version,
         release=release(),
         positions=found.positions,
+        chains=tuple(one.head.chain for one in found.partitions),
+        before_last=tuple(one.head.before_last for one in found.partitions),
         verdicts=found.verdicts,
         licenses=found.licenses,
         changed_verdicts=found.changed_verdicts,
@@ -114,7 +120,7 @@ async def _keep(connection: Connection, version: int, found: Rehearsed) -> None:
 
 @asynccontextmanager
 async def _a_replica(settings: Settings) -> AsyncIterator[tuple[str, Store]]:
-    """Connect to the first replica that answers. Raises `Missing`."""
+    """Connect to the first replica that answers. Raises `ReplicasAwayError`."""
     for number, url in enumerate(settings.replicas):
         store = Store(url)
         try:
@@ -126,7 +132,7 @@ async def _a_replica(settings: Settings) -> AsyncIterator[tuple[str, Store]]:
             return
         finally:
             await store.close()
-    raise Missing(NO_REPLICA)
+    raise ReplicasAwayError(NO_REPLICA)
 
 
 @asynccontextmanager
@@ -138,6 +144,13 @@ async def _trouble_told() -> AsyncIterator[None]:
         raise Missing(str(error)) from None
     except LostRecordError as error:
         raise Failed(f"a record is missing in the log: {error}") from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise Failed(
+            f"what differs takes more room than there is in {gettempdir()}: make some, or name "
+            "another folder (TMPDIR)"
+        ) from None
 
 
 @contextmanager

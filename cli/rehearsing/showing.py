@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Sequence
+from textwrap import indent
 from typing import Any, Final
 
 from cli import output
 from ledger.domain.clocks import rfc3339
-from projector.rebuild.run import release
 from projector.rehearsal.changes import Change, Rehearsed
+from projector.release import release
 
 _CODE: Final = "code"
 
 
-def document(found: Rehearsed, *, rules: int | None, replica: str | None) -> dict[str, Any]:
-    """All of it; `rules`: what was supposed, `replica`: what was compared with."""
+def print_document(found: Rehearsed, *, rules: int | None, replica: str | None) -> None:
+    """Print one JSON document of all of it, each change as it is read.
+
+    `rules`: what was supposed, `replica`: what was compared with.
+    """
+    begun = json.dumps(_numbers(found, rules, replica), indent=2, ensure_ascii=False)
+    print(f'{begun.removesuffix("}").rstrip()},\n  "changes": [', end="")
+    comma = ""
+    for change in found.changes:
+        text = json.dumps(_changed(change), indent=2, ensure_ascii=False)
+        print(f"{comma}\n{indent(text, '    ')}", end="")
+        comma = ","
+    print(f"{comma and chr(10) + '  '}]\n}}")
+
+
+def _numbers(found: Rehearsed, rules: int | None, replica: str | None) -> dict[str, Any]:
     return {
         "release": release(),
         "rules": rules,
@@ -28,7 +42,6 @@ def document(found: Rehearsed, *, rules: int | None, replica: str | None) -> dic
         "changed_licenses": found.changed_licenses,
         "apart": found.apart,
         "positions": list(found.positions),
-        "changes": [_changed(change) for change in found.changes],
     }
 
 
@@ -39,10 +52,12 @@ def print_rehearsed(found: Rehearsed, limit: int) -> None:
         f"Changes {found.changed_verdicts:,} of {found.verdicts:,} verdicts, "
         f"{found.changed_licenses:,} of {found.licenses:,} licenses."
     )
-    by_license: dict[tuple[int, str], list[Change]] = defaultdict(list)
+    by_license: dict[tuple[int, str], list[Change]] = {}
     for change in found.changes:
-        by_license[change.partition, change.license].append(change)
-    for (partition, license_), changes in list(by_license.items())[:limit]:
+        place = change.partition, change.license
+        if place in by_license or len(by_license) < limit:
+            by_license.setdefault(place, []).append(change)
+    for (partition, license_), changes in by_license.items():
         to.print(f"license {license_}, partition {partition}:", markup=False)
         for line in (line for change in changes for line in _lines(change)):
             to.print(output.plain(f"  {line}"), soft_wrap=True)
@@ -51,7 +66,7 @@ def print_rehearsed(found: Rehearsed, limit: int) -> None:
             f"partition {partition}: its digest differs, and no license's document does: see "
             "`ledger verify --replicas`"
         )
-    left = len(by_license) - limit
+    left = found.changed_licenses - limit
     if left > 0:
         output.remark(f"licenses not shown: {left:,} (--limit N, or --json for all)")
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 from msgspec import Struct
@@ -101,23 +102,44 @@ def check_whose(kept: Iterable[Kept], first: Genesis) -> None:
             raise Missing(f"{one.file}: {why}")
 
 
+def check_writable(file: Path) -> None:
+    """See that a checkpoint can be written there, before the log is read. Raises `Missing`."""
+    target = file.expanduser()
+    if not target.parent.is_dir():
+        raise Missing(f"{file.parent} is no folder: make it first")
+    if target.is_dir():
+        raise Missing(f"{file} is a folder: name a file")
+    try:
+        with _part(target):
+            pass
+    except OSError as error:
+        raise Missing(f"{file} can't be written: {error.strerror}") from None
+
+
 def write(signed: Signed, file: Path) -> None:
     """Write a checkpoint, on the disk and in one step. Raises `Failed`."""
     target = file.expanduser()
-    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PUBLIC_MODE)
-        try:
-            with os.fdopen(handle, "wb") as opened:
-                opened.write(encode(signed))
-                opened.flush()
-                os.fsync(opened.fileno())
+        with _part(target) as (part, opened):
+            opened.write(encode(signed))
+            opened.flush()
+            os.fsync(opened.fileno())
             part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
         _sync(target.parent)
     except OSError as error:
         raise Failed(f"{file} can't be written: {error.strerror}") from None
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file beside the target; it is gone afterwards unless it is the target by then."""
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PUBLIC_MODE)
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            yield part, opened
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

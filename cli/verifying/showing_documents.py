@@ -11,11 +11,11 @@ from cli import output
 from cli.rebuilding.showing import difference_documents, print_differences
 from cli.verifying.documents import OfPair, OfReplica
 from projector.rebuild.differences import named
+from projector.rebuild.proof import listed
 from projector.verifying.between import Between
 from projector.verifying.comparison import Beside
 
 _RUNBOOK: Final = "docs/operations/verify.md"
-_OWNERS: Final = 10
 
 
 def are_equal(replicas: Sequence[OfReplica], pairs: Sequence[OfPair]) -> bool:
@@ -106,7 +106,7 @@ def _print(
         if each.frozen:
             output.remark(
                 f"{who}, {named(each.place)}: left out, since frozen in one only: "
-                f"{', '.join(each.frozen[:_OWNERS])}"
+                f"{listed(each.frozen)}"
             )
         for note in each.notes if isinstance(each, Beside) else ():
             output.remark(f"{who}, {named(each.place)}: {note}")
@@ -118,9 +118,7 @@ def _said(place: Beside | Between) -> Iterator[str]:
     yield from place.wrong
     if place.differences:
         owners = sorted({one.owner for one in place.differences})
-        shown = ", ".join(owners[:_OWNERS])
-        more = f" and {len(owners) - _OWNERS} more" if len(owners) > _OWNERS else ""
-        yield f"{shown}{more} {'differs' if len(owners) == 1 else 'differ'}"
+        yield f"{listed(owners)} {'differs' if len(owners) == 1 else 'differ'}"
 
 
 def _finding(place: Beside | Between) -> dict[str, Any]:

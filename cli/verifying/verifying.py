@@ -34,7 +34,8 @@ async def verify(
 ) -> Verified:
     """Read the log up to what checkpoints and replicas know, and compare.
 
-    Raises `Missing` where checkpoints, or the settings, are of another ledger; `BrokerAwayError`.
+    Raises `Missing` where checkpoints, or the settings, are of another ledger, or no topic is
+    there; `BrokerAwayError`.
     """
     log = connection.new_log(settings)
     try:
@@ -43,6 +44,8 @@ async def verify(
         replicas = await held(settings) if with_replicas else []
         known = known_of(checkpoints)
         read = await read_log(log, stops=stops_of(_all(known, replicas)), to_end=False)
+        if not read.ends:
+            raise Missing(_none_there(settings))
     finally:
         await log.close()
     whose = first.ledger if first is not None else None
@@ -53,6 +56,15 @@ async def verify(
         records_read=read.records,
         replicas=replicas,
         findings=[*read.findings(known, whose), *_of_replicas(read, replicas)],
+    )
+
+
+def _none_there(settings: Settings) -> str:
+    prefix = settings.topic_prefix or "(none)"
+    return (
+        f"{settings.kafka.named} has no topic of a ledger under LEDGER_TOPIC_PREFIX {prefix}: set "
+        "both as the ledger's processes have them. If they are so, all topics are gone: stop "
+        "writing, and restore (docs/operations/backup.md)"
     )
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from ledger.archive import manifest as manifests
 from ledger.archive.manifest import Manifest
-from ledger.archive.trouble import DamagedBackup, FolderBusy, NoBackup
+from ledger.archive.trouble import DamagedBackup, FolderBusy, NoBackup, UnreadableNote
 from ledger.domain.identifiers import Pepper
 
 MANIFEST: Final = "manifest.json"
@@ -48,7 +48,12 @@ class Folder:
     def _make(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise NoBackup(f"{self.path} is no folder: name one for the backup")
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self.path.parent.is_dir():
+            # Made by itself it would lie on another disk, where that one isn't mounted.
+            raise NoBackup(
+                f"{self.path.parent} is no folder: make it first, or mount the disk that it is on"
+            )
+        self.path.mkdir(mode=0o700, exist_ok=True)
         own = {MANIFEST, UNFINISHED, _LOCK}
         found = {one.name for one in self.path.iterdir()}
         if found and not found & own:
@@ -67,8 +72,16 @@ class Folder:
         raise NoBackup(f"{self.path} holds no backup: there is no {MANIFEST} in it")
 
     def begun(self) -> Manifest | None:
-        """What there is to go on from: an unfinished run, else the last whole cut."""
+        """What there is to go on from: an unfinished run, else the last whole cut.
+
+        None: nothing at all. Raises `DamagedBackup`.
+        """
         whole, further = self._read(MANIFEST), self._read(UNFINISHED)
+        if whole is None and further is None and any(self.path.glob("*.gz")):
+            raise NoBackup(
+                f"{self.path} holds files of a backup, and neither {MANIFEST} nor {UNFINISHED}: "
+                "bring the manifest back from a copy, or name another folder"
+            )
         if further is None or (whole is not None and not _goes_beyond(further, whole)):
             return whole
         return further
@@ -80,9 +93,7 @@ class Folder:
             size = path.stat().st_size if path.exists() else None
             if size != one.bytes:
                 what = "is missing" if size is None else f"has {size} bytes, not {one.bytes}"
-                raise DamagedBackup(
-                    f"{path} {what}: bring it back from a copy, or begin a new folder"
-                )
+                raise DamagedBackup(f"{path} {what}")
 
     def save(self, manifest: Manifest, pepper: Pepper, *, whole: bool) -> None:
         """Replace the manifest; of a run that goes on, only note how far it is."""
@@ -115,7 +126,13 @@ class Folder:
         try:
             return manifests.decode(data)
         except DamagedBackup as error:
-            raise DamagedBackup(f"{name}: {error}") from None
+            said = f"{self.path / name}: {error.said}"
+            if name == UNFINISHED:
+                raise UnreadableNote(
+                    f"{said}. It only notes how far a run came: where {MANIFEST} is there, delete "
+                    "it, and what it noted is written again; else begin a new folder"
+                ) from None
+            raise DamagedBackup(said) from None
 
     def _sync(self) -> None:
         opened = os.open(self.path, os.O_RDONLY)

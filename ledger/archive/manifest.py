@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
-from ledger.archive.trouble import DamagedBackup, ForeignBackup
+from ledger.archive.trouble import DamagedBackup, ForeignBackup, OtherFormat
 from ledger.domain.events import Digest, Id
 from ledger.domain.identifiers import Pepper
 from ledger.event_log.port import Topic
@@ -113,7 +113,8 @@ def encode(manifest: Manifest, pepper: Pepper) -> bytes:
 def decode(data: bytes) -> Manifest:
     """Read a manifest whose entries are in order, and its ends those of its segments.
 
-    Raises `DamagedBackup`. Whose it is, and whether it is as it was sealed, `check` says.
+    Raises `DamagedBackup`, `OtherFormat`. Whose it is, and whether it is as it was sealed, `check`
+    says.
     """
     try:
         found = _decoder.decode(data)
@@ -122,7 +123,7 @@ def decode(data: bytes) -> Manifest:
             "the backup's manifest can't be read: it was cut off or altered"
         ) from None
     if found.format != FORMAT:
-        raise DamagedBackup(
+        raise OtherFormat(
             f"the backup is of format {found.format}, and this version reads {FORMAT}: use the "
             f"version that made it ({found.tool})"
         )

@@ -14,6 +14,7 @@ import io
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Final, cast
@@ -91,8 +92,9 @@ class SegmentWriter:
         )
 
     def drop(self) -> None:
-        """Take it back."""
-        self._file.close()
+        """Take it back, also where what it still holds doesn't fit on the disk any more."""
+        with suppress(OSError):
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

@@ -4,6 +4,8 @@ ArchiveError
 ├── NoBackup        the folder holds no backup, or none that came to its end
 ├── FolderBusy      another process writes into the folder
 ├── DamagedBackup   a file isn't what was written: cut off, altered, missing, out of its place
+├── UnreadableNote  the note of a run that did not end can't be read
+├── OtherFormat     it was made by a version that writes another format
 ├── ForeignBackup   of another ledger, another N or another pepper
 ├── OtherLog        the log is not the one that the backup holds the beginning of
 └── NotRestorable   what stands in the topics is not what a restore of this backup left there
@@ -28,6 +30,26 @@ class FolderBusy(ArchiveError):
 
 class DamagedBackup(ArchiveError):
     """A file of the backup isn't what was written."""
+
+    @property
+    def said(self) -> str:
+        """What is wrong, without the way out."""
+        return str(self.args[0])
+
+    def __str__(self) -> str:
+        """Say what is wrong, and the way out."""
+        return (
+            f"{self.said}. Bring that back from a copy of the backup, or begin a new folder while "
+            "the log is there"
+        )
+
+
+class UnreadableNote(ArchiveError):
+    """The note of a run that did not end can't be read."""
+
+
+class OtherFormat(ArchiveError):
+    """The backup was made by a version that writes another format."""
 
 
 class ForeignBackup(ArchiveError):

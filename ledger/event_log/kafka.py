@@ -123,7 +123,7 @@ class KafkaLog:
                 found = await asker.end_offsets(partitions)
         except _TROUBLE as error:
             await self._drop_asker()
-            msg = f"the broker does not tell the log's ends{_because(error)}"
+            msg = f"{self._brokers.named} does not tell the log's ends{_because(error)}"
             raise LogUnavailable(msg) from None
         return {one.partition: int(found[one]) for one in partitions}
 
@@ -137,7 +137,7 @@ class KafkaLog:
                 found = await asker.offsets_for_times(dict.fromkeys(partitions, time_ms))
         except _TROUBLE:
             await self._drop_asker()
-            msg = "the broker does not tell where a time begins"
+            msg = f"{self._brokers.named} does not tell where a time begins"
             raise LogUnavailable(msg) from None
         return {
             one.partition: int(ends[one] if found[one] is None else found[one].offset)
@@ -184,8 +184,10 @@ class KafkaLog:
             msg = f"{where.topic}, partition {partition}: there is no record at {start} any more"
             raise LostRecords(msg) from None
         except _TROUBLE as error:
-            msg = f"{where.topic}, partition {partition}: nothing arrives{_because(error)}"
-            raise LogUnavailable(msg) from None
+            raise LogUnavailable(
+                f"{where.topic}, partition {partition}: nothing arrives from "
+                f"{self._brokers.named}{_because(error)}"
+            ) from None
         finally:
             self._readings.discard(consumer)
             await stop_consumer(consumer)

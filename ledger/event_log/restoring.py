@@ -21,9 +21,10 @@ from ledger.connections import KafkaBrokers
 from ledger.event_log.clients import Starts, why_refused
 from ledger.event_log.port import LogError, LogUnavailable, MissingTopic, Record, Topic, Topics
 from ledger.event_log.producer import dispose
-from ledger.event_log.topics import Described, topic_config
+from ledger.event_log.topics import TOO_MANY_COPIES, Described, topic_config
 
 GO_ON: Final = "run `ledger restore` again, it goes on where it was"
+GO_ON_LOCALLY: Final = "run `ledger up --restore FOLDER` again, it goes on where it was"
 LOG_APPEND_TIME: Final = "LogAppendTime"
 _CREATE_TIME: Final = "CreateTime"
 T = TypeVar("T")
@@ -122,7 +123,9 @@ class Restorer:
             if self._producer is producer:
                 self._producer = None
                 await dispose(producer)
-            raise LogUnavailable("the broker did not acknowledge what is restored") from None
+            raise LogUnavailable(
+                f"{self._brokers.named} did not acknowledge what is restored"
+            ) from None
 
     async def _started(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -139,7 +142,7 @@ class Restorer:
                     async with asyncio.timeout(_START_TIMEOUT_S):
                         await self._starts.start(producer, partial(dispose, producer))
                 except (KafkaError, OSError, TimeoutError):
-                    raise LogUnavailable("the broker takes no producer") from None
+                    raise LogUnavailable(f"{self._brokers.named} takes no producer") from None
                 self._producer = producer
             return self._producer
 
@@ -182,6 +185,11 @@ class Restorer:
         for _, code, *why in (await admin.create_topics([new])).topic_errors:
             if code == _ALREADY_THERE:
                 await self._alter(admin, topic, config)
+            elif code == TOO_MANY_COPIES:
+                raise NotMade(
+                    f"{name} was not made: fewer than {self._copies} brokers are there for its "
+                    f"{self._copies} copies; start the others, or make do with fewer (`--copies 1`)"
+                )
             elif code:
                 raise _refused(code, f"{name} was not made: {(why and why[0]) or code}")
         await self._has(admin, topic, _CREATE_TIME)
@@ -219,7 +227,9 @@ class Restorer:
                 return await question(admin)
         except (KafkaError, OSError, TimeoutError) as error:
             reason = await why_refused(self._brokers) or type(error).__name__
-            raise LogUnavailable(f"the broker does not make or alter topics: {reason}") from None
+            raise LogUnavailable(
+                f"{self._brokers.named} does not make or alter topics: {reason}"
+            ) from None
         finally:
             await admin.close()
 

@@ -23,7 +23,7 @@ _COMPACTION_LAG_MS: Final = 24 * 3600 * 1000
 _TOMBSTONES_KEPT_MS: Final = 10 * 366 * 24 * 3600 * 1000
 """A replica that is older than a tombstone's end would never see the erasure, and undo it."""
 _ALREADY_THERE: Final = 36
-_TOO_MANY_COPIES: Final = 38
+TOO_MANY_COPIES: Final = 38
 
 
 async def create_topics(
@@ -47,10 +47,11 @@ async def create_topics(
             wanted = [_new(topic, names, partitions, replication) for topic in Topic]
             made = await admin.create_topics(wanted)
             for name, code, *why in made.topic_errors:
-                if code == _TOO_MANY_COPIES:
+                if code == TOO_MANY_COPIES:
                     raise LogUnavailable(
                         f"{name} was not made: fewer than {replication} brokers are there for its "
-                        f"{replication} copies; start the others, or make do with fewer copies"
+                        f"{replication} copies; start the others, or make do with fewer "
+                        "(`--copies 1`)"
                     )
                 if code not in {0, _ALREADY_THERE}:
                     msg = f"the broker did not make {name}: {why[0] if why else code}"
@@ -118,7 +119,7 @@ async def describe(kafka: KafkaBrokers | str, topics: Topics) -> Described:
             asked = [ConfigResource(ConfigResourceType.TOPIC, name) for name in copies]
             answers = await admin.describe_configs(asked)
     except (KafkaError, OSError, TimeoutError):
-        raise LogUnavailable("the broker does not tell the topics' configs") from None
+        raise LogUnavailable(f"{brokers(kafka).named} does not tell the topics' configs") from None
     finally:
         await admin.close()
     found: dict[str, dict[str, str]] = {}

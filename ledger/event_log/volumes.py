@@ -68,7 +68,7 @@ async def volumes(kafka: KafkaBrokers) -> list[Volume]:
     except BrokersRefuse as refused:
         raise LogUnavailable(str(refused)) from None
     except (KafkaError, OSError, TimeoutError):
-        raise LogUnavailable("a broker does not tell of its disk") from None
+        raise LogUnavailable(f"{kafka.named} does not tell of its disk") from None
     finally:
         await starts.close()
     return [

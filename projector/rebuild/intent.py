@@ -10,6 +10,10 @@ from msgspec import Struct
 from projector.read_model.keys import CATALOG, tag
 
 KEY: Final = f"{tag(CATALOG)}:rebuild"
+CLOSED: Final = f"{KEY}:closed"
+"""How the last one ended."""
+RELEASES: Final = f"{KEY}:releases"
+"""Set of the releases that fold its generations on since the flip."""
 HOLDER: Final = f"{KEY}:holder"
 """Lock of the process that works on it."""
 
@@ -78,13 +82,36 @@ class Intent(Struct, frozen=True, kw_only=True, omit_defaults=True):
     against_log: bool = False
 
 
+class Closed(Struct, frozen=True, kw_only=True):
+    """How a rebuild ended: `dropped` was deleted, `serves` serves.
+
+    `flipped`: it was, and the window closed at `at_ms`; else it was given up then.
+    """
+
+    dropped: str
+    serves: str
+    flipped: bool
+    at_ms: int
+
+
 _encoder: Final = msgspec.json.Encoder(order="sorted")
 _decoder: Final = msgspec.json.Decoder(Intent)
+_closed: Final = msgspec.json.Decoder(Closed)
 
 
 def intent_document(intent: Intent) -> bytes:
     """Stored form of an intent."""
     return _encoder.encode(intent)
+
+
+def closed_document(closed: Closed) -> bytes:
+    """Stored form of how a rebuild ended."""
+    return _encoder.encode(closed)
+
+
+def read_closed(document: bytes) -> Closed:
+    """Read how a rebuild ended from its stored form."""
+    return _closed.decode(document)
 
 
 def read_intent(document: bytes) -> Intent:

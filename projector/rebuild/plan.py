@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from projector.rebuild.builders import Builders
 from projector.rebuild.disk import Disk, disk_of
 from projector.rebuild.effect import Effect, while_building
+from projector.rebuild.elsewhere import objections
 from projector.rebuild.intent import Foreseen, Intent
 from projector.rebuild.reading_back import ReadingBack
 from projector.rebuild.room import Room, mb, room_of
@@ -137,7 +138,8 @@ async def plan(
         reasons=(),
     )
     intent = await site.store.intent()
-    return replace(made, reasons=_reasons(made, info, room, disk, memory_mb, intent))
+    reasons = _reasons(made, info, room, disk, memory_mb, intent)
+    return replace(made, reasons=[*reasons, *await objections(site)])
 
 
 def _longest(sizes: Sequence[int], builders: int) -> int:

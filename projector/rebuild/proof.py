@@ -89,10 +89,10 @@ def see_to_agreed(proof: Proof, agreed: Changes | None) -> None:
         )
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], most: int = NAMED_MAX) -> str:
     """Name some, and say how many more there are."""
-    left = len(names) - NAMED_MAX
-    return ", ".join(names[:NAMED_MAX]) + (f" and {left} more" if left > 0 else "")
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left:,} more" if left > 0 else "")
 
 
 def places_named(places: Iterable[int]) -> str:

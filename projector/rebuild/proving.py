@@ -272,6 +272,7 @@ class Proving:
                 lines.append(
                     f"{found.differing} documents and members aren't what a fresh fold of the log "
                     f"has, of {listed(owners)}"
+                    + (" and others" if found.differing > len(found.differences) else "")
                 )
             if lines:
                 wrong.setdefault(place, []).extend(lines)

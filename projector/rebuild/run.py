@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from importlib.metadata import version
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -19,7 +18,9 @@ from projector.discards import Discards
 from projector.rebuild.builders import BuilderFailedError, Builders
 from projector.rebuild.built import Built
 from projector.rebuild.collecting import collect
-from projector.rebuild.exchange import flip
+from projector.rebuild.elsewhere import objections
+from projector.rebuild.exchange import flip, refuse_flip
+from projector.rebuild.folded_on import refuse_where_nobody_folds_on
 from projector.rebuild.following import Following
 from projector.rebuild.intent import Foreseen, Intent, guessed
 from projector.rebuild.progress import Progress, Work
@@ -29,6 +30,7 @@ from projector.rebuild.room import room_of
 from projector.rebuild.site import RebuildRefusedError, Site
 from projector.rebuild.tally import Tally
 from projector.rebuild.watching import EVERY_S, Watch
+from projector.release import release
 from projector.verifying.reading import LogSource
 from projector.views.digests import VIEW
 
@@ -44,20 +46,22 @@ _LOOKED_S: Final = 2.0
 _AGAIN_S: Final = 0.05
 
 
-def release() -> str:
-    """Version of this software."""
-    return version("license-ledger")
-
-
 async def begun(site: Site, foreseen: Foreseen | None = None) -> Intent:
     """Begin a rebuild, or take up the one that was begun. Raises `RebuildRefusedError`."""
     intent = await site.store.intent()
+    if intent is None or intent.phase == "building":
+        await _alone_in_the_ledger(site)
     if intent is None:
         return await _begin(site, foreseen)
     if intent.phase == "building" and (intent.view, intent.release) != (VIEW, release()):
         raise RebuildRefusedError(
             f"a rebuild by release {intent.release} is under way, and this is {release()}: "
             "`ledger rebuild cancel` it first"
+        )
+    if intent.phase == "collecting":
+        raise RebuildRefusedError(
+            f"generation {intent.dropped} of the last rebuild is still being deleted: a projector "
+            "goes on with that, and so does `ledger rebuild finish` or `cancel`"
         )
     if intent.phase not in {"building", "proved", "flipping"}:
         raise RebuildRefusedError(
@@ -94,7 +98,18 @@ async def _begin(site: Site, foreseen: Foreseen | None) -> Intent:
     # Whatever was left behind under that number would be taken for built.
     await collect(site.store, intent.generation, site.places)
     await site.store.intend(intent)
+    try:
+        # Who has begun in another replica at the same moment sees this one, or is seen here.
+        await _alone_in_the_ledger(site)
+    except RebuildRefusedError:
+        await site.store.intend(None)
+        raise
     return intent
+
+
+async def _alone_in_the_ledger(site: Site) -> None:
+    if reasons := await objections(site):
+        raise RebuildRefusedError("; ".join(reasons))
 
 
 class Run:
@@ -148,6 +163,8 @@ class Run:
         One that nobody has read back for a while is read back once more. `agreed`: what may be
         another than in what serves, where it was proved by the log. Raises as `build` does.
         """
+        refuse_flip(intent)
+        await refuse_where_nobody_folds_on(self._site)
         async with self._followed(intent) as following:
             if intent.phase == "proved" and await self._is_long_ago(intent.read_back_ms):
                 intent = await self._read_back(intent, following)
@@ -262,8 +279,7 @@ class Run:
         if not against_log:
             return await self._beside(intent, following, lambda one: one.compare(intent.previous))
         if intent.phase != "flipping":
-            phase = "comparing with the log"
-            await self._beside(intent, following, lambda one: one.by_log(), phase=phase)
+            await self._beside(intent, following, Proving.by_log, phase="comparing with the log")
         return await self._beside(intent, following, lambda one: one.changes(intent.previous))
 
     async def _compare_again(

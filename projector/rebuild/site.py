@@ -14,7 +14,7 @@ from ledger.settings import Settings
 from projector.read_model.keys import CATALOG, Keys
 from projector.read_model.redis import RedisReadModel
 from projector.rebuild.following import Following
-from projector.rebuild.lock import FORGOTTEN_S, held, holder
+from projector.rebuild.lock import FORGOTTEN_S, LostLockError, held, holder
 from projector.rebuild.store import Store
 from projector.views.digests import weigher
 from projector.views.documents import Head, read_head
@@ -51,15 +51,22 @@ class Site:
 
     @asynccontextmanager
     async def alone(self) -> AsyncIterator[None]:
-        """Be the only one who works on this replica. Raises `RebuildRefusedError`."""
-        async with held(self.model, wait_s=FORGOTTEN_S) as is_alone:
-            if not is_alone:
-                named = await holder(self.model) or "that has just ended"
-                raise RebuildRefusedError(
-                    f"another process works on a rebuild of this replica: process {named}. `ledger "
-                    "rebuild status` says how far it is; wait for it, or end it first (Ctrl-C)"
-                )
-            yield
+        """Be the only one who works on this replica. Raises `RebuildRefusedError`.
+
+        It does so, too, where another one takes over since this process stood still.
+        """
+        try:
+            async with held(self.model, wait_s=FORGOTTEN_S) as is_alone:
+                if not is_alone:
+                    named = await holder(self.model) or "that has just ended"
+                    raise RebuildRefusedError(
+                        f"another process works on a rebuild of this replica: process {named}. "
+                        "`ledger rebuild status` says how far it is; wait for it, or end it first "
+                        "(Ctrl-C)"
+                    )
+                yield
+        except LostLockError as error:
+            raise RebuildRefusedError(str(error)) from None
 
     async def heads(self, generation: str) -> dict[int, Head]:
         """Heads of a generation by place, empty where there is none."""

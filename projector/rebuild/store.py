@@ -24,7 +24,17 @@ from projector.read_model.keys import Keys, serving
 from projector.read_model.port import ReadModelUnavailableError
 from projector.read_model.reasons import reason
 from projector.read_model.wire import Away, RefusedError
-from projector.rebuild.intent import KEY, Intent, intent_document, read_intent
+from projector.rebuild.intent import (
+    CLOSED,
+    KEY,
+    RELEASES,
+    Closed,
+    Intent,
+    closed_document,
+    intent_document,
+    read_closed,
+    read_intent,
+)
 
 TIMEOUT_S: Final = 10.0
 """Of one call; a Redis that rewrites its file may stand still for a moment."""
@@ -33,8 +43,9 @@ SCANNED: Final = 1_000
 MEMBERS: Final = 1_000
 MEMBERS_WEIGHED: Final = 50
 _PIECE: Final = 500
-_INTEND: Final = "redis.call('DEL', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1])"
-"""A full memory refuses a SET, but not of a script that has written: so one can give up."""
+_ALWAYS: Final = "redis.call('PERSIST', KEYS[1]) redis.call('{}', KEYS[1], ARGV[1])"
+"""A full memory refuses a write, but not of a script that has done one: so one can give up there,
+and go back."""
 Page = Sequence[tuple[bytes, int]]
 """Members of a sorted set with their scores, lowest first."""
 Flipped = Literal["serves", "behind", "other"]
@@ -102,10 +113,28 @@ class Store:
     async def intend(self, intent: Intent | None) -> None:
         """Note what is being rebuilt; the caller holds the lock."""
         if intent is None:
-            await self._bounded(self._redis.delete(KEY))
+            await self._bounded(self._redis.delete(KEY, RELEASES))
         else:
-            document = intent_document(intent)
-            await self._bounded(self._redis.eval(_INTEND, 1, KEY, document))
+            await self._always("SET", KEY, intent_document(intent))
+
+    async def close_rebuild(self, closed: Closed) -> None:
+        """Note that a rebuild is over, and how it ended; the caller holds the lock."""
+        await self._always("SET", CLOSED, closed_document(closed))
+        await self.intend(None)
+
+    async def note_release(self, release: str) -> None:
+        """Note that a release folds the generations of an open window on."""
+        await self._always("SADD", RELEASES, release)
+
+    async def releases(self) -> list[str]:
+        """All that were noted, in their order by name."""
+        found = await self._bounded(self._redis.smembers(RELEASES))
+        return sorted(one.decode() for one in found)
+
+    async def closed(self) -> Closed | None:
+        """How the last rebuild ended; None: there was none."""
+        document = await self._bounded(self._redis.get(CLOSED))
+        return None if document is None else read_closed(document)
 
     async def serving(self, places: Sequence[int]) -> dict[int, str]:
         """The generation that serves, by place; without those that none serves."""
@@ -278,6 +307,10 @@ class Store:
             for words in commands:
                 pipeline.execute_command(*words)
             return cast("list[Any]", await self._bounded(pipeline.execute()))
+
+    async def _always(self, command: str, key: str, value: bytes | str) -> None:
+        """Write, also where the memory is full."""
+        await self._bounded(self._redis.eval(_ALWAYS.format(command), 1, key, value))
 
     async def _bounded(self, call: Awaitable[Any]) -> Any:  # noqa: ANN401 - a reply of Redis
         try:

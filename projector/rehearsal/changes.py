@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from projector.rebuild.bulk import Held
-from projector.views.documents import license_document, machine_document, read_verdict
+from projector.views.documents import Head, license_document, machine_document, read_verdict
 
 Kind = Literal["verdict", "license", "machine"]
 
@@ -39,20 +40,39 @@ class Change(Struct, frozen=True, kw_only=True):
             return None
 
 
+class Changes(Protocol):
+    """Changes in their order; how many are `verdicts`, and of which `licenses` they are."""
+
+    @property
+    def verdicts(self) -> int: ...  # noqa: D102 - said above
+
+    @property
+    def licenses(self) -> AbstractSet[str]: ...  # noqa: D102 - said above
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Change]: ...
+
+
 class Compared(Struct, frozen=True, kw_only=True):
     """What the comparison of one partition gave.
 
-    `position`: the next offset after what was folded. `verdicts`, `licenses`, `machines`: how many
-    were compared. `apart`: its digests differ, and no document does.
+    `head`: to where it was folded, with the log's fingerprint there. `verdicts`, `licenses`,
+    `machines`: how many were compared. `apart`: its digests differ, and no document does.
     """
 
     partition: int
-    position: int
+    head: Head
     verdicts: int
     licenses: int
     machines: int
-    changes: Sequence[Change]
+    changes: Changes
     apart: bool = False
+
+    @property
+    def position(self) -> int:
+        """The next offset after what was folded."""
+        return self.head.position
 
 
 class Rehearsed(Struct, frozen=True, kw_only=True):
@@ -66,9 +86,9 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
         return tuple(one.position for one in self.partitions)
 
     @property
-    def changes(self) -> list[Change]:
-        """All that would be otherwise."""
-        return [change for one in self.partitions for change in one.changes]
+    def changes(self) -> Iterator[Change]:
+        """All that would be otherwise, one after the other."""
+        return (change for one in self.partitions for change in one.changes)
 
     @property
     def apart(self) -> list[int]:
@@ -93,12 +113,12 @@ class Rehearsed(Struct, frozen=True, kw_only=True):
     @property
     def changed_verdicts(self) -> int:
         """How many verdicts would be others."""
-        return sum(change.kind == "verdict" for change in self.changes)
+        return sum(one.changes.verdicts for one in self.partitions)
 
     @property
     def changed_licenses(self) -> int:
         """How many licenses have a verdict, a state or a machine that would be another."""
-        return len({change.license for change in self.changes})
+        return len(set[str]().union(*(one.changes.licenses for one in self.partitions)))
 
     @property
     def same(self) -> bool:

@@ -7,7 +7,18 @@ only because somebody asked for something just then.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+import asyncio
+import time
+from collections.abc import (
+    AsyncGenerator,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from collections.abc import (
+    Set as AbstractSet,
+)
 from contextlib import aclosing
 from itertools import chain
 from typing import Final
@@ -25,11 +36,15 @@ from projector.rehearsal.changes import (
     state_of,
 )
 from projector.rehearsal.reading import History, Replica
+from projector.rehearsal.spool import Spool
+from projector.verifying.patience import patiently
 from projector.views.digests import Weigher, digests_at
 from projector.views.documents import read_head, read_machine
 
 PIECE: Final = 500
 """Documents of a replica that are read at one moment."""
+PAUSE_S: Final = 0.002
+"""Between two pieces, at least."""
 TRIES: Final = 3
 _KINDS: Final[dict[str, Kind]] = {"L": "license", "M": "machine", "C": "verdict"}
 
@@ -99,12 +114,14 @@ class _Side:
         self._fold = fold
         self._keys = keys
         self._tell = tell
-        self._changes: list[Change] = []
+        self._changes = Spool()
+        self._told: AbstractSet[tuple[str, str, str]] = frozenset()
+        """Kinds, licenses and ids of changes that are not told again."""
 
     async def compared(self) -> Compared:
         """Compare all that the fold makes, then look for what it doesn't make."""
         await self._read(())
-        held, position = self._fold.held, self._fold.position
+        held, head = self._fold.held, self._fold.head
         # What is made meanwhile comes after the rehearsal's end.
         names = list(_names(held))
         verdicts, licenses, machines = held.commands, len(held.licenses), len(held.machines)
@@ -114,7 +131,7 @@ class _Side:
             await self._compare_others()
         return Compared(
             partition=self._keys.partition,
-            position=position,
+            head=head,
             verdicts=verdicts,
             licenses=licenses,
             machines=machines,
@@ -125,9 +142,11 @@ class _Side:
     async def _read(self, names: Sequence[str]) -> list[bytes | None]:
         """Read documents by their short names, and fold on to where they were read."""
         keys = self._keys
-        serving, head, *values = await self._replica.get(
-            [keys.serving, keys.head, *(keys.prefix + name for name in names)]
-        )
+        asked = [keys.serving, keys.head, *(keys.prefix + name for name in names)]
+        began = time.monotonic()
+        serving, head, *values = await patiently(lambda: self._replica.get(asked))
+        # What serves comes first: a Redis that is slow to answer is asked as much less.
+        await asyncio.sleep(max(PAUSE_S, time.monotonic() - began))
         if head is None or serving is None or serving.decode() != keys.generation:
             raise ReplicaMovedError(f"partition {keys.partition} is served from elsewhere now")
         await self._fold_to(read_head(head).position)
@@ -161,16 +180,16 @@ class _Side:
         after = _expected(self._fold.held, kind, id_, *command)
         if before == after:
             return
-        self._changes.append(
-            Change(
-                partition=self._keys.partition,
-                license=self._owner(id_, stored) if kind == "M" else id_,
-                kind=_KINDS[kind],
-                id=command[0] if command else id_,
-                before=before,
-                after=after,
-            )
+        change = Change(
+            partition=self._keys.partition,
+            license=self._owner(id_, stored) if kind == "M" else id_,
+            kind=_KINDS[kind],
+            id=command[0] if command else id_,
+            before=before,
+            after=after,
         )
+        if (change.kind, change.license, change.id) not in self._told:
+            self._changes.append(change)
 
     def _owner(self, machine: str, stored: bytes | None) -> str:
         """License of a machine: the fold's word, else the replica's."""
@@ -201,11 +220,8 @@ class _Side:
             kind, id_, *command = name.split(":")
             if _expected(self._fold.held, kind, id_, *command) is None:
                 others[name] = None
-        told = {(change.kind, change.license, change.id) for change in self._changes}
-        known, self._changes = self._changes, []
+        self._told = {(change.kind, change.license, change.id) for change in self._changes}
         await self._compare(others)
-        fresh = [one for one in self._changes if (one.kind, one.license, one.id) not in told]
-        self._changes = known + fresh
 
     async def _scanned(self) -> AsyncGenerator[str, None]:
         """Short names of all documents of the generation."""
@@ -214,6 +230,7 @@ class _Side:
             async for names in scanned:
                 for name in names:
                     yield self._keys.short(name.decode())
+                await asyncio.sleep(PAUSE_S)
 
 
 def _names(held: Held) -> Iterator[str]:

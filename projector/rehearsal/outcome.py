@@ -8,6 +8,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ledger.event_log import chain
+from ledger.event_log.port import Record
 from projector.read_model.keys import CATALOG, tag
 
 KEY: Final = f"{tag(CATALOG)}:rehearsal"
@@ -16,7 +18,9 @@ KEY: Final = f"{tag(CATALOG)}:rehearsal"
 class Outcome(Struct, frozen=True, kw_only=True):
     """What the last rehearsal of rules came to.
 
-    `release`: by which code. `positions`: the next offset of each partition after what was folded.
+    `release`: by which code. `positions`: the next offset of each partition after what was folded;
+    `chains`: the log's fingerprint there, `before_last`: before the last record, by which that
+    record is recognized.
     `verdicts`, `licenses`: how many there were; `changed_verdicts`, `changed_licenses`: how many of
     these would have been others. `at_ms`: when it ended, by the producer's now.
     """
@@ -25,6 +29,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     rules: int
     release: str
     positions: tuple[int, ...]
+    chains: tuple[str, ...]
+    before_last: tuple[str, ...]
     verdicts: int
     licenses: int
     changed_verdicts: int
@@ -41,6 +47,14 @@ class Outcome(Struct, frozen=True, kw_only=True):
             return None
         each = [ends[place] - position for place, position in enumerate(self.positions)]
         return None if min(each) < 0 else sum(each)
+
+    def ends_with(self, record: Record) -> bool:
+        """Whether a record of the log is the last one that was folded of its partition."""
+        if record.offset != self.positions[record.partition] - 1:
+            return False
+        before = chain.from_text(self.before_last[record.partition])
+        reached = chain.extend(before, record.offset, record.timestamp_ms, record.key, record.value)
+        return reached.hex() == self.chains[record.partition]
 
 
 _encoder: Final = msgspec.json.Encoder(order="sorted")

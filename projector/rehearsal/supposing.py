@@ -16,6 +16,7 @@ from ledger.domain.verdicts import Verdict
 from projector.reading import LogRecord
 from projector.rebuild.bulk import BulkFold
 from projector.rehearsal.changes import Change, Compared, Kind, license_state, machine_state
+from projector.rehearsal.spool import Spool
 from projector.views.documents import verdict_document
 
 Decided = tuple[Event, Verdict]
@@ -61,7 +62,7 @@ class Supposing:
             for each in (FIRST_RULES, rules)
         )
         self._verdicts = 0
-        self._changes: list[Change] = []
+        self._changes = Spool()
 
     def take(self, records: Sequence[LogRecord]) -> None:
         """Fold some more records, and compare their verdicts; raises as `BulkFold.take` does."""
@@ -88,7 +89,7 @@ class Supposing:
                 self._changed("machine", license_, id_, before, after)
         return Compared(
             partition=self._partition,
-            position=self._recorded.position,
+            head=self._recorded.head,
             verdicts=self._verdicts,
             licenses=len(one.licenses.keys() | other.licenses.keys()),
             machines=len(one.machines.keys() | other.machines.keys()),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple
 
 from msgspec import Struct
@@ -33,6 +33,7 @@ NOW_S: Final = 1.0
 """How long a moment is waited for at which both stand at one position; then cuts will do."""
 EQUAL_S: Final = 30.0
 _AGAIN_S: Final = 0.02
+_LATER_S: Final = 0.25
 
 By = Literal["now", "cut", "documents"]
 
@@ -68,24 +69,66 @@ class _Standing(NamedTuple):
     digests: Digests | None
 
 
-async def compare(one: Store, other: Store, place: int) -> Between:
-    """Compare a place of two replicas. Raises `ReadModelUnavailableError`."""
+async def compare_all(
+    one: Store,
+    other: Store,
+    places: Sequence[int],
+    names: tuple[str, str],
+    tell: Callable[[Between], None],
+) -> list[Between]:
+    """Compare places of two replicas at once: so those that never meet are waited for together.
+
+    `tell` is told of each. Raises `ReadModelUnavailableError`.
+    """
+    turns = asyncio.Semaphore()
+
+    async def told(place: int) -> Between:
+        found = await compare(one, other, place, names, turns)
+        tell(found)
+        return found
+
+    tasks = [asyncio.create_task(told(place)) for place in places]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def compare(
+    one: Store,
+    other: Store,
+    place: int,
+    names: tuple[str, str] = ("one", "the other"),
+    turns: asyncio.Semaphore | None = None,
+) -> Between:
+    """Compare a place of two replicas, named so. Raises `ReadModelUnavailableError`.
+
+    `turns`: where all documents are compared, one after the other does.
+    """
+    turns = turns or asyncio.Semaphore()
     began = time.monotonic()
     while True:
         mine, theirs = await asyncio.gather(_standing(one, place), _standing(other, place))
         waited_s = time.monotonic() - began
         if mine.position == theirs.position:
-            return await _at_one(one, other, mine, theirs)
+            return await _at_one(one, other, mine, theirs, turns)
         cuts = _cuts(mine, theirs)
         if cuts is not None and waited_s > NOW_S:
-            return await _by_cuts(one, other, (mine, theirs), cuts)
+            return await _by_cuts(one, other, (mine, theirs), cuts, turns)
         if waited_s > EQUAL_S:
-            why = (
-                f"one stands at {mine.position}, the other at {theirs.position}, and they are "
-                "never at the same position: one of the two isn't folded on"
-            )
-            return Between(place=place, position=None, by="now", wrong=[why])
-        await asyncio.sleep(_AGAIN_S)
+            wrong = [_behind((mine.position, theirs.position), names)]
+            return Between(place=place, position=None, by="now", wrong=wrong)
+        await asyncio.sleep(_AGAIN_S if waited_s <= NOW_S else _LATER_S)
+
+
+def _behind(positions: tuple[int, int], names: tuple[str, str]) -> str:
+    (least, behind), (most, before) = sorted(zip(positions, names, strict=True))
+    return (
+        f"{behind} is behind: it stands at {least}, {before} at {most}, and they are never at the "
+        f"same position: it isn't folded on (waited {EQUAL_S:.0f} s)"
+    )
 
 
 async def _standing(store: Store, place: int) -> _Standing:
@@ -98,21 +141,29 @@ async def _standing(store: Store, place: int) -> _Standing:
     return _Standing(keys, head.position, head.chain, digests_at(head.position, kept))
 
 
-async def _at_one(one: Store, other: Store, mine: _Standing, theirs: _Standing) -> Between:
+async def _at_one(
+    one: Store, other: Store, mine: _Standing, theirs: _Standing, turns: asyncio.Semaphore
+) -> Between:
     place, position = mine.keys.partition, mine.position
     if mine.chain != theirs.chain:
         wrong = [f"they have folded different logs up to {position}"]
         return Between(place=place, position=position, by="now", wrong=wrong)
     if mine.digests is None or theirs.digests is None:
-        return await _by_documents(one, other, (mine, theirs), position, "documents", [])
+        async with turns:
+            return await _by_documents(one, other, (mine, theirs), position, "documents", [])
     wrong = _apart(mine.digests, theirs.digests, same_view=_same_view(mine, theirs))
     if not wrong:
         return Between(place=place, position=position, by="now")
-    return await _by_documents(one, other, (mine, theirs), position, "now", wrong)
+    async with turns:
+        return await _by_documents(one, other, (mine, theirs), position, "now", wrong)
 
 
 async def _by_cuts(
-    one: Store, other: Store, both: tuple[_Standing, _Standing], cuts: tuple[Cut, Cut]
+    one: Store,
+    other: Store,
+    both: tuple[_Standing, _Standing],
+    cuts: tuple[Cut, Cut],
+    turns: asyncio.Semaphore,
 ) -> Between:
     mine, theirs = cuts
     place, position = both[0].keys.partition, mine.position
@@ -122,7 +173,8 @@ async def _by_cuts(
     wrong = _apart(mine, theirs, same_view=_same_view(*both))
     if not wrong:
         return Between(place=place, position=position, by="cut")
-    return await _by_documents(one, other, both, position, "cut", wrong)
+    async with turns:
+        return await _by_documents(one, other, both, position, "cut", wrong)
 
 
 async def _by_documents(

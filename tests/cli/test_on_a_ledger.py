@@ -59,13 +59,13 @@ def test_init_again_says_whose_log_it_is(ledger: System) -> None:
 
 def test_init_of_another_number_of_partitions_is_refused(ledger: System) -> None:
     done = invoke(ledger, "init", LEDGER_PARTITIONS="8")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "LEDGER_PARTITIONS" in done.stderr
 
 
 def test_another_pepper_is_refused_by_name(ledger: System, imported: list[dict[str, Any]]) -> None:
     done = invoke(ledger, "show", imported[0]["license"], LEDGER_PEPPER="ab" * 32)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "LEDGER_PEPPER" in done.stderr
 
 

@@ -273,7 +273,7 @@ def test_a_newer_release_mends_what_an_older_one_has_frozen(ledger: System) -> N
         _a_rehearsal_names_what_the_newer_release_would_mend(ledger, id_, unknown, offset)
         retried = invoke(ledger, "retry", id_)
         assert retried.exit_code == 1
-        assert "replica A: nothing of it is frozen" in retried.stdout
+        assert f"replica A: license {id_} isn't frozen" in retried.stdout
         assert f"replica B: license {id_} stays frozen at offset {offset}" in retried.stdout
     finally:
         older.stop()
@@ -325,6 +325,56 @@ def test_a_retry_that_nobody_answers_says_so(
             projector.start()
     done = invoke(ledger, "discard", f"{partition}:{offset}", "--yes")
     assert done.exit_code == 0, done.output
+
+
+def test_what_is_not_frozen_and_what_is_not_there_are_told_apart(ledger: System) -> None:
+    license_ = issue(ledger)
+    id_, key = license_["id"], license_["attributes"]["key"]
+    ledger.wait_level()
+    for named in (id_, key):
+        retried = invoke(ledger, "retry", named)
+        assert retried.exit_code == 0, retried.output
+        for letter in "AB":
+            assert f"replica {letter}: license {id_} isn't frozen" in retried.stdout
+        explained = invoke(ledger, "explain", named)
+        assert explained.exit_code == 1
+        assert f"the license {id_} is frozen in no replica: " in explained.stderr
+    none = id_[:-4] + "ffff"
+    for command in ("retry", "explain"):
+        for named in (none, "NO-SUCH-KEY"):
+            refused = invoke(ledger, command, named)
+            assert refused.exit_code == 2, refused.output
+            assert "there is no license" in refused.stderr
+            assert "ledger license list" in refused.stderr
+    everything = invoke(ledger, "retry", "--all")
+    assert everything.exit_code == 0, everything.output
+    assert "replica B: nothing is frozen" in everything.stdout
+
+
+def test_who_did_not_answer_is_said(ledger: System) -> None:
+    license_ = issue(ledger)
+    id_ = license_["id"]
+    ledger.wait_level()
+    ledger.replicas[1].stop()
+    try:
+        for what, said in (
+            (id_, f"the license {id_} is frozen in no replica that answers; replica B doesn't"),
+            ("3:999999", "no license is frozen by 3:999999 in any replica that answers"),
+            (id_[:-4] + "ffff", "as far as it can be told; replica B doesn't answer ("),
+        ):
+            refused = invoke(ledger, "explain", what)
+            assert refused.exit_code == 1, refused.output
+            assert said in refused.stderr
+            assert "replica B doesn't answer (" in refused.stderr
+        unknown = invoke(ledger, "retry", id_[:-4] + "ffff")
+        assert unknown.exit_code == 1
+        assert "replica B doesn't answer (" in unknown.stderr
+        retried = invoke(ledger, "retry", id_)
+        assert retried.exit_code == 1
+        assert f"replica A: license {id_} isn't frozen" in retried.stdout
+        assert "replica B doesn't answer" in retried.stdout
+    finally:
+        ledger.replicas[1].start()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--all", "LIC-1"]])

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+
 import pytest
 
-from cli.rehearsing.showing import document, print_rehearsed
+from cli.rehearsing.showing import print_document, print_rehearsed
 from ledger.domain.verdicts import Verdict
 from projector.rehearsal.changes import Change, Compared, Kind, Rehearsed
-from projector.views.documents import verdict_document
+from projector.rehearsal.spool import IN_MEMORY_BYTES, Spool
+from projector.views.documents import Head, verdict_document
 
 ONE, OTHER = (f"11111111-2222-8333-8444-55555555500{n}" for n in range(2))
 GRANTED = verdict_document(
@@ -30,9 +34,13 @@ def change(
 
 
 def found(*changes: Change, apart: bool = False) -> Rehearsed:
+    return rehearsed(Spool(changes), apart=apart)
+
+
+def rehearsed(changes: Spool, *, apart: bool = False) -> Rehearsed:
     compared = Compared(
         partition=3,
-        position=9,
+        head=Head(position=9),
         verdicts=4_100,
         licenses=12,
         machines=40,
@@ -87,16 +95,52 @@ def test_what_is_not_shown_is_counted(capsys: pytest.CaptureFixture[str]) -> Non
     assert ONE in shown.out
     assert OTHER not in shown.out
     assert "licenses not shown: 1" in shown.err
-    told = document(found(*changes), rules=2, replica=None)
+    print_document(found(*changes), rules=2, replica=None)
+    text = capsys.readouterr().out
+    told = json.loads(text)
     assert [one["license"] for one in told["changes"]] == [ONE, OTHER]
+    assert (told["rules"], told["replica"], told["changed_licenses"]) == (2, None, 2)
+    assert text == json.dumps(told, indent=2, ensure_ascii=False) + "\n", "as every document"
 
 
 def test_digests_that_differ_alone_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     print_rehearsed(found(apart=True), limit=20)
     assert "partition 3: its digest differs" in capsys.readouterr().out
-    assert document(found(apart=True), rules=None, replica="A")["apart"] == [3]
+    print_document(found(apart=True), rules=None, replica="A")
+    text = capsys.readouterr().out
+    assert (json.loads(text)["apart"], json.loads(text)["changes"]) == ([3], [])
+    assert text == json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n"
     assert not found(apart=True).same
 
 
 def test_a_verdict_that_can_not_be_read_has_no_time() -> None:
     assert change("verdict", b"no document", GRANTED).time_ms is None
+
+
+def test_what_differs_is_read_back_as_it_was() -> None:
+    changes = [
+        change("verdict", None, b"x" * number, id_=str(number), license_=f"license-{number % 7}")
+        for number in range(700)
+    ]
+    spool = Spool(changes)
+    assert sum(len(one.after or b"") for one in changes) > IN_MEMORY_BYTES, "there is a file"
+    assert [*spool] == [*spool] == changes
+    assert (len(spool), spool.verdicts, len(spool.licenses)) == (700, 700, 7)
+    both = zip(spool, spool, strict=True)
+    assert all(one == other for one, other in both), "two may read at once"
+
+
+def test_memory_does_not_grow_with_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
+    def peak(count: int) -> int:
+        tracemalloc.start()
+        form = json.dumps({"text": "x" * 2_000}).encode()
+        spool = Spool(change("license", form, None, id_=ONE) for _ in range(count))
+        assert len(spool) == count
+        print_rehearsed(rehearsed(spool), limit=0)
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    few, many = peak(300), peak(3_000)
+    assert "licenses not shown" in capsys.readouterr().err
+    assert many < 2 * few

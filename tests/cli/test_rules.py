@@ -157,6 +157,14 @@ def _what_was_not_rehearsed_forbids_it(ledger: System) -> None:
         assert refused.exit_code == 1
         assert "aren't rehearsed (the last rehearsal was of rules" in refused.stderr
         alter(ledger, {name: kept[name] for name in changed})
+    # Of a log that went another way since it is none either: it ends there with other records.
+    kept = alter(ledger, {})
+    for name in ("chains", "before_last"):
+        alter(ledger, {name: [("ab" * 16 if text else text) for text in kept[name]]})
+        refused = invoke(ledger, "activate", "2", "--yes")
+        assert refused.exit_code == 1
+        assert "on a log that was replaced or restored since" in refused.stderr
+        alter(ledger, {name: kept[name]})
     assert active(ledger) == 1
 
 
@@ -189,6 +197,19 @@ def _what_the_rehearsal_finds_is_to_be_accepted(ledger: System) -> None:
     assert "changes 1 of 308 verdicts" in refused.stderr
     assert "--accept-changes" in refused.stderr
     assert active(ledger) == 1
+
+    # While a person was asked, another rehearsal came to something else, or was of other rules.
+    for changed, said in (
+        ({"changed_verdicts": 5}, "rehearsed again meanwhile"),
+        ({"rules": 1}, "aren't rehearsed"),
+    ):
+        with pytest.MonkeyPatch.context() as asked:
+            asked.setattr("cli.trouble.confirmed", lambda *_, **__: alter(ledger, changed))  # noqa: B023 - it is called in this turn
+            refused = invoke(ledger, "activate", "2", "--accept-changes")
+        alter(ledger, {"changed_verdicts": 1, "rules": 2})
+        assert refused.exit_code == 1, refused.output
+        assert said in refused.stderr
+        assert active(ledger) == 1
 
 
 def put(ledger: System, items: list[Appendable]) -> None:

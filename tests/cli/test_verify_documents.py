@@ -277,6 +277,39 @@ def test_another_log_is_told_without_naming_every_license(pair: Pair) -> None:
     assert finding["wrong"][0].startswith("they have folded different logs")
 
 
+def test_what_is_behind_is_named(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal, as far as it has come; and how far that is."""
+    monkeypatch.setattr("projector.verifying.between.EQUAL_S", 4.0)
+    monkeypatch.setattr("cli.verifying.documents.WAITED_S", 1.0)
+    monkeypatch.setattr("cli.verifying.documents.LAG_S", 0.5)
+    pair.level()
+    [stopped] = pair.replicas[1]._processes  # noqa: SLF001 - its projector
+    stopped.freeze()
+    try:
+        items = list(Activity(79, partitions=PARTITIONS, licenses=20).appendables(150))
+        asyncio.run(pair.replicas[0].append(items))
+        asyncio.run(pair.replicas[0].level())
+        [one] = found_by(pair, "--documents", "B", code=0)["documents"]
+        done = invoke(pair, "--documents", "A", "--documents", "B")
+        between = invoke(pair, "--between")
+    finally:
+        stopped.thaw()
+    counts = {place: int(notes[0].split()[0]) for place, notes in one["notes"].items()}
+    assert sum(counts.values()) == len(items)
+    assert done.exit_code == 0, done.output
+    for place, count in counts.items():
+        assert f"replica B, {place}: {count} records behind the log" in done.stderr
+    assert "replica A, " not in done.stderr
+    assert between.exit_code == 1, between.output
+    for place in counts:
+        assert f"replicas A and B, {place}: replica B is behind: it stands at" in between.stdout
+    waited = f"{len(counts)} of {PARTITIONS + 1} places are still waited for"
+    assert waited in " ".join(between.stderr.split())
+    assert f"B is {len(items)} records behind" in " ".join(between.stderr.split())
+    pair.level()
+    assert found_by(pair, "--documents", "B", "--between", code=0)["documents"][0]["notes"] == {}
+
+
 @pytest.mark.parametrize(
     ("arguments", "env", "said"),
     [
@@ -301,7 +334,7 @@ def test_a_lone_or_an_empty_replica_is_2(pair: Pair, redis_server: RedisServer) 
         assert done.exit_code == 2, done.output
         assert "replica B holds nothing" in done.stderr
     redis_server.kill()
-    assert invoke(pair, "--between", **empty).exit_code == 1
+    assert invoke(pair, "--between", **empty).exit_code == 3
 
 
 def test_an_interruption_ends_it(pair: Pair) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
@@ -20,6 +22,11 @@ from tests.servers import CACHE, ROOT
 BUILD: Final = ROOT / "build" / "faults"
 TABLE: Final = Path(os.environ.get("FAULTS_TABLE") or ROOT / "build" / "faults.md")
 """`make faults` writes docs/faults.md; every other run leaves the checkout clean."""
+KEEP: Final = bool(os.environ.get("FAULTS_KEEP"))
+"""Whether a row that was no part of the run stays on the page as it stands there.
+
+One row: `FAULTS_KEEP=1 FAULTS_TABLE=docs/faults.md FAULTS_CHECKS=30000 pytest FILE`.
+"""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,32 +78,57 @@ def write_table() -> None:
         results[result.row] = result
     if results:
         TABLE.parent.mkdir(parents=True, exist_ok=True)
-        TABLE.write_text(rendered(results), encoding="utf-8")
+        page = TABLE.read_text(encoding="utf-8") if KEEP and TABLE.exists() else ""
+        TABLE.write_text(rendered(results, page), encoding="utf-8")
 
 
-def rendered(results: dict[str, Result]) -> str:
-    """Text of docs/faults.md."""
+def rendered(results: dict[str, Result], page: str = "") -> str:
+    """Text of docs/faults.md; of rows that were no part of the run, what `page` has of them."""
+    kept = _kept(page, [row for row in ROWS if row.id not in results])
     head = Path(__file__).with_name("faults.md").read_text(encoding="utf-8")
     lines = [
-        f"Run on {_machine()}, {_days(results)}.",
+        f"Run on {_machine()}, {_days(results, kept)}.",
         "",
-        *_checks(results),
+        *_checks(results, kept),
         "",
-        *_activations(results),
+        *_activations(results, kept),
         "",
-        *_not_shown(results),
+        *_not_shown(results, kept),
     ]
     return head + "\n" + "\n".join(lines) + "\n"
 
 
-def _shown(results: dict[str, Result]) -> Iterator[tuple[Row, Result, Figures]]:
-    for row in ROWS:
-        result = results.get(row.id)
-        if result is not None and result.figures is not None:
-            yield row, result, result.figures
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Lines of an earlier page: by row, of each section."""
+
+    days: tuple[str, ...] = ()
+    checks: dict[str, str] = field(default_factory=dict)
+    activations: dict[str, str] = field(default_factory=dict)
+    not_shown: dict[str, str] = field(default_factory=dict)
 
 
-def _checks(results: dict[str, Result]) -> Iterator[str]:
+def _kept(page: str, rows: list[Row]) -> _Kept:
+    if not page:
+        return _Kept()
+    run, checks, activations, rest = re.split(
+        r"^## ", page[page.index("\nRun on ") :], flags=re.MULTILINE
+    )
+    return _Kept(
+        days=tuple(re.findall(r"\d{4}-\d\d-\d\d", run)),
+        checks=_of_rows(checks, {row.id: f"| {row.fault} | {row.how} |" for row in rows}),
+        activations=_of_rows(activations, {row.id: f"| {row.fault} |" for row in rows}),
+        not_shown=_of_rows(rest, {row.id: f"| {row.fault}: {row.how} |" for row in rows}),
+    )
+
+
+def _of_rows(section: str, begins: dict[str, str]) -> dict[str, str]:
+    lines = section.split("\n")
+    found = {row: [one for one in lines if one.startswith(text)] for row, text in begins.items()}
+    return {row: one[0] for row, one in found.items() if one}
+
+
+def _checks(results: dict[str, Result], kept: _Kept) -> Iterator[str]:
     yield "## Checks while it lasted"
     yield ""
     yield (
@@ -104,18 +136,26 @@ def _checks(results: dict[str, Result]) -> Iterator[str]:
         "| failed over | p50 ms | p99 | p99.9 | most | oldest s | answered by |"
     )
     yield "|---|---|" + "--:|" * 13 + "---|"
-    for row, _, it in _shown(results):
-        counts = [it.checks, it.fresh, it.stale, it.unavailable, it.unavailable_owed]
-        counts += [it.wrong, it.unanswered, it.over]
-        late = (it.p50_ms, it.p99_ms, it.p999_ms, it.most_ms)
-        by = ", ".join(f"{_SOURCES.get(name, name)} {part}" for name, part in _parts(it.sources))
-        yield (
-            f"| {row.fault} | {row.how} | "
-            + " | ".join(f"{each:,}" for each in counts)
-            + " | "
-            + " | ".join(f"{each:,.1f}" if each < 100 else f"{each:,.0f}" for each in late)
-            + f" | {it.oldest_ms / 1000:,.1f} | {by} |"
-        )
+    for row in ROWS:
+        result = results.get(row.id)
+        if result is not None and result.figures is not None:
+            yield _checks_line(row, result.figures)
+        elif row.id in kept.checks:
+            yield kept.checks[row.id]
+
+
+def _checks_line(row: Row, it: Figures) -> str:
+    counts = [it.checks, it.fresh, it.stale, it.unavailable, it.unavailable_owed]
+    counts += [it.wrong, it.unanswered, it.over]
+    late = (it.p50_ms, it.p99_ms, it.p999_ms, it.most_ms)
+    by = ", ".join(f"{_SOURCES.get(name, name)} {part}" for name, part in _parts(it.sources))
+    return (
+        f"| {row.fault} | {row.how} | "
+        + " | ".join(f"{each:,}" for each in counts)
+        + " | "
+        + " | ".join(f"{each:,.1f}" if each < 100 else f"{each:,.0f}" for each in late)
+        + f" | {it.oldest_ms / 1000:,.1f} | {by} |"
+    )
 
 
 _SOURCES: Final = {"REPLICA_A": "A", "REPLICA_B": "B", "LOCAL_COPY": "copy"}
@@ -127,27 +167,34 @@ def _parts(sources: dict[str, int]) -> Iterator[tuple[str, str]]:
         yield name, f"{100 * part / total:.0f} %"
 
 
-def _activations(results: dict[str, Result]) -> Iterator[str]:
+def _activations(results: dict[str, Result], kept: _Kept) -> Iterator[str]:
     yield "## Activations while it lasted, and the way back"
     yield ""
     yield "| fault | granted | 503 | unknown | refused | back to normal, s | load | |"
     yield "|---|--:|--:|--:|--:|--:|--:|---|"
-    for row, result, it in _shown(results):
-        tries = " | ".join(f"{it.activations[name]:,}" for name in it.activations)
-        back = "" if result.recovery_s is None else f"{result.recovery_s:.1f}"
-        yield f"| {row.fault} | {tries} | {back} | {result.load:.0f} | {result.note} |"
+    for row in ROWS:
+        result = results.get(row.id)
+        if result is not None and result.figures is not None:
+            it = result.figures
+            tries = " | ".join(f"{it.activations[name]:,}" for name in it.activations)
+            back = "" if result.recovery_s is None else f"{result.recovery_s:.1f}"
+            yield f"| {row.fault} | {tries} | {back} | {result.load:.0f} | {result.note} |"
+        elif row.id in kept.activations:
+            yield kept.activations[row.id]
 
 
-def _not_shown(results: dict[str, Result]) -> Iterator[str]:
+def _not_shown(results: dict[str, Result], kept: _Kept) -> Iterator[str]:
     yield "## Not shown"
     yield ""
     yield "| fault | why |"
     yield "|---|---|"
     for row in ROWS:
         result = results.get(row.id)
-        if result is None:
+        if row.id in kept.not_shown:
+            yield kept.not_shown[row.id]
+        elif result is None and row.id not in kept.checks:
             yield f"| {row.fault}: {row.how} | it was no part of this run, or it failed |"
-        elif result.skipped:
+        elif result is not None and result.skipped:
             yield f"| {row.fault}: {row.how} | SKIPPED: {result.skipped} |"
     for fault, why in NOT_YET:
         yield f"| {fault} | {why} |"
@@ -157,8 +204,8 @@ def _today() -> str:
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
-def _days(results: dict[str, Result]) -> str:
-    days = sorted({result.at for result in results.values() if result.at})
+def _days(results: dict[str, Result], kept: _Kept) -> str:
+    days = sorted({*kept.days, *(result.at for result in results.values() if result.at)})
     return " to ".join([*days[:1], *days[1:][-1:]]) or _today()
 
 

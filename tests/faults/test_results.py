@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.faults.counts import Figures
 from tests.faults.results import Result, rendered
-from tests.faults.rows import ROWS
+from tests.faults.rows import NOT_YET, ROWS
+from tests.servers import ROOT
 
 FIGURES = Figures(
     checks=30_001,
@@ -43,3 +45,23 @@ def test_what_is_shown_skipped_and_missing() -> None:
     assert "SKIPPED: no netem here" in page
     missing = [line for line in page.split("\n") if line.endswith("or it failed |")]
     assert len(missing) == len(ROWS) - 2
+
+
+def test_a_row_that_was_no_part_of_the_run_may_stay_as_it_stands() -> None:
+    shown = {row.id: Result(row=row.id, at="2031-01-02", figures=FIGURES) for row in ROWS}
+    before = rendered({**shown, "packets-lost": Result(row="packets-lost", skipped="no netem")})
+    again = Result(row="poison", at="2031-02-03", figures=FIGURES, note="a second time")
+    after = rendered({"poison": again}, before)
+    changed = {*after.split("\n")} ^ {*before.split("\n")}
+    assert all("a poison event" in one or one.startswith("Run on ") for one in changed)
+    assert "2031-01-02 to 2031-02-03." in after
+    assert "a second time" in after
+
+
+def test_the_page_names_every_row() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    rows = {row: (f"| {row.fault} | {row.how} |", f"| {row.fault}: {row.how} |") for row in ROWS}
+    assert [row.id for row, begins in rows.items() if not any(map(page.__contains__, begins))] == []
+    assert [fault for fault, why in NOT_YET if f"| {fault} | {why} |" not in page] == []
+    for path in {one for _, why in NOT_YET for one in re.findall(r"tests/\S+\.py", why)}:
+        assert (ROOT / path).exists(), path

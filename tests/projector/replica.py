@@ -41,9 +41,10 @@ class ProjectorProcess(Server):
     def __init__(self, directory: Path, env: dict[str, str]) -> None:
         (port,) = free_ports(1)
         super().__init__(directory, port=port, env={**env, "LEDGER_METRICS_PORT": str(port)})
+        self.module = "projector"
 
     def _prepare(self) -> list[str]:
-        return [sys.executable, "-m", "projector"]
+        return [sys.executable, "-m", self.module]
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if name[:7] != "LEDGER_"}

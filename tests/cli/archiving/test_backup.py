@@ -17,6 +17,7 @@ from ledger.archive.trouble import (
     ForeignBackup,
     NoBackup,
     OtherLog,
+    UnreadableNote,
 )
 from ledger.event_log.port import LogUnavailable, Record, Topic
 from ledger.sealing.records import read_record_key
@@ -126,6 +127,59 @@ async def test_a_folder_with_other_files_is_left_alone(log: CompactedLog, tmp_pa
     with pytest.raises(NoBackup, match="holds no backup"):
         verified(tmp_path, THESE.pepper)
     assert names(tmp_path) == {"thesis.txt"}
+
+
+async def test_a_folder_on_a_disk_that_is_not_there_is_not_made(
+    log: CompactedLog, tmp_path: Path
+) -> None:
+    with pytest.raises(NoBackup, match="make it first, or mount the disk that it is on"):
+        await back_up(log, tmp_path / "disk" / "backup", THESE.pepper)
+    assert names(tmp_path) == set()
+
+
+async def test_a_folder_that_lost_its_manifest_is_nobody_elses(
+    log: CompactedLog, tmp_path: Path
+) -> None:
+    await back_up(log, tmp_path, THESE.pepper)
+    (tmp_path / MANIFEST).unlink()
+    before = contents(tmp_path)
+    other = CompactedLog()
+    await begin(other, THESE)
+    for one in (other, log):
+        with pytest.raises(NoBackup, match="bring the manifest back from a copy"):
+            await back_up(one, tmp_path, THESE.pepper)
+    assert contents(tmp_path) == before
+
+
+async def test_from_its_first_moment_on_a_folder_is_of_one_ledger(
+    activity: Activity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PATIENCE_S", 0.0)
+    log, other = FailingLog(), CompactedLog()
+    await begin(log, THESE)
+    await live(log, activity, 300)
+    await begin(other, THESE)
+    log.batches_left = 12
+    with pytest.raises(patience.BrokerAwayError):
+        await back_up(log, tmp_path, THESE.pepper)
+    with pytest.raises(ForeignBackup, match="name another folder"):
+        await back_up(other, tmp_path, THESE.pepper)
+    log.batches_left = 1_000_000
+    await back_up(log, tmp_path, THESE.pepper)
+    assert in_backup(tmp_path) == await all_records(log)
+
+
+async def test_a_note_that_can_not_be_read_says_what_to_do(
+    log: CompactedLog, activity: Activity, tmp_path: Path
+) -> None:
+    await back_up(log, tmp_path, THESE.pepper)
+    await live(log, activity, 30)
+    (tmp_path / UNFINISHED).write_bytes(b"{")
+    with pytest.raises(UnreadableNote, match=f"where {MANIFEST} is there, delete it"):
+        await back_up(log, tmp_path, THESE.pepper)
+    (tmp_path / UNFINISHED).unlink()
+    await back_up(log, tmp_path, THESE.pepper)
+    assert in_backup(tmp_path) == await all_records(log)
 
 
 async def test_two_at_once_do_not_write_into_one_folder(log: CompactedLog, tmp_path: Path) -> None:

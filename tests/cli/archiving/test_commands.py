@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from ledger.event_log.kafka import KafkaLog
 from ledger.event_log.port import LogError, Record, Topic, Topics
 from tests.activity import Activity, append
 from tests.cli.archiving.ledgers import PARTITIONS, PEPPER, all_records
+from tests.faults.disk import SmallDisk
 from tests.servers import ROOT, KafkaServer, end_with_tests, ended, wait_until
 
 runner = CliRunner()
@@ -141,6 +143,21 @@ def test_a_ledger_is_backed_up_checked_and_restored(
     assert empty.told("init", "--copies", "1")["ledger"] == first["ledger"]
 
 
+def test_how_far_they_are_is_shown(
+    many: Ledger, empty: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.importing.progress._LINE_EVERY_S", 0.0)
+    for ledger, command, stages in (
+        (many, ("backup",), ("license-events and catalog", "data keys")),
+        (empty, ("restore", "--copies", "1"), ("verify backup", "restore", "read back, restore")),
+    ):
+        done = ledger.run(*command, tmp_path / "b")
+        for stage in stages:
+            assert re.search(
+                rf"^{stage}: \d+ of \d+, \d+/s, \d+ s left$", done.stderr, re.MULTILINE
+            ), stage
+
+
 def test_a_checkpoint_of_before_says_yes_to_what_was_restored(
     ledger: Ledger, empty: Ledger, tmp_path: Path
 ) -> None:
@@ -179,7 +196,7 @@ def test_elsewhere_the_pepper_alone_is_enough_for_the_seal(ledger: Ledger, tmp_p
     found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": PEPPER})
     assert json.loads(found.stdout)["sealChecked"] is True
     found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": secrets.token_hex(32)})
-    assert (found.exit_code, found.stdout) == (1, "")
+    assert (found.exit_code, found.stdout) == (2, "")
     assert "LEDGER_PEPPER is not the pepper" in found.stderr
     found = runner.invoke(app, arguments, env={"LEDGER_PEPPER": "pepper"})
     assert found.exit_code == 2, "a pepper that can't be one is an error"
@@ -206,9 +223,54 @@ def test_other_settings_than_the_backups_are_refused_by_name(
         empty.run("restore", tmp_path / "b", **env),
         ledger.run("backup", tmp_path / "b", "--verify", **env),
     ):
-        assert found.exit_code == 1
+        assert found.exit_code == 2
         assert said in found.stderr
     assert empty.restored_so_far() == 0
+
+
+def test_one_cause_has_one_exit_code_in_every_command(
+    ledger: Ledger, empty: Ledger, tmp_path: Path
+) -> None:
+    ledger.told("backup", tmp_path / "b")
+    commands = (
+        ("init", "--copies", "1"),
+        ("backup", tmp_path / "b"),
+        ("backup", tmp_path / "new"),
+        ("backup", tmp_path / "b", "--verify"),
+        ("verify", "--replicas"),
+        ("rehearse",),
+        ("show", "key"),
+    )
+    for command in commands:
+        for env, named in (
+            ({"LEDGER_PEPPER": secrets.token_hex(32)}, "LEDGER_PEPPER"),
+            ({"LEDGER_PARTITIONS": "8"}, "LEDGER_PARTITIONS"),
+        ):
+            found = ledger.run(*command, **env)
+            assert found.exit_code == 2, (command, found.output)
+            assert named in found.stderr
+    assert empty.run("backup", tmp_path / "other").exit_code == 2, "there is no ledger"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("backup", "new"), ("restore", "b"), ("init",), ("show", "key"), ("verify", "--replicas")],
+)
+def test_a_kafka_that_is_away_is_named_announced_and_exit_code_3(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    ledger.told("backup", tmp_path / "b")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("cli.patience.PATIENCE_S", 1.0)
+    monkeypatch.setattr("cli.patience.SAID_AFTER_S", 0.0)
+    monkeypatch.setattr("cli.patience._waiting.said_at", float("-inf"))
+    found = ledger.run(*command, LEDGER_KAFKA="127.0.0.1:1")
+    assert found.exit_code == 3, found.output
+    assert found.stdout == ""
+    said = " ".join(found.stderr.split())
+    assert "127.0.0.1:1" in said
+    if command[0] != "show":
+        assert re.search(r"waiting for it, [01] s at most", said)
 
 
 def test_trouble_is_one_line_and_an_exit_code(
@@ -216,25 +278,42 @@ def test_trouble_is_one_line_and_an_exit_code(
 ) -> None:
     for arguments in (("backup", "--verify"), ("restore",)):
         found = ledger.run(*arguments, tmp_path / "none")
-        assert found.exit_code == 1
+        assert found.exit_code == 2
         assert "holds no backup" in found.stderr
     assert not (tmp_path / "none").exists()
 
     ledger.told("backup", tmp_path / "b")
     found = ledger.run("restore", tmp_path / "b", "--copies", "3")
     assert found.exit_code == 0, "it is all there already, and nothing is written"
+    assert "nothing was changed" in found.stdout
+    assert "empty the replicas" not in found.stdout
+    assert ledger.told("restore", tmp_path / "b")["changed"] is False
     ledger.append(Activity(4, partitions=PARTITIONS), 1)
     found = ledger.run("restore", tmp_path / "b")
     assert found.exit_code == 1
     assert "a ledger lives there" in found.stderr
     found = empty.run("restore", tmp_path / "b", "--copies", "3")
     assert found.exit_code == 1
-    assert "was not made" in found.stderr
+    assert "make do with fewer (`--copies 1`)" in found.stderr
 
     (tmp_path / "file").write_text("")
     found = ledger.run("backup", tmp_path / "file" / "b")
-    assert found.exit_code == 1
-    assert "Not a directory" in found.stderr
+    assert found.exit_code == 2
+    assert "is no folder" in found.stderr
+
+
+def test_a_full_disk_is_told_with_the_way_on(many: Ledger, tmp_path: Path) -> None:
+    with SmallDisk(tmp_path / "disk", size_mb=4) as disk:
+        (tmp_path / "disk" / "what-ate-it").write_bytes(bytes(3_700_000))
+        done = many.run("backup", tmp_path / "disk" / "b")
+        assert done.exit_code == 1
+        said = " ".join(done.stderr.split())
+        assert "No space left on device. Make room there, and run it again: it goes on" in said
+        left = [*(tmp_path / "disk" / "b").glob("*.gz.part")]
+        assert left == [], "what was written is room again"
+        disk.empty()
+        many.told("backup", tmp_path / "disk" / "b")
+        many.told("backup", tmp_path / "disk" / "b", "--verify")
 
 
 def _start(ledger: Ledger, *arguments: str | Path) -> subprocess.Popen[str]:
@@ -289,9 +368,9 @@ def test_a_restore_that_was_ended_goes_on(
     many.told("backup", tmp_path / "b")
     process = _start(empty, "restore", tmp_path / "b", "--copies", "1")
     assert _end(process, number, lambda: empty.restored_so_far() > 0) == code
-    for command in (("init", "--copies", "1"), ("doctor",)):
+    for failed, *command in ((2, "init", "--copies", "1"), (1, "doctor")):
         refused = empty.run(*command)
-        assert refused.exit_code == 1, "what is half restored is no ledger"
+        assert refused.exit_code == failed, "what is half restored is no ledger"
         assert "a restore did not come to its end" in " ".join(refused.output.split())
     done = empty.told("restore", tmp_path / "b", "--copies", "1")
     assert done["written"] < done["records"]

@@ -17,6 +17,7 @@ from ledger.archive.manifest import Manifest, with_segments
 from ledger.archive.trouble import (
     DamagedBackup,
     ForeignBackup,
+    OtherFormat,
 )
 from ledger.domain.identifiers import Pepper
 from tests.activity import Activity
@@ -144,8 +145,11 @@ async def test_what_was_done_to_a_backup_is_seen_and_said(
     await back_up(log, tmp_path, THESE.pepper)
     file = Folder(tmp_path).manifest().segments[1].file
     await damage(tmp_path, file)
-    with pytest.raises(DamagedBackup, match=said.replace("FILE", re.escape(file))):
+    said = said.replace("FILE", re.escape(file))
+    with pytest.raises((DamagedBackup, OtherFormat), match=said) as raised:
         verified(tmp_path, THESE.pepper)
+    way_out = "Bring that back from a copy of the backup" if damage is not _later_format else "use"
+    assert way_out in str(raised.value)
 
 
 async def test_a_manifest_that_others_sealed_is_not_gone_on_from(
@@ -171,7 +175,7 @@ async def test_a_foreign_pepper_and_another_n_are_refused_by_name(
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"), [(_remove, "is missing: bring it back"), (_truncate, "bytes, not")]
+    ("damage", "said"), [(_remove, r"is missing\. Bring that back"), (_truncate, "bytes, not")]
 )
 async def test_a_folder_that_lacks_something_is_not_gone_on_from(
     damage: Callable[[Path, str], Awaitable[None]], said: str, log: CompactedLog, tmp_path: Path

@@ -159,4 +159,4 @@ def test_who_does_not_answer_is_exit_code_3(ledger: System) -> None:
     assert "secret-word" not in done.output
     gone = invoke(ledger, LEDGER_KAFKA="127.0.0.1:1")
     assert gone.exit_code == 3
-    assert gone.stderr.startswith("ledger: 127.0.0.1:1: the broker does not tell")
+    assert gone.stderr.startswith("ledger: Kafka at 127.0.0.1:1 does not tell")

@@ -17,7 +17,7 @@ from ledger.domain.catalog.events import CATALOG_TYPES
 from ledger.domain.events import TYPES
 from projector.read_model import keys
 from projector.read_model.keys import Keys
-from projector.rebuild import intent
+from projector.rebuild import intent, lock
 from projector.rebuild.progress import PROGRESS_KEY
 from projector.rehearsal import outcome
 from tests.ledger.domain.document import FORMAT, headings, tables_of
@@ -103,6 +103,9 @@ def test_the_keys_are_the_codes() -> None:
         keys.retry_answer(0),
         intent.KEY,
         intent.HOLDER,
+        intent.RELEASES,
+        intent.CLOSED,
+        lock.LAST,
         PROGRESS_KEY,
         outcome.KEY,
         names.digests,

@@ -6,23 +6,24 @@ import json
 
 import pytest
 import redis
-from msgspec.structs import replace
 
 from ledger.domain.identifiers import Pepper
-from projector.read_model.keys import Keys
 from projector.rebuild import run
 from projector.rebuild.built import Built
 from projector.rebuild.exchange import undo
 from projector.rebuild.proof import NotProvedError
 from projector.rebuild.run import begun
 from projector.rebuild.site import Site
-from projector.views.digests import digests_document, read_digests
-from projector.views.documents import license_document, read_license
 from tests.activity import Activity
-from tests.projector.independent import stored_in_redis
-from tests.projector.rebuild.rebuilding import WINDOW_S, at, run_of, served
+from tests.projector.rebuild.rebuilding import (
+    WINDOW_S,
+    at,
+    run_of,
+    served,
+    some_license,
+    wrong_fold,
+)
 from tests.projector.replica import PARTITIONS, PEPPER, Replica
-from tests.projector.weighing import digests_of
 
 
 @pytest.fixture
@@ -39,11 +40,6 @@ async def _built(replica: Replica, site: Site, *, against_log: bool = False) -> 
     )
 
 
-def _some_license(client: redis.Redis, generation: str) -> bytes:
-    names: list[bytes] = sorted(client.scan_iter(f"*:{generation}:L:*", count=1000))
-    return next(name for name in names if b'"links"' in (client.get(name) or b""))
-
-
 async def test_what_was_read_back_long_ago_is_read_back_before_it_serves(
     filled: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,7 +48,7 @@ async def test_what_was_read_back_long_ago_is_read_back_before_it_serves(
         intent = await begun(site)
         assert intent.phase == "proved"
         with redis.Redis.from_url(filled.store.url) as client:
-            name = _some_license(client, "2")
+            name = some_license(client, "2")
             before = client.get(name)
             assert isinstance(before, bytes)
             client.set(name, before.replace(b'"links"', b'"lin\xebs"'))
@@ -74,26 +70,8 @@ async def test_what_was_just_read_back_is_not_read_again(filled: Replica) -> Non
         assert "reading back" not in flipped.seconds
 
 
-def _wrong_fold(url: str) -> str:
-    """Have what serves hold a license as a fold with a bug would have made it."""
-    client = redis.Redis.from_url(url)
-    name = _some_license(client, "1").decode()
-    document = client.get(name)
-    assert isinstance(document, bytes)
-    client.set(name, license_document(replace(read_license(document), seats_peak=99)))
-    keys = Keys(int(name[2:4]), "1")
-    kept = client.get(keys.digests)
-    assert isinstance(kept, bytes)
-    stored = stored_in_redis(url, keys.partition)
-    state, documents = digests_of(stored, keys.prefix, Pepper(bytes.fromhex(PEPPER)))
-    digests = replace(read_digests(kept), state=state, documents=documents)
-    client.set(keys.digests, digests_document(digests))
-    client.close()
-    return name.split(":")[3]
-
-
 async def test_a_wrong_fold_of_what_serves_is_mended_by_the_log(filled: Replica) -> None:
-    license_ = _wrong_fold(filled.store.url)
+    license_ = wrong_fold(filled.store.url, Pepper(bytes.fromhex(PEPPER)))
     async with at(filled) as site, site.alone():
         with pytest.raises(NotProvedError) as raised:
             await _built(filled, site)

@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from projector.rebuild.exchange import finish
+from projector.rebuild.exchange import finish, undo
 from projector.rebuild.intent import Foreseen
 from projector.rebuild.progress import Progress
 from projector.rebuild.room import Room, room_of
 from projector.rebuild.run import Run, begun
 from projector.rebuild.site import RebuildRefusedError, Site
 from tests.activity import Activity
-from tests.projector.rebuild.rebuilding import at, generations, run_of, served
+from tests.projector.rebuild.rebuilding import at, generations, rebuilt, run_of, served
 from tests.projector.replica import PARTITIONS, Replica
 
 MB = 1 << 20
@@ -86,6 +86,24 @@ async def test_a_full_redis_stops_it_with_the_numbers_and_it_can_be_given_up(
             assert generations(replica) == {"1"}
             assert await served(site) == {"1"}
     await replica.assert_equals_an_independent_fold()
+
+
+async def test_there_is_a_way_back_in_a_full_redis(replica: Replica) -> None:
+    await replica.append(list(Activity(23, partitions=PARTITIONS, licenses=20).appendables(600)))
+    await replica.start()
+    await replica.level()
+    async with at(replica) as site:
+        await rebuilt(replica, site)
+        assert await served(site) == {"2"}
+        with redis.Redis.from_url(replica.store.url) as client:
+            limit(client, of_used=0.8)
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                client.set("more", "x")
+            async with site.alone():
+                intent = await site.store.intent()
+                assert intent is not None
+                await undo(site, intent, window_s=600)
+        assert await served(site) == {"1"}
 
 
 async def test_what_is_left_to_build_must_have_room_when_it_goes_on(replica: Replica) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import io
+import json
 from collections.abc import Sequence
 
 import pytest
 import redis
 
+from cli.rebuilding.showing import print_built
+from projector.read_model.keys import FROZEN, Keys
 from projector.rebuild.builders import Builders
+from projector.rebuild.built import Built
 from projector.rebuild.exchange import finish, flip, undo
 from projector.rebuild.progress import PROGRESS_KEY, Progress, read_progress
+from projector.rebuild.proof import NotProvedError
 from projector.rebuild.run import Run, begun
 from projector.rebuild.site import RebuildRefusedError
 from tests.activity import Activity
@@ -190,3 +197,49 @@ async def test_a_follower_that_ends_while_it_connects_leaves_no_connection(
             await asyncio.sleep(after_ms / 1000)
             await following.stop()
     gc.collect()
+
+
+async def test_what_only_an_older_release_has_frozen_is_left_out_and_listed(
+    replica: Replica,
+) -> None:
+    """It is frozen in what serves, and not in what is built: the rest is compared."""
+    activity = Activity(17, partitions=PARTITIONS, licenses=20)
+    items = list(activity.appendables(300))
+    poison = json.loads(items[-1].value or b"")
+    license_, partition = poison["subject"], items[-1].partition
+    older = replica.projector(changes={"OLDER_CANNOT_FOLD": poison["id"]})
+    older.module = "tests.projector.older_release"
+    await asyncio.to_thread(older.start)
+    await replica.append(items)
+    await replica.append(list(activity.appendables(200)))
+    await replica.level()
+    with redis.Redis.from_url(replica.store.url) as client:
+        names = Keys(partition, "1")
+        assert client.zrange(names.set_aside(FROZEN), 0, -1) == [license_.encode()]
+    async with at(replica) as site, site.alone():
+        built = await run_of(replica, site).build(await begun(site), builders=1, memory_mb=2_000)
+        assert built.proof.frozen == {partition: [license_]}
+        assert (built.proof.compared, built.proof.one_by_one) == (PARTITIONS, 1)
+        # Whatever else differs there is found as ever.
+        with redis.Redis.from_url(replica.store.url) as client:
+            other = next(
+                name
+                for name in client.scan_iter(f"{names.prefix}M:*", count=1000)
+                if license_.encode() not in (client.get(name) or b"")
+            )
+            kept = client.get(other)
+            assert isinstance(kept, bytes)
+            client.set(other, kept.replace(b'"fingerprint"', b'"tnirpregnif"'))
+        with pytest.raises(NotProvedError, match=f"in partition {partition}$"):
+            await run_of(replica, site).build(await begun(site), builders=1, memory_mb=2_000)
+    lines = showing_of(built)
+    assert f"left out in partition {partition}" in lines
+    assert f"frozen in one only: {license_}" in lines
+
+
+def showing_of(built: Built) -> str:
+    """What `ledger rebuild start` prints of it, as one line."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        print_built(built, serves=False, more={})
+    return " ".join(out.getvalue().split())

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from ledger.domain.license import License
-from ledger.event_log.port import LogUnavailable
+from ledger.event_log import chain
+from ledger.event_log.port import LogUnavailable, Record
 from projector.discards import Discards
 from projector.read_model.port import ReadModelUnavailableError
 from projector.reading import LogRecord
-from projector.rehearsal import changes, reading
+from projector.rehearsal import changes, comparing, reading
 from projector.rehearsal.comparing import Comparing
 from projector.rehearsal.outcome import Outcome
 from projector.rehearsal.reading import TRIES, tried
 from projector.rehearsal.run import beside_a_replica, under_rules
+from projector.verifying import patience
 from projector.views.documents import license_document
 from tests.projector.rehearsal.test_laws import Memory, a_log
 from tests.projector.weighing import WEIGHER
@@ -151,7 +157,9 @@ OUTCOME = Outcome(
     ledger="one",
     rules=2,
     release="1.0",
-    positions=(5, 7),
+    positions=(1, 7),
+    chains=(chain.extend(chain.START, 0, 9, b"k", b"v").hex(), "ab" * 16),
+    before_last=(chain.START.hex(), "cd" * 16),
     verdicts=10,
     licenses=3,
     changed_verdicts=0,
@@ -162,7 +170,55 @@ OUTCOME = Outcome(
 
 @pytest.mark.parametrize(
     ("ends", "grown"),
-    [({0: 5, 1: 7}, 0), ({0: 6, 1: 9}, 3), ({0: 9, 1: 6}, None), ({0: 5}, None), ({}, None)],
+    [({0: 1, 1: 7}, 0), ({0: 2, 1: 9}, 3), ({0: 9, 1: 6}, None), ({0: 1}, None), ({}, None)],
 )
 def test_what_the_log_has_grown_by(ends: Mapping[int, int], grown: int | None) -> None:
     assert OUTCOME.grown(ends) == grown
+
+
+def test_the_log_is_recognized_by_the_last_record() -> None:
+    last = Record(partition=0, offset=0, timestamp_ms=9, key=b"k", value=b"v")
+    assert OUTCOME.ends_with(last)
+    others: tuple[dict[str, Any], ...] = (
+        {"timestamp_ms": 8},
+        {"key": None},
+        {"value": b"w"},
+        {"offset": 1},
+        {"partition": 1},
+    )
+    for changed in others:
+        assert not OUTCOME.ends_with(replace(last, **changed))
+
+
+class Slow(Memory):
+    """A replica that takes its time, and is too busy to answer once in between."""
+
+    took_s = 0.03
+    asked = 0
+
+    async def get(self, names: Sequence[str]) -> list[bytes | None]:
+        self.asked += 1
+        if self.asked == 4:
+            raise ReadModelUnavailableError("busy")
+        time.sleep(self.took_s)  # noqa: ASYNC251 - as a Redis that is busy
+        return await super().get(names)
+
+
+async def test_it_rests_between_pieces_as_long_as_the_replica_took_and_begins_not_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(comparing, "PIECE", 37)
+    monkeypatch.setattr(patience, "AGAIN_S", 0.0)
+    rests: list[float] = []
+    sleep = asyncio.sleep
+
+    async def rested(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr("projector.rehearsal.comparing.asyncio.sleep", rested)
+    replica, folded = Slow(a_log(1)), list[int]()
+    await Comparing(replica, replica, WEIGHER, partitions=1, tell=folded.append).compare(0)
+    assert sum(folded) == len(replica.log), "it was folded once"
+    # Without its first look, and the one that failed, which was waited for elsewhere.
+    assert len([one for one in rests if one >= Slow.took_s]) == replica.asked - 2

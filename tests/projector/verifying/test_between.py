@@ -10,7 +10,7 @@ from projector.read_model.keys import FROZEN, Keys, serving
 from projector.rebuild import differences
 from projector.rebuild.store import Store
 from projector.verifying import between
-from projector.verifying.between import Between, compare
+from projector.verifying.between import Between, compare, compare_all
 from projector.views.digests import VIEW, Cut, Digests, digests_document
 from projector.views.documents import Head, head_document
 from tests.servers import RedisServer
@@ -57,6 +57,15 @@ async def hold(
     )
 
 
+async def stand(store: Store, place: int, position: int) -> None:
+    """Have any place stand at a position, with no cut."""
+    keys = Keys(place)
+    kept = Digests(position=position, view=VIEW)
+    head = Head(position=position, timestamp_ms=1, chain="33" * 16)
+    strings = [(keys.digests, digests_document(kept)), (keys.head, head_document(head))]
+    await store.write([*strings, (serving(place), b"1")])
+
+
 def _told(found: Between) -> tuple[int | None, str, bool]:
     return found.position, found.by, found.equal
 
@@ -90,13 +99,61 @@ async def test_where_they_are_never_level_the_last_cut_is_compared(both: Both) -
         assert said in found.wrong[0]
 
 
+async def test_remembered_commands_and_records_set_aside_are_named(both: Both) -> None:
+    one, other = both
+    await hold(one, ONE, 5_000, state="44" * 16)
+    await hold(other, OTHER, 5_000)
+    same: dict[str | bytes, int] = {f"{at}:same-{at}": at for at in range(1_500)}
+    await one.write((), [(ONE.commands("l"), same), (ONE.commands("m"), {"7:c": 9})])
+    await other.write((), [(OTHER.commands("l"), same), (OTHER.set_aside("n"), {"1:1:r": 3})])
+    await other.write((), [(OTHER.commands("l"), {"1200:same-1200": 1_499, "7:late": 1_600})])
+    found = await compare(one, other, 0)
+    told = {(each.name, each.owner): (each.there, each.expected) for each in found.differences}
+    assert told == {
+        ("K:m 7:c", "m"): (b"9", None),
+        ("Q:n 1:1:r", "n"): (None, b"3"),
+        ("K:l 1200:same-1200", "l"): (b"1200", b"1499"),
+        ("K:l 7:late", "l"): (None, b"1600"),
+    }
+
+
 async def test_where_there_is_no_common_cut_they_are_apart(both: Both) -> None:
     one, other = both
     await hold(one, ONE, 5_000)
     await hold(other, OTHER, 40, cut=None)
     found = await compare(one, other, 0)
     assert _told(found) == (None, "now", False)
-    assert "one stands at 5000, the other at 40" in found.wrong[0]
+    assert "the other is behind: it stands at 40, one at 5000" in found.wrong[0]
+
+
+async def test_places_that_never_meet_are_waited_for_together(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = both
+    for place in range(4):
+        await stand(one, place, 5_000 if place else 39)
+        await stand(other, place, 5_000 if place == 2 else 40)
+    said: list[tuple[str, int]] = []
+    standing = between._standing  # noqa: SLF001 - to see who is asked when
+
+    async def asked(store: Store, place: int) -> object:
+        said.append(("asked", place))
+        return await standing(store, place)
+
+    monkeypatch.setattr(between, "_standing", asked)
+    found = await compare_all(
+        one, other, range(4), ("A", "B"), lambda each: said.append(("told", each.place))
+    )
+    assert [each.place for each in found] == [0, 1, 2, 3]
+    assert [each.equal for each in found] == [False, False, True, False]
+    told = [place for what, place in said if what == "told"]
+    assert told[0] == 2
+    assert sorted(told) == [0, 1, 2, 3]
+    # All of them were looked at before the first of those that never meet was given up.
+    given_up = said.index(("told", told[1]))
+    assert {place for what, place in said[:given_up] if what == "asked"} == {0, 1, 2, 3}
+    assert "A is behind: it stands at 39, B at 40" in found[0].wrong[0]
+    assert "B is behind: it stands at 40, A at 5000" in found[1].wrong[0]
 
 
 async def test_documents_that_are_never_at_one_position_are_apart(both: Both) -> None:
