@@ -52,6 +52,7 @@ class Builders:
         self._tell = tell
         self._processes: list[Process] = []
         self._memory: dict[Process, int] = {}
+        self._still = False
         self.too_large: list[int] = []
         """Partitions that didn't fit the memory: they are to be folded another way."""
 
@@ -94,6 +95,7 @@ class Builders:
 
     def hold(self, *, still: bool) -> None:
         """Have all of them hold still, or go on."""
+        self._still = still
         for process in self._processes:
             _order(process, Order(hold=still))
 
@@ -128,6 +130,8 @@ class Builders:
             process_group=0,
         )
         self._processes.append(process)
+        if self._still:
+            _order(process, Order(hold=True))
         return process
 
     async def _follow(self, process: Process, partition: int) -> Report:

@@ -228,6 +228,8 @@ class Run:
         # The largest first, so that they end together.
         left.sort(key=lambda each: -each[1])
         with self._timed("building"):
+            await self._watch.look()
+            builders.hold(still=self._watch.held)
             building = asyncio.create_task(builders.build(intent.generation, left))
             try:
                 while not building.done():

@@ -22,7 +22,6 @@ from projector.rebuild.intent import RELEASES, Intent, intent_document
 from projector.rehearsal.outcome import KEY
 from projector.views.digests import VIEW
 from tests.activity import Activity, append
-from tests.cli.terminal import in_terminal
 from tests.projector.rebuild.rebuilding import wrong_fold
 from tests.servers import ROOT
 from tests.system import System, running
@@ -146,57 +145,6 @@ def test_what_is_not_proved_is_not_flipped(ledger: System) -> None:
     assert "nothing was flipped, so nothing is to be undone" in undone.stderr
     assert "in the phase 'building' ends otherwise" in finished.stderr
     assert "a rebuild by release 1 is under way" in other.stderr
-
-
-SLOW = """
-import time
-from projector.rebuild import bulk
-
-fold = bulk.fold
-
-def slowly(*arguments):
-    time.sleep(0.004)
-    return fold(*arguments)
-
-bulk.fold = slowly
-"""
-
-
-def command(ledger: System, *words: str, plants: Path) -> tuple[list[str], dict[str, str]]:
-    """`ledger …` and the environment of a release with what is planted."""
-    path = os.pathsep.join([str(plants), str(ROOT)])
-    program = [sys.executable, "-c", "from cli.main import main; main()"]
-    return [*program, *words], {**os.environ, **ledger.env, "PYTHONPATH": path}
-
-
-def test_ctrl_c_ends_all_of_it_without_a_trace_and_it_goes_on_afterwards(
-    ledger: System, tmp_path: Path
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text(SLOW)
-    words, env = command(
-        ledger, "rebuild", "start", "--replica", "B", "--builders", "2", plants=tmp_path
-    )
-    with in_terminal(words, env) as terminal:
-        terminal.until(lambda said: "building" in said and "events/s" in said)
-        [drawn, *_] = [line for line in terminal.lines if line.startswith("building")]
-        assert "━━━━" in drawn
-        assert "%" in drawn
-        status = told(ledger, "status", "--replica", "B")
-        assert status["works"].startswith(f"{terminal.process.pid} on ")
-        assert status["progress_age_ms"] < 5_000
-        asked = rebuild(ledger, "status", "--replica", "B").stdout
-        assert f"{terminal.process.pid} on " in asked
-        assert "░" in asked
-        begun = rebuild(ledger, "plan", "--replica", "B", code=1)
-        assert "a rebuild is under way, of generation" in begun.stderr
-        terminal.press(b"\x03")
-        assert terminal.ended() == 130
-    assert "Traceback" not in terminal.said
-    assert "KeyboardInterrupt" not in terminal.said
-    nobody = rebuild(ledger, "status", "--replica", "B").stdout
-    assert "nobody works on it" in nobody
-    assert told(ledger, "start", "--replica", "B")["proof"]["compared"] == 17
-    assert told(ledger, "cancel", "--replica", "B")["deleted_keys"] >= 17
 
 
 def test_what_was_built_is_given_up(ledger: System) -> None:

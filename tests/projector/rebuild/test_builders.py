@@ -43,7 +43,7 @@ async def test_what_can_not_be_reached_is_told_from_what_fails(replica: Replica)
         ({}, 99, BuilderFailedError),
     ):
         builders = Builders(
-            {**environment, **changes}, replica=0, count=2, memory_mb=2_000, tell=lambda _: None
+            {**environment, **changes}, replica=0, count=1, memory_mb=2_000, tell=lambda _: None
         )
         with pytest.raises(BuilderFailedError, match=f"partition {partition} can't be") as caught:
             await builders.build("9", [(partition, 10), (1, 10)])
