@@ -15,12 +15,14 @@ import redis
 from bench.history import SHAPES, Shape, Size, write
 from projector.read_model.keys import CATALOG, Keys
 from projector.rebuild import effect
+from projector.rebuild import plan as planning
 from projector.rebuild.builders import Builders
 from projector.rebuild.disk import Disk
 from projector.rebuild.license_events import LicenseEvents
 from projector.rebuild.pace import Pace, pace_of
 from projector.rebuild.plan import Plan, plan
 from projector.rebuild.reading_back import ReadingBack
+from projector.rebuild.room import Room
 from projector.rebuild.run import begun
 from projector.rebuild.sampling import Sampling
 from projector.rebuild.site import Site
@@ -188,16 +190,16 @@ async def test_what_forbids_it_is_said_with_the_way_out(
         assert made.disk_bytes > 2 * made.file_bytes > 0
         assert made.fork_bytes > 0
 
-        with redis.Redis.from_url(replica.store.url) as client:
-            used, before = client.info()["used_memory"], client.config_get("maxmemory")["maxmemory"]
-            # What is foreseen would just fit, but may be wrong, and what serves goes on to grow.
-            # A quarter of such a small one is kept for what serves.
-            client.config_set("maxmemory", int((used + 1.1 * made.redis_bytes) / 0.75))
-            tight = await foreseen(replica, site)
-            client.config_set("maxmemory", before)
-            [reason] = tight.reasons
-            assert "raise maxmemory to" in reason
-            assert "are kept for what serves" in reason
+        # What is foreseen would just fit, but may be wrong, and what serves goes on to grow: a
+        # quarter of so small a limit is kept for that.
+        room = Room(used=0, most=int(1.1 * made.redis_bytes / 0.75))
+        assert room.takes(int(1.05 * made.redis_bytes))
+        monkeypatch.setattr(planning, "room_of", lambda _: room)
+        tight = await foreseen(replica, site)
+        monkeypatch.undo()
+        [reason] = tight.reasons
+        assert "raise maxmemory to" in reason
+        assert "are kept for what serves" in reason
 
         monkeypatch.setattr(shutil, "disk_usage", lambda _: _Usage(made.disk_bytes))
         [reason] = (await foreseen(replica, site)).reasons
