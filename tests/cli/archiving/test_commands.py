@@ -317,9 +317,14 @@ def test_a_full_disk_is_told_with_the_way_on(many: Ledger, tmp_path: Path) -> No
 
 
 def _start(ledger: Ledger, *arguments: str | Path) -> subprocess.Popen[str]:
-    """Start a command in a process of its own, with small segments and a note after each."""
+    """Start a command in a process of its own, with small segments and a note after each.
+
+    It rests after a note, so that it can be ended there however fast the machine is.
+    """
     program = (
-        "import cli.archiving.backup as run; run.NOTE_EVERY_S, run.SEGMENT_BYTES = 0.0, 100_000; "
+        "import time; import cli.archiving.backup as run; from ledger.archive.folder import Folder;"
+        "run.NOTE_EVERY_S, run.SEGMENT_BYTES, save = 0.0, 100_000, Folder.save;"
+        "Folder.save = lambda *a, **k: (save(*a, **k), time.sleep(0.1));"
         "from cli.start import main; main()"
     )
     process = subprocess.Popen(
