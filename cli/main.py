@@ -108,8 +108,9 @@ app.command("restore")(restore.restore)
 
 def main() -> None:
     """Run the command line."""
-    # What its client logs of a broker that is away, every command says in a line of its own.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    # What these log while a command works, it says in lines of its own where people need it.
+    for library in ("aiokafka", "projector"):
+        logging.getLogger(library).addHandler(logging.NullHandler())
     # The pasted line of a shell may be cut off: a closed pipe is no trouble of ours.
     try:
         app(prog_name="ledger")

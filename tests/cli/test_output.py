@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
 from cli import output, trouble
+from tests.servers import ROOT
 
 ROWS = [["0f9619ff-8b86-4011-b42d-00cf4fc964ff", "a name that is long enough to be folded", "x"]]
 
@@ -73,3 +77,26 @@ def test_nothing_that_cannot_be_undone_happens_without_yes() -> None:
     trouble.sure("this ends it", yes=True)
     with pytest.raises(trouble.Missing, match=r"this ends it\. Add --yes"):
         trouble.sure("this ends it", yes=False)
+
+
+def test_what_libraries_log_is_no_word_of_a_command() -> None:
+    program = """
+import logging, sys
+from cli.main import main
+sys.argv = ["ledger", "--version"]
+try:
+    main()
+except SystemExit:
+    pass
+logging.getLogger("projector.session").warning("the replica stands elsewhere")
+logging.getLogger("aiokafka.conn").error("the broker is away")
+logging.getLogger("somebody").warning("heard")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == "heard\n"
