@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -41,6 +41,7 @@ from cli.commands import (
     verify,
 )
 from cli.commands import importing as import_commands
+from projector.release import release
 
 
 class _Root(TyperGroup):
@@ -72,6 +73,26 @@ app = typer.Typer(
     reached or can't answer now, 130 interrupted.
     """,
 )
+
+
+def _say_release(asked: bool) -> None:  # noqa: FBT001 - as typer calls it
+    if asked:
+        typer.echo(f"ledger {release()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Say which release this is.", is_eager=True, callback=_say_release
+        ),
+    ] = False,
+) -> None:
+    del version
+
 
 app.command("up")(up.up)
 app.command("status")(state.status)
