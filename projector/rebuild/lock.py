@@ -57,7 +57,7 @@ async def held(model: ReadModel, *, wait_s: float) -> AsyncIterator[bool]:
             yield False
             return
         await asyncio.sleep(_TRY_S)
-    await _note_last(model, owner)
+    await note_last(model, owner)
     work = cast("asyncio.Task[object]", asyncio.current_task())
     before = work.cancelling()
     lost: list[bool] = []
@@ -86,7 +86,7 @@ async def holder(model: ReadModel) -> str | None:
     return None if owner is None else owner.decode(errors="replace").partition(_THEN)[0]
 
 
-async def _note_last(model: ReadModel, owner: str) -> None:
+async def note_last(model: ReadModel, owner: str) -> None:
     """Note who has it; as locks are, since these can be taken in a full Redis, too."""
     [last] = await model.get([LAST])
     if last is not None:

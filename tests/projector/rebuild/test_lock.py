@@ -52,7 +52,7 @@ async def _taken_by_another(model: MemoryReadModel, clock: Clock, *, gives_back:
     """As another process does while this one stands still for longer than the lock is held."""
     clock.now_s += HELD_MS / 1000 + 1
     assert await model.hold(HOLDER, "another", HELD_MS)
-    await model.put(lock.LAST, b"another")
+    await lock.note_last(model, "another")
     if gives_back:
         await model.release(HOLDER, "another")
 
