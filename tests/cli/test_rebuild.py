@@ -147,6 +147,7 @@ def test_what_is_not_proved_is_not_flipped(ledger: System) -> None:
     assert "a rebuild by release 1 is under way" in other.stderr
 
 
+@pytest.mark.slow
 def test_what_was_built_is_given_up(ledger: System) -> None:
     before = told(ledger, "status")["serving"]
     told(ledger, "start", "--replica", "b")
@@ -205,6 +206,7 @@ rendering.license_document = planted
 """
 
 
+@pytest.mark.slow
 def test_what_is_not_proved_is_shown_from_both_sides(
     ledger: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +237,7 @@ def test_what_is_not_proved_is_shown_from_both_sides(
     assert told(ledger, "cancel", "--replica", "B")["deleted_keys"] >= 17
 
 
+@pytest.mark.slow
 def test_what_serves_wrong_is_mended_by_the_log_after_a_yes(ledger: System) -> None:
     b = ("--replica", "B")
     license_ = wrong_fold(ledger.replicas[1].url, ledger.settings.pepper)

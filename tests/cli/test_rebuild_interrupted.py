@@ -48,6 +48,7 @@ def command(ledger: System, *words: str, plants: Path) -> tuple[list[str], dict[
     return [*program, *words], {**os.environ, **ledger.env, "PYTHONPATH": path}
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_of_it_without_a_trace_and_it_goes_on_afterwards(
     ledger: System, tmp_path: Path
 ) -> None:

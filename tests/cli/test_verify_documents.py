@@ -277,6 +277,7 @@ def test_another_log_is_told_without_naming_every_license(pair: Pair) -> None:
     assert finding["wrong"][0].startswith("they have folded different logs")
 
 
+@pytest.mark.slow
 def test_what_is_behind_is_named(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Equal, as far as it has come; and how far that is."""
     monkeypatch.setattr("projector.verifying.between.EQUAL_S", 4.0)

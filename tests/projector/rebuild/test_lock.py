@@ -142,6 +142,7 @@ exchange.undo = undo
 """
 
 
+@pytest.mark.slow
 async def test_a_process_that_stood_still_works_on_beside_nobody(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:

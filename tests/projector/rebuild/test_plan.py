@@ -177,6 +177,7 @@ async def test_the_catalog_and_what_is_set_aside_have_their_weight(
     assert near(sample.bytes, weighs), (sample.bytes, weighs)
 
 
+@pytest.mark.slow
 async def test_what_forbids_it_is_said_with_the_way_out(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

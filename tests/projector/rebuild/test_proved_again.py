@@ -70,6 +70,7 @@ async def test_what_was_just_read_back_is_not_read_again(filled: Replica) -> Non
         assert "reading back" not in flipped.seconds
 
 
+@pytest.mark.slow
 async def test_a_wrong_fold_of_what_serves_is_mended_by_the_log(filled: Replica) -> None:
     license_ = wrong_fold(filled.store.url, Pepper(bytes.fromhex(PEPPER)))
     async with at(filled) as site, site.alone():

@@ -50,6 +50,7 @@ async def _interrupted(
     return caught.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of_used", [0.8, 1.1])
 async def test_a_full_redis_stops_it_with_the_numbers_and_it_can_be_given_up(
     replica: Replica, of_used: float
@@ -88,6 +89,7 @@ async def test_a_full_redis_stops_it_with_the_numbers_and_it_can_be_given_up(
     await replica.assert_equals_an_independent_fold()
 
 
+@pytest.mark.slow
 async def test_there_is_a_way_back_in_a_full_redis(replica: Replica) -> None:
     await replica.append(list(Activity(23, partitions=PARTITIONS, licenses=20).appendables(600)))
     await replica.start()

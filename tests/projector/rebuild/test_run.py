@@ -54,6 +54,7 @@ async def test_it_is_built_proved_flipped_undone_and_flipped_again(replica: Repl
     await replica.assert_equals_an_independent_fold()
 
 
+@pytest.mark.slow
 async def test_the_window_closes_by_itself(replica: Replica) -> None:
     await replica.append(list(Activity(12, partitions=PARTITIONS, licenses=20).appendables(400)))
     await replica.start()
@@ -110,6 +111,7 @@ async def test_a_partition_that_fits_no_builder_is_folded_through_the_store(
         assert all(one.events < built.events for one in told if one.phase == "building")
 
 
+@pytest.mark.slow
 async def test_what_was_built_is_not_built_again(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,13 @@ async def filled(replica: Replica, seed: int) -> ProjectorProcess:
     await replica.append(items)
     projector = await replica.start()
     await replica.level()
+    async with at(replica) as site:
+
+        async def noted() -> bool:
+            return all(head.level_at_ms for head in (await site.heads("1")).values())
+
+        # How old what serves is can't be told before it was level once.
+        await eventually(noted, what="when it was level")
     return projector
 
 
@@ -41,6 +48,7 @@ async def until(told: list[Progress], condition: Callable[[Progress], bool], wha
     await eventually(reached, what=lambda: f"{what}: {told[-1:]}")
 
 
+@pytest.mark.slow
 async def test_builders_hold_still_while_the_projector_does_and_go_on_with_it(
     replica: Replica,
 ) -> None:
@@ -83,6 +91,7 @@ async def test_a_projector_that_stays_away_ends_it_and_says_why(
         assert await served(site) == {"1"}
 
 
+@pytest.mark.slow
 async def test_builders_hold_still_while_the_redis_answers_late(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,6 +113,7 @@ async def test_builders_hold_still_while_the_redis_answers_late(
         assert not told[-1].held
 
 
+@pytest.mark.slow
 async def test_only_what_builds_is_held_up_and_the_flip_never(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,6 +70,7 @@ async def _proved(replica: Replica, site: Site) -> None:
         await run_of(replica, site).build(await begun(site), builders=1, memory_mb=2_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("back", [False, True], ids=["flip", "undo"])
 async def test_a_flip_that_was_killed_between_two_places(
     replica: Replica,
@@ -99,6 +100,7 @@ async def test_a_flip_that_was_killed_between_two_places(
         assert generations(replica) == {replica.generation}
 
 
+@pytest.mark.slow
 async def test_an_undo_that_was_killed_between_two_places_goes_on(
     replica: Replica, tmp_path: Path
 ) -> None:
@@ -140,6 +142,7 @@ async def test_an_undo_leads_to_the_present(replica: Replica) -> None:
         await replica.assert_equals_an_independent_fold()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given_up", [False, True], ids=["a window", "a rebuild"])
 async def test_a_projector_goes_on_with_a_deletion_that_was_cut_off(
     replica: Replica,
