@@ -116,27 +116,31 @@ class KafkaLog:
 
     async def ends(self, topic: Topic) -> dict[int, int]:
         """See `EventLog.ends`."""
+        asking = False
         try:
             async with asyncio.timeout(READ_TIMEOUT_S), self._asking:
+                asking = True
                 asker = await self._reached_asker()
                 partitions = await self._partitions(asker, topic)
                 found = await asker.end_offsets(partitions)
         except _TROUBLE as error:
-            await self._drop_asker()
+            await self._drop_asker(asking=asking)
             msg = f"{self._brokers.named} does not tell the log's ends{_because(error)}"
             raise LogUnavailable(msg) from None
         return {one.partition: int(found[one]) for one in partitions}
 
     async def since(self, topic: Topic, time_ms: int) -> dict[int, int]:
         """See `TimedLog.since`."""
+        asking = False
         try:
             async with asyncio.timeout(READ_TIMEOUT_S), self._asking:
+                asking = True
                 asker = await self._reached_asker()
                 partitions = await self._partitions(asker, topic)
                 ends = await asker.end_offsets(partitions)
                 found = await asker.offsets_for_times(dict.fromkeys(partitions, time_ms))
         except _TROUBLE:
-            await self._drop_asker()
+            await self._drop_asker(asking=asking)
             msg = f"{self._brokers.named} does not tell where a time begins"
             raise LogUnavailable(msg) from None
         return {
@@ -258,7 +262,10 @@ class KafkaLog:
             await client.add_topic(name)
         return [TopicPartition(name, partition) for partition in sorted(known)]
 
-    async def _drop_asker(self) -> None:
+    async def _drop_asker(self, *, asking: bool = True) -> None:
+        """Begin anew; not for who has only waited, since another is still asking."""
+        if not asking:
+            return
         asker, self._asker = self._asker, None
         if asker is not None:
             await stop_consumer(asker)

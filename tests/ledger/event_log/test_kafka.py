@@ -101,6 +101,16 @@ async def test_nothing_is_left_running_after_close(log: KafkaLog) -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_who_has_only_waited_leaves_the_connection_to_who_asks(log: KafkaLog) -> None:
+    ends = await log.ends(Topic.LICENSE_EVENTS)
+    asker = log._asker  # noqa: SLF001 - there is one, or a new one, and both answer
+    async with log._asking:  # noqa: SLF001 - as another does, while the broker is slow
+        with pytest.raises(LogUnavailable):
+            await log.ends(Topic.LICENSE_EVENTS)
+    assert log._asker is asker  # noqa: SLF001
+    assert await log.ends(Topic.LICENSE_EVENTS) == ends
+
+
 async def test_a_reading_that_was_left_open_ends_with_the_log(log: KafkaLog) -> None:
     await append_numbers(log, 1)
     reading = log.read(EVENTS, 0, start=0)
