@@ -72,6 +72,7 @@ async def test_builders_hold_still_while_the_projector_does_and_go_on_with_it(
         assert not told[-1].held
 
 
+@pytest.mark.slow
 async def test_a_projector_that_stays_away_ends_it_and_says_why(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ async def test_an_undo_that_was_killed_between_two_places_goes_on(
     await replica.assert_equals_an_independent_fold()
 
 
+@pytest.mark.slow
 async def test_an_undo_leads_to_the_present(replica: Replica) -> None:
     """What came after the flip is in what serves after the way back, and in the other one."""
     activity = await _filled(replica, 43)
