@@ -115,8 +115,12 @@ class Work:
 
     @property
     def share(self) -> float:
-        """Share of the work that is done, 0 to 1; what comes after reading back isn't in it."""
-        return self._done_s / self._total_s if self._foreseen.total_s else 0.0
+        """Share of the work that is done, 0 to 1; what comes after reading back isn't in it.
+
+        Of a ledger so small that nothing of it takes a time that can be told: all or nothing.
+        """
+        total_s = self._total_s
+        return self._done_s / total_s if total_s > 0 else float(self._built)
 
     @property
     def begun(self) -> bool:
@@ -125,7 +129,8 @@ class Work:
 
     @property
     def _total_s(self) -> float:
-        return self._foreseen.total_s - self._foreseen.else_s
+        told = self._foreseen
+        return told.folding_s + told.writing_s + told.reading_back_s
 
     @property
     def _done_s(self) -> float:
@@ -146,7 +151,8 @@ class Work:
         if share < _CERTAIN:
             return None
         prior = _FORESEEN * self._total_s
-        pace = (elapsed_s + prior) / (self._done_s - self._before + prior)
+        seen = self._done_s - self._before + prior
+        pace = (elapsed_s + prior) / seen if seen > 0 else 0.0
         left = max(0.0, self._total_s - self._done_s) * pace
         spread = _SPREAD_LAST + (_SPREAD_FIRST - _SPREAD_LAST) * (1 - share)
         return round(left * (1 - spread)), round(left * (1 + spread)) + 1

@@ -46,6 +46,16 @@ def test_nothing_is_told_of_the_time_left_before_something_is_done() -> None:
     assert Work(0, NOTHING).share == 0.0
 
 
+def test_a_ledger_too_small_to_take_a_time_is_all_or_nothing() -> None:
+    told = Foreseen(keys=12, folding_s=0.0, writing_s=0.0, reading_back_s=0.0, else_s=4.0)
+    work = Work(9, told)
+    assert (work.share, work.left_s(1.0)) == (0.0, None)
+    work.events, work.written = 9, 12
+    assert work.share == 0.0
+    work.built()
+    assert (work.share, work.left_s(1.0)) == (1.0, (0, 1))
+
+
 @pytest.mark.parametrize("slower", [0.3, 1.0, 3.0])
 def test_the_range_narrows_to_what_is_left_however_wrong_the_plan_was(slower: float) -> None:
     told = foreseen(100_000, 100_000)
