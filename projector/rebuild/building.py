@@ -179,9 +179,14 @@ class OneAhead:
 
     async def do(self, what: Coroutine[Any, Any, None]) -> None:
         """Wait for the one before, then begin with this; raises what that one has raised."""
-        going, self._going = self._going, asyncio.create_task(what)
-        if going is not None:
-            await going
+        going, self._going = self._going, None
+        try:
+            if going is not None:
+                await going
+        except BaseException:
+            what.close()
+            raise
+        self._going = asyncio.create_task(what)
         # It is on its way before anything else is prepared: one turn packs it, one sends it.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
