@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -116,31 +116,23 @@ class KafkaLog:
 
     async def ends(self, topic: Topic) -> dict[int, int]:
         """See `EventLog.ends`."""
-        asking = False
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S), self._asking:
-                asking = True
-                asker = await self._reached_asker()
+            async with self._one_asks() as asker:
                 partitions = await self._partitions(asker, topic)
                 found = await asker.end_offsets(partitions)
         except _TROUBLE as error:
-            await self._drop_asker(asking=asking)
             msg = f"{self._brokers.named} does not tell the log's ends{_because(error)}"
             raise LogUnavailable(msg) from None
         return {one.partition: int(found[one]) for one in partitions}
 
     async def since(self, topic: Topic, time_ms: int) -> dict[int, int]:
         """See `TimedLog.since`."""
-        asking = False
         try:
-            async with asyncio.timeout(READ_TIMEOUT_S), self._asking:
-                asking = True
-                asker = await self._reached_asker()
+            async with self._one_asks() as asker:
                 partitions = await self._partitions(asker, topic)
                 ends = await asker.end_offsets(partitions)
                 found = await asker.offsets_for_times(dict.fromkeys(partitions, time_ms))
         except _TROUBLE:
-            await self._drop_asker(asking=asking)
             msg = f"{self._brokers.named} does not tell where a time begins"
             raise LogUnavailable(msg) from None
         return {
@@ -241,6 +233,22 @@ class KafkaLog:
                 pause_s = min(2 * pause_s, _RETRY_MAX_S)
         self._unreachable = False
 
+    @asynccontextmanager
+    async def _one_asks(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """Give the consumer that asks for offsets to one at a time, for `READ_TIMEOUT_S` in all.
+
+        Whom it fails drops it; not who has only waited, since another is still asking.
+        """
+        asking = False
+        try:
+            async with asyncio.timeout(READ_TIMEOUT_S), self._asking:
+                asking = True
+                yield await self._reached_asker()
+        except _TROUBLE:
+            if asking:
+                await self._drop_asker()
+            raise
+
     async def _reached_asker(self) -> AIOKafkaConsumer:
         """Return the consumer that asks for offsets."""
         if self._asker is None:
@@ -262,10 +270,7 @@ class KafkaLog:
             await client.add_topic(name)
         return [TopicPartition(name, partition) for partition in sorted(known)]
 
-    async def _drop_asker(self, *, asking: bool = True) -> None:
-        """Begin anew; not for who has only waited, since another is still asking."""
-        if not asking:
-            return
+    async def _drop_asker(self) -> None:
         asker, self._asker = self._asker, None
         if asker is not None:
             await stop_consumer(asker)

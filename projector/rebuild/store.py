@@ -222,8 +222,7 @@ class Store:
                 [("ZRANGE", names[number], start, end, "WITHSCORES") for number in left]
             )
             for number, reply in zip(left, replies, strict=True):
-                pairs = zip(reply[::2], reply[1::2], strict=True)
-                found[number] += [(member, int(float(score))) for member, score in pairs]
+                found[number] += _ranked(reply)
             start += MEMBERS
             left = [number for number in left if len(found[number]) == start]
         return found
