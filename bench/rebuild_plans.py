@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import tempfile
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from msgspec import convert
@@ -15,14 +13,9 @@ from redis import Redis
 from bench.figures import Row
 from bench.history import Shape, Size, write
 from bench.rebuild_rows import compared
-from bench.rebuilds import MEMORY_MB, REDIS_MB, Asked, ledger_rebuild, plan_errors
-from ledger.event_log.kafka import KafkaLog
-from ledger.event_log.port import Topic
-from projector.read_model.keys import serving
-from projector.rebuild.builders import Builders
+from bench.rebuilds import Asked, fill, in_a_system, ledger_rebuild, plan_errors
 from projector.rebuild.built import Built
 from projector.rebuild.plan import Plan
-from tests.servers import ROOT
 from tests.system import System
 
 EVENTS: Final = 100_000
@@ -57,24 +50,15 @@ def plan_rows(shape: Shape, ids: list[str]) -> list[Row]:
 
 def planned(shape: Shape) -> dict[str, Any]:
     """Foreseen and measured of a rebuild."""
-    with tempfile.TemporaryDirectory(prefix="ledger-plan-") as folder:
-        system = System(Path(folder), workers=0)
-        for replica in system.replicas:
-            replica.max_memory_mb = REDIS_MB
-        try:
-            return asyncio.run(_planned(system, shape))
-        finally:
-            system.stop()
+    return in_a_system(lambda system: _planned(system, shape), workers=0)
 
 
 async def _planned(system: System, shape: Shape) -> dict[str, Any]:
-    for server in (*system.brokers, *system.replicas):
-        server.start()
     size = Size(
         shape=shape, licenses=LICENSES[shape], events=EVENTS, until_ms=time.time_ns() // 1_000_000
     )
     await write(system.env, size, processes=os.cpu_count() or 1)
-    await _fill(system)
+    await fill(system, 0, builders=os.cpu_count() or 1)
     projector = system.projectors[0]
     await asyncio.to_thread(projector.start)
     asked = Asked(licenses=size.licenses, events=size.events, shape=shape)
@@ -85,20 +69,3 @@ async def _planned(system: System, shape: Shape) -> dict[str, Any]:
         grown = client.info()["used_memory"] - before
     flipped = convert(await ledger_rebuild(system, asked, "flip"), Built)
     return plan_errors(foreseen, built, flipped, grown, licenses=size.licenses)
-
-
-async def _fill(system: System) -> None:
-    """Fill the first replica by builders, which is faster than a projector."""
-    log = KafkaLog(system.settings.kafka)
-    ends = await log.ends(Topic.LICENSE_EVENTS)
-    await log.close()
-    builders = Builders(
-        {**os.environ, **system.env, "PYTHONPATH": str(ROOT)},
-        replica=0,
-        count=os.cpu_count() or 1,
-        memory_mb=MEMORY_MB,
-        tell=lambda _: None,
-    )
-    await builders.build("1", sorted(ends.items(), key=lambda each: -each[1]))
-    with Redis.from_url(system.replicas[0].url) as client:
-        client.mset({serving(partition): "1" for partition in ends})

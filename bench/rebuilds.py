@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -75,19 +76,26 @@ def main() -> None:
 
 def measured(given: Asked) -> dict[str, Any]:
     """Measure a rebuild of a ledger of this size."""
+    return in_a_system(lambda system: _measure(system, given), workers=1)
+
+
+def in_a_system(
+    measure: Callable[[System], Coroutine[Any, Any, dict[str, Any]]], *, workers: int
+) -> dict[str, Any]:
+    """Measure in a system of large replicas, of which brokers and Redis are started."""
     with tempfile.TemporaryDirectory(prefix="ledger-rebuild-") as folder:
-        system = System(Path(folder), workers=1)
+        system = System(Path(folder), workers=workers)
         for replica in system.replicas:
             replica.max_memory_mb = REDIS_MB
         try:
-            return asyncio.run(_measure(system, given))
+            for server in (*system.brokers, *system.replicas):
+                server.start()
+            return asyncio.run(measure(system))
         finally:
             system.stop()
 
 
 async def _measure(system: System, given: Asked) -> dict[str, Any]:
-    for server in (*system.brokers, *system.replicas):
-        server.start()
     size = Size(
         shape=given.shape,
         licenses=given.licenses,
@@ -111,29 +119,14 @@ async def _measure(system: System, given: Asked) -> dict[str, Any]:
 
 async def _alone(system: System, given: Asked) -> dict[str, Any]:
     """Fill the replicas by builders: one for the first, all for the second; beside a drain."""
-    log = KafkaLog(system.settings.kafka)
-    ends = await log.ends(Topic.LICENSE_EVENTS)
-    await log.close()
-    total = sum(ends.values())
     found: dict[str, Any] = {
-        "events": total,
         "builders": given.builders,
         "drain_per_s": round(await drained(system)),
     }
     for name, replica, count in (("one_builder", 0, 1), ("all_builders", 1, given.builders)):
-        builders = Builders(
-            {**os.environ, **system.env, "PYTHONPATH": str(ROOT)},
-            replica=replica,
-            count=count,
-            memory_mb=MEMORY_MB,
-            tell=lambda _: None,
-        )
-        began = time.monotonic()
-        await builders.build("1", sorted(ends.items(), key=lambda each: -each[1]))
-        built_s = time.monotonic() - began
+        total, built_s = await fill(system, replica, builders=count)
+        found["events"] = total
         found[f"{name}_per_s"] = round(total / built_s)
-        with Redis.from_url(system.replicas[replica].url) as client:
-            client.mset({serving(partition): "1" for partition in ends})
         if name == "one_builder":
             read_s = await _read_back(system)
             found[f"{name}_verified_per_s"] = round(total / (built_s + read_s))
@@ -142,6 +135,26 @@ async def _alone(system: System, given: Asked) -> dict[str, Any]:
         found["filled_mb"] = client.info()["used_memory"] >> 20
         found["filled_keys"] = client.dbsize()
     return found
+
+
+async def fill(system: System, replica: int, *, builders: int) -> tuple[int, float]:
+    """Fill a replica by builders, faster than a projector would; events, and seconds it took."""
+    log = KafkaLog(system.settings.kafka)
+    ends = await log.ends(Topic.LICENSE_EVENTS)
+    await log.close()
+    made = Builders(
+        {**os.environ, **system.env, "PYTHONPATH": str(ROOT)},
+        replica=replica,
+        count=builders,
+        memory_mb=MEMORY_MB,
+        tell=lambda _: None,
+    )
+    began = time.monotonic()
+    await made.build("1", sorted(ends.items(), key=lambda each: -each[1]))
+    built_s = time.monotonic() - began
+    with Redis.from_url(system.replicas[replica].url) as client:
+        client.mset({serving(partition): "1" for partition in ends})
+    return sum(ends.values()), built_s
 
 
 async def _read_back(system: System) -> float:
